@@ -1,0 +1,54 @@
+// Package control is the protocol on the embedded daemon's control socket:
+// HTTP with JSON bodies over a unix socket. It holds the types and the client;
+// the daemon serves it.
+//
+//	GET  /v1/status             Status
+//	GET  /v1/trace              []Span: when each component started and was ready
+//	POST /v1/shutdown           ends the daemon; answers before it does
+//	POST /v1/policy/enforced    cluster.PolicyRef → 200, or 422 with Rejected
+//	POST /v1/world/names        Names
+//	GET  /v1/images             []image.Info
+//	POST /v1/images             body: a Docker or OCI archive → []image.Info
+//
+// Errors are Error bodies with a status of 400 or more.
+package control
+
+import "time"
+
+// Socket file names in a cluster's folder.
+const (
+	SocketName = "control.sock"
+	FlowSocket = "hubble.sock"
+)
+
+// Status is the daemon's state.
+type Status struct {
+	Ready    bool      `json:"ready"`
+	Failed   string    `json:"failed,omitempty"`  // why it will never be ready
+	Waiting  []string  `json:"waiting,omitempty"` // components that are not ready yet
+	Started  time.Time `json:"started"`
+	ReadyMs  int64     `json:"readyMs,omitempty"`
+	APIPort  int       `json:"apiPort"`
+	World    string    `json:"world"`
+	Version  string    `json:"version"` // Kubernetes' version
+	PID      int       `json:"pid"`     // of the launcher, on the host
+	Policies int       `json:"policies"`
+}
+
+// Span is one component's way up, in milliseconds since the daemon started.
+type Span struct {
+	Component string `json:"component"`
+	StartMs   int64  `json:"startMs"`
+	ReadyMs   int64  `json:"readyMs"` // -1 while it is not ready
+}
+
+// Names asks the world to serve DNS names.
+type Names struct {
+	Names []string `json:"names"`
+}
+
+// Error is the body of every failed call.
+type Error struct {
+	Message string `json:"message"`
+	Cure    string `json:"cure,omitempty"`
+}

@@ -1,0 +1,123 @@
+// Package cluster is what the rest of netdojo knows of a cluster: how to bring
+// one up, find it, talk to it and take it down. Which kinds there are, only the
+// commands know.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	flowpb "github.com/cilium/cilium/api/v1/flow"
+	"k8s.io/client-go/rest"
+
+	"github.com/netdojo/netdojo/cluster/step"
+)
+
+// DefaultName is the cluster that commands mean when none is named.
+const DefaultName = "netdojo"
+
+// Errors that callers branch on.
+var (
+	ErrNotRunning     = errors.New("cluster is not running")
+	ErrAlreadyRunning = errors.New("cluster is already running")
+)
+
+// Spec is what a cluster is asked to be.
+type Spec struct {
+	Name     string    `json:"name"`
+	Provider string    `json:"provider"` // embedded, kind or existing
+	Datapath string    `json:"datapath"` // netdojo or cilium
+	World    string    `json:"world"`    // simulated or internet
+	Fresh    bool      `json:"fresh"`    // do not bring back objects of an earlier run
+	APIPort  int       `json:"apiPort"`  // on the host's loopback; 0 picks a free one
+	Publish  []Publish `json:"publish,omitempty"`
+}
+
+// Publish forwards a TCP port of the host's loopback to a Service.
+type Publish struct {
+	HostPort    int    `json:"hostPort"`
+	Namespace   string `json:"namespace"`
+	Service     string `json:"service"`
+	ServicePort int    `json:"servicePort"`
+}
+
+// Status describes a cluster as it is now.
+type Status struct {
+	Name       string    `json:"name"`
+	Provider   string    `json:"provider"`
+	Datapath   string    `json:"datapath"`
+	World      string    `json:"world"`
+	Running    bool      `json:"running"`
+	Ready      bool      `json:"ready"`
+	Server     string    `json:"server,omitempty"`     // https://127.0.0.1:PORT
+	Kubeconfig string    `json:"kubeconfig,omitempty"` // a private file
+	Started    time.Time `json:"started,omitzero"`
+	ReadyMs    int64     `json:"readyMs,omitempty"` // from the daemon's start to ready
+	Detail     string    `json:"detail,omitempty"`  // what is not ready, or why it stopped
+}
+
+// Provider makes clusters of one kind. Methods are safe for one caller at a time.
+type Provider interface {
+	// Up brings the cluster up and waits until its node is Ready and cluster DNS
+	// answers. On error, or when ctx ends, nothing of it is left running.
+	// A cluster of that name that runs already is ErrAlreadyRunning.
+	Up(ctx context.Context, spec Spec, report step.Reporter) (Handle, error)
+	// Open returns a running cluster, or ErrNotRunning.
+	Open(ctx context.Context, name string) (Handle, error)
+	// Down removes the cluster and all it left. Removing what is not there is no
+	// error. With purge its saved objects go too.
+	Down(ctx context.Context, name string, purge bool, report step.Reporter) error
+	// Status reports on a cluster; one that does not run is no error.
+	Status(ctx context.Context, name string) (Status, error)
+	// List names the clusters that have state, running or not, sorted.
+	List(ctx context.Context) ([]string, error)
+}
+
+// Handle is a running cluster. Close frees connections; the cluster runs on.
+type Handle interface {
+	Status(ctx context.Context) (Status, error)
+	RESTConfig() *rest.Config // admin; a copy
+	// Flows streams connection verdicts from now on, and the last ones before now
+	// as asked. The stream is live when Flows returns. Nil, ErrNoFlows where the
+	// datapath reports none.
+	Flows(ctx context.Context, last int) (FlowStream, error)
+	// Enforced waits until the datapath judges by the object as it is stored now:
+	// a policy's present generation, or its deletion. It returns why a policy is
+	// rejected as a *RejectedError.
+	Enforced(ctx context.Context, ref PolicyRef) error
+	// ServeNames makes the outside world serve these DNS names, beside those that
+	// it learns from policies. A provider whose world is the internet ignores it.
+	ServeNames(ctx context.Context, names []string) error
+	Close() error
+}
+
+// FlowStream yields flows in the order of their verdicts. Recv blocks; it
+// returns io.EOF after Close or when the cluster goes away.
+type FlowStream interface {
+	Recv() (*flowpb.Flow, error)
+	Close() error
+}
+
+// ErrNoFlows is returned where a datapath has no flow source.
+var ErrNoFlows = errors.New("datapath reports no flows")
+
+// PolicyRef names a policy object. Generation 0 with Deleted waits for its end.
+type PolicyRef struct {
+	Kind       string `json:"kind"` // CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, NetworkPolicy
+	Namespace  string `json:"namespace,omitempty"`
+	Name       string `json:"name"`
+	UID        string `json:"uid,omitempty"`
+	Generation int64  `json:"generation,omitempty"`
+	Deleted    bool   `json:"deleted,omitempty"`
+}
+
+// RejectedError is a policy that the datapath does not enforce as written.
+type RejectedError struct {
+	Ref    PolicyRef
+	Reason string
+}
+
+func (e *RejectedError) Error() string {
+	return e.Ref.Kind + " " + e.Ref.Name + " is rejected: " + e.Reason
+}
