@@ -1,0 +1,142 @@
+// Package verdict holds the values that the datapath's parts exchange about one
+// connection: what is asked (Query), what was decided (Verdict) and what is
+// told about it (Event). It decides nothing itself and imports no engine, so
+// that the queue, the proxies and the flow log stay small.
+package verdict
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// Query is the first packet of a connection, after Service translation.
+type Query struct {
+	Src, Dst netip.Addr
+	Proto    uint8  // IP protocol number: 6 TCP, 17 UDP, 132 SCTP, 1 ICMP, 58 ICMPv6
+	SrcPort  uint16 // ICMP: code
+	DstPort  uint16 // ICMP: type
+	// OrigDst and OrigPort are what the client dialled, when a Service was
+	// translated; the zero Addr otherwise.
+	OrigDst  netip.Addr
+	OrigPort uint16
+	TCPFlags uint8 // FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32
+	// Local says that a socket of the node itself sent the packet or will get it.
+	FromHost, ToHost bool
+}
+
+// Action is what happens to a connection.
+type Action uint8
+
+// Actions. RedirectDNS and RedirectHTTP allow the connection as far as a proxy,
+// which judges what travels in it.
+const (
+	Drop Action = iota // the zero value: what nobody decided is dropped
+	Allow
+	RedirectDNS
+	RedirectHTTP
+)
+
+// Direction is the side whose policy decided, seen from the endpoint.
+type Direction uint8
+
+// Directions.
+const (
+	Egress Direction = iota + 1
+	Ingress
+)
+
+// Reason says why a connection is dropped, in the numbers of Cilium's
+// flow.DropReason.
+type Reason uint16
+
+// Reasons.
+const (
+	ReasonNone        Reason = 0
+	ReasonPolicy      Reason = 133 // default deny: no rule allows it
+	ReasonPolicyDeny  Reason = 181 // a deny rule matches
+	ReasonUnknownPeer Reason = 168 // a pod address without an endpoint
+	ReasonL7          Reason = 180 // the proxy denied it
+	ReasonSpoofed     Reason = 132 // a source address that is not the interface's
+)
+
+// Rule names a policy object that decided.
+type Rule struct {
+	Kind      string // CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, NetworkPolicy
+	Namespace string
+	Name      string
+	UID       string
+	Revision  uint64 // the engine's revision that holds it
+}
+
+// Peer is one end of a connection as the datapath knows it.
+type Peer struct {
+	Identity  uint32 // Cilium's numeric identity
+	Endpoint  uint32 // endpoint id on this node; 0 when it is none
+	Namespace string
+	Pod       string
+	Labels    []string // sorted, with source: k8s:app=backend, reserved:world
+	Names     []string // DNS names that gave this address, newest first
+}
+
+// Verdict is what was decided about a Query, and why.
+type Verdict struct {
+	Action    Action
+	Direction Direction // of the endpoint whose policy decided; 0 when none applied
+	Reason    Reason
+	// Rules are the policies that allowed or denied it. For a default deny they
+	// are those that select the endpoint and so denied what no rule allows.
+	Rules    []Rule
+	Src, Dst Peer
+	// Epoch is the policy state under which this was computed. It never is that
+	// of a later moment: a connection marked with it is judged again when any
+	// object changed since.
+	Epoch uint32
+}
+
+// Decider judges connections. Safe for concurrent use.
+type Decider interface {
+	Decide(Query) Verdict
+	Epoch() uint32
+}
+
+// DNSDecider judges DNS questions and learns from the answers.
+type DNSDecider interface {
+	// DecideDNS judges a question (a lower-case FQDN that ends in a dot) that
+	// q's client asks q's server.
+	DecideDNS(q Query, name string) Verdict
+	// LearnDNS records an allowed answer and returns when connections to its
+	// addresses are judged by it, so that the answer can be released.
+	LearnDNS(ctx context.Context, client netip.Addr, answer Answer) error
+}
+
+// Answer is the addresses of a DNS response. Name is the question's name in
+// lower case with its dot; TTL is the smallest of the chain.
+type Answer struct {
+	Name  string
+	Addrs []netip.Addr
+	TTL   time.Duration
+}
+
+// Event is one thing the flow log tells.
+type Event struct {
+	Time  time.Time
+	Query Query
+	Verdict
+	DNS *DNS // set for what the DNS proxy saw
+}
+
+// DNS is a question or a response at the proxy.
+type DNS struct {
+	Name     string // with the final dot
+	Type     uint16 // RFC 1035 QTYPE
+	Response bool
+	RCode    int
+	Addrs    []netip.Addr
+	CNAMEs   []string
+	TTL      uint32
+	Latency  time.Duration // of the upstream server
+}
+
+// Sink takes events. Publish never blocks: the verdict path calls it.
+type Sink interface{ Publish(Event) }
