@@ -1,0 +1,117 @@
+//go:build linux
+
+package userns
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Root's clusters map this range: it lies above what systemd gives to
+// containers (524288–1879048191) and what distributions give to users.
+const (
+	rootBase  = 0x70000000
+	rangeSize = 65536
+)
+
+// idMap says which host ids a namespace's ids are.
+type idMap struct {
+	uids, gids []syscall.SysProcIDMap
+	// external says that newuidmap and newgidmap have to write the maps, since
+	// they hold ids that are not the caller's own.
+	external bool
+}
+
+// currentIDMap picks the maps for whoever runs this process.
+func currentIDMap() idMap {
+	uid, gid := os.Getuid(), os.Getgid()
+	if uid == 0 {
+		m := []syscall.SysProcIDMap{{ContainerID: 0, HostID: rootBase, Size: rangeSize}}
+		return idMap{uids: m, gids: m}
+	}
+	own := idMap{
+		uids: []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}},
+		gids: []syscall.SysProcIDMap{{ContainerID: 0, HostID: gid, Size: 1}},
+	}
+	name := strconv.Itoa(uid)
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	su, okU := subordinate("/etc/subuid", name, uid)
+	sg, okG := subordinate("/etc/subgid", name, uid)
+	if !okU || !okG || !onPath("newuidmap") || !onPath("newgidmap") {
+		return own
+	}
+	own.uids = append(own.uids, syscall.SysProcIDMap{ContainerID: 1, HostID: su.start, Size: min(su.size, rangeSize-1)})
+	own.gids = append(own.gids, syscall.SysProcIDMap{ContainerID: 1, HostID: sg.start, Size: min(sg.size, rangeSize-1)})
+	own.external = true
+	return own
+}
+
+func onPath(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
+}
+
+type idRange struct{ start, size int }
+
+// subordinate finds a user's first range in a file of subuid(5)'s format.
+func subordinate(file, name string, uid int) (idRange, bool) {
+	f, err := os.Open(file)
+	if err != nil {
+		return idRange{}, false
+	}
+	defer f.Close()
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		parts := strings.Split(strings.TrimSpace(sc.Text()), ":")
+		if len(parts) != 3 || (parts[0] != name && parts[0] != strconv.Itoa(uid)) {
+			continue
+		}
+		start, err1 := strconv.Atoi(parts[1])
+		size, err2 := strconv.Atoi(parts[2])
+		if err1 == nil && err2 == nil && size > 0 {
+			return idRange{start, size}, true
+		}
+	}
+	return idRange{}, false
+}
+
+// write has newuidmap and newgidmap write the maps of a process.
+func (m idMap) write(pid int) error {
+	for _, w := range []struct {
+		program string
+		maps    []syscall.SysProcIDMap
+	}{{"newuidmap", m.uids}, {"newgidmap", m.gids}} {
+		args := []string{strconv.Itoa(pid)}
+		for _, r := range w.maps {
+			args = append(args, strconv.Itoa(r.ContainerID), strconv.Itoa(r.HostID), strconv.Itoa(r.Size))
+		}
+		if out, err := exec.Command(w.program, args...).CombinedOutput(); err != nil {
+			return &Problem{
+				What: fmt.Sprintf("%s: %s", w.program, strings.TrimSpace(string(out))),
+				Fix:  "check your ranges in /etc/subuid and /etc/subgid, and that " + w.program + " is setuid root (package uidmap)",
+				Err:  err,
+			}
+		}
+	}
+	return nil
+}
+
+// attr is how a child enters a new user namespace with this map. With an
+// external map the child has to wait until write is done.
+func (m idMap) attr() *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, Pdeathsig: syscall.SIGKILL}
+	if m.external {
+		return a
+	}
+	a.UidMappings, a.GidMappings = m.uids, m.gids
+	a.GidMappingsEnableSetgroups = os.Getuid() == 0
+	a.Credential = &syscall.Credential{NoSetGroups: os.Getuid() != 0}
+	return a
+}

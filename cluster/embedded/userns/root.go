@@ -1,0 +1,258 @@
+//go:build linux
+
+package userns
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// buildRoot makes the node's root file system and moves into it. The node sees
+// its own /proc, /sys, /dev, /etc and /var; the host's /usr is there, read-only,
+// for the stand-in images; nothing else of the host is.
+func buildRoot(c Config) error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return fmt.Errorf("detach the host's mounts: %w", err)
+	}
+	src := c
+	if stage := os.Getenv(envStage); stage != "" {
+		src = c.staged(stage)
+	}
+	root := filepath.Join(src.Dir, "root")
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return fmt.Errorf("make the node's root: %w", err)
+	}
+	if err := unix.Mount("netdojo", root, "tmpfs", unix.MS_NOSUID, "mode=755"); err != nil {
+		return fmt.Errorf("mount the node's root: %w", err)
+	}
+	build := []func(Config, string) error{mountHostPrograms, writeEtc, mountOwn, mountKernel, mountDev}
+	for _, f := range build {
+		if err := f(src, root); err != nil {
+			return err
+		}
+	}
+	return pivot(root)
+}
+
+// staged is the configuration with the paths that stageForRoot bound.
+func (c Config) staged(stage string) Config {
+	at := func(name string) string { return filepath.Join(stage, name) }
+	c.Dir, c.Images, c.Daemon, c.Helper = at("cluster"), at("images"), at("netdojo-cluster"), at("netdojo-helper")
+	if c.CoreDNS != "" {
+		c.CoreDNS = at("netdojo-coredns")
+	}
+	return c
+}
+
+// mountHostPrograms shows /usr and what goes with it, read-only.
+func mountHostPrograms(_ Config, root string) error {
+	if err := bindInto("/usr", filepath.Join(root, "usr"), unix.MOUNT_ATTR_RDONLY); err != nil {
+		return err
+	}
+	for _, name := range []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32"} {
+		host := "/" + name
+		info, err := os.Lstat(host)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("look at %s: %w", host, err)
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			err = bindInto(host, filepath.Join(root, name), unix.MOUNT_ATTR_RDONLY)
+		} else {
+			var target string
+			if target, err = os.Readlink(host); err == nil {
+				err = os.Symlink(target, filepath.Join(root, name))
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("show %s: %w", host, err)
+		}
+	}
+	for _, name := range []string{"ssl", "pki", "ca-certificates", "alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "terminfo", "localtime"} {
+		host := filepath.Join("/etc", name)
+		if _, err := os.Stat(host); err != nil {
+			continue
+		}
+		if err := bindInto(host, filepath.Join(root, "etc", name), unix.MOUNT_ATTR_RDONLY); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeEtc(_ Config, root string) error {
+	files := map[string]string{
+		"etc/passwd":        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+		"etc/group":         "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
+		"etc/hosts":         "127.0.0.1 localhost\n",
+		"etc/nsswitch.conf": "hosts: files dns\n",
+		"etc/resolv.conf":   "nameserver 127.0.0.1\n",
+		"etc/os-release":    "ID=netdojo\nNAME=netdojo\nPRETTY_NAME=\"netdojo embedded node\"\n",
+		"etc/machine-id":    "6e6574646f6a6f000000000000000001\n",
+	}
+	for name, text := range files {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fmt.Errorf("make /%s: %w", name, err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return fmt.Errorf("write /%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// mountOwn shows the cluster's folder, its disk as /var and its programs.
+func mountOwn(c Config, root string) error {
+	node := filepath.Join(c.Dir, NodeDir)
+	for _, dir := range []string{"log", "lib/kubelet", "lib/netdojo/images", "run"} {
+		if err := os.MkdirAll(filepath.Join(node, dir), 0o755); err != nil {
+			return fmt.Errorf("make the node's disk: %w", err)
+		}
+	}
+	binds := []bind{
+		{c.Dir, NodeClusterDir},
+		{node, "/var"},
+		{c.Images, NodeImagesDir},
+		{c.Daemon, NodeBinDir + "/netdojo-cluster"},
+		{c.Helper, NodeBinDir + "/netdojo-helper"},
+	}
+	if c.CoreDNS != "" {
+		binds = append(binds, bind{c.CoreDNS, NodeBinDir + "/netdojo-coredns"})
+	}
+	for _, b := range binds {
+		if err := bindInto(b.from, filepath.Join(root, b.to), 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mountKernel mounts what the kernel shows of this namespace.
+func mountKernel(_ Config, root string) error {
+	for _, m := range []struct {
+		dir, fstype, opts string
+		flags             uintptr
+	}{
+		{"proc", "proc", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
+		{"sys", "sysfs", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY},
+		{"tmp", "tmpfs", "mode=1777", unix.MS_NOSUID | unix.MS_NODEV},
+		{"run", "tmpfs", "mode=755", unix.MS_NOSUID | unix.MS_NODEV},
+		{"root", "tmpfs", "mode=700", unix.MS_NOSUID | unix.MS_NODEV},
+	} {
+		target := filepath.Join(root, m.dir)
+		if err := os.MkdirAll(target, 0o755); err != nil {
+			return fmt.Errorf("make /%s: %w", m.dir, err)
+		}
+		if err := unix.Mount(m.fstype, target, m.fstype, m.flags, m.opts); err != nil {
+			return &Problem{What: "mount /" + m.dir + " of the node", Err: err,
+				Fix: "the surroundings hide parts of /" + m.dir + " (a container does): run netdojo on the host, or in a container with --privileged"}
+		}
+	}
+	return nil
+}
+
+// mountDev makes a /dev with the devices that any container may have.
+func mountDev(_ Config, root string) error {
+	dev := filepath.Join(root, "dev")
+	if err := os.MkdirAll(dev, 0o755); err != nil {
+		return fmt.Errorf("make /dev: %w", err)
+	}
+	if err := unix.Mount("netdojo", dev, "tmpfs", unix.MS_NOSUID, "mode=755,size=64k"); err != nil {
+		return fmt.Errorf("mount /dev: %w", err)
+	}
+	for _, name := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
+		if err := bindInto("/dev/"+name, filepath.Join(dev, name), 0); err != nil {
+			return err
+		}
+	}
+	links := map[string]string{
+		"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1",
+		"stderr": "/proc/self/fd/2", "ptmx": "pts/ptmx",
+	}
+	for name, target := range links {
+		if err := os.Symlink(target, filepath.Join(dev, name)); err != nil {
+			return fmt.Errorf("make /dev/%s: %w", name, err)
+		}
+	}
+	pts := filepath.Join(dev, "pts")
+	shm := filepath.Join(dev, "shm")
+	mqueue := filepath.Join(dev, "mqueue")
+	if err := errors.Join(os.Mkdir(pts, 0o755), os.Mkdir(shm, 0o755), os.Mkdir(mqueue, 0o755)); err != nil {
+		return fmt.Errorf("make /dev: %w", err)
+	}
+	err := unix.Mount("devpts", pts, "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5")
+	if err != nil { // gid 5 is not mapped for a user without subordinate ids
+		err = unix.Mount("devpts", pts, "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
+	}
+	if err != nil {
+		return fmt.Errorf("mount /dev/pts: %w", err)
+	}
+	if err := unix.Mount("shm", shm, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=1777"); err != nil {
+		return fmt.Errorf("mount /dev/shm: %w", err)
+	}
+	if err := unix.Mount("mqueue", mqueue, "mqueue", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mount /dev/mqueue: %w", err)
+	}
+	return nil
+}
+
+// pivot makes root the root and lets the old one go.
+func pivot(root string) error {
+	if err := os.Chdir(root); err != nil {
+		return fmt.Errorf("enter the node's root: %w", err)
+	}
+	// pivot_root(2): with the same folder twice the old root is stacked over the
+	// new one, and unmounting "." takes it away.
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("change the root: %w", err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("let the host's root go: %w", err)
+	}
+	return os.Chdir("/")
+}
+
+// bindInto binds a file or folder, with all mounted below it, onto a path that
+// it makes, and adds mount attributes to all of it.
+func bindInto(from, to string, attrs uint64) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return fmt.Errorf("look at %s: %w", from, err)
+	}
+	if info.IsDir() {
+		err = os.MkdirAll(to, 0o755)
+	} else if err = os.MkdirAll(filepath.Dir(to), 0o755); err == nil {
+		err = touch(to)
+	}
+	if err != nil {
+		return fmt.Errorf("make a mount point for %s: %w", from, err)
+	}
+	if err := unix.Mount(from, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("bind %s: %w", from, err)
+	}
+	if attrs == 0 {
+		return nil
+	}
+	attr := unix.MountAttr{Attr_set: attrs}
+	if err := unix.MountSetattr(unix.AT_FDCWD, to, unix.AT_RECURSIVE, &attr); err != nil {
+		return fmt.Errorf("make %s read-only: %w", strings.TrimPrefix(to, "/"), err)
+	}
+	return nil
+}
+
+func touch(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
