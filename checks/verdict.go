@@ -1,0 +1,135 @@
+package checks
+
+import "time"
+
+// Kind is what a check found.
+type Kind string
+
+// Verdicts. Only allowed, denied and denied-l7 can meet an expectation.
+const (
+	Allowed      Kind = "allowed"
+	Denied       Kind = "denied"
+	DeniedL7     Kind = "denied-l7"
+	Broken       Kind = "broken"
+	Inconclusive Kind = "inconclusive"
+)
+
+// Cause says why, in one word that programs can branch on.
+type Cause string
+
+// Causes. The verdicts that each comes with stand beside it.
+const (
+	CauseOK             Cause = "ok"                   // allowed
+	CausePolicyDrop     Cause = "policy-drop"          // denied
+	CausePolicyL7       Cause = "policy-l7"            // denied-l7
+	CauseTimeout        Cause = "timeout"              // denied: a timeout after a control, where no flows exist
+	CauseDNS            Cause = "dns-failure"          // broken
+	CauseRefused        Cause = "refused"              // broken: refused or unreachable, without a policy's drop
+	CauseReset          Cause = "reset"                // broken
+	CauseTLS            Cause = "tls-failure"          // broken
+	CauseTimeoutNoDrop  Cause = "timeout-without-drop" // broken: flows exist, and none is a drop
+	CauseOtherDrop      Cause = "other-drop"           // broken: the datapath dropped it, but no policy did
+	CauseNoPod          Cause = "no-such-pod"          // broken
+	CausePodNotReady    Cause = "pod-not-ready"        // broken
+	CauseNoTool         Cause = "no-such-tool"         // broken: the container lacks the probe's program
+	CauseExecLost       Cause = "exec-lost"            // broken
+	CauseProbe          Cause = "probe-error"          // broken: the probe itself is wrong or was killed
+	CauseNoControl      Cause = "no-control"           // inconclusive: nothing shows that it worked before
+	CauseTampered       Cause = "tampered"             // inconclusive: the control was another experiment
+	CauseFlowsLost      Cause = "flows-lost"           // inconclusive: the flow stream broke off
+	CauseNotConverged   Cause = "not-converged"        // inconclusive: still changing at the deadline
+	CausePolicyRejected Cause = "policy-rejected"      // inconclusive: the datapath does not enforce the policy
+)
+
+// Causes lists every cause, for documentation and tests.
+func Causes() []Cause {
+	return []Cause{CauseOK, CausePolicyDrop, CausePolicyL7, CauseTimeout, CauseDNS, CauseRefused, CauseReset,
+		CauseTLS, CauseTimeoutNoDrop, CauseOtherDrop, CauseNoPod, CausePodNotReady, CauseNoTool, CauseExecLost,
+		CauseProbe, CauseNoControl, CauseTampered, CauseFlowsLost, CauseNotConverged, CausePolicyRejected}
+}
+
+// Verdict is a check's finding with what proves it.
+type Verdict struct {
+	Kind     Kind
+	Cause    Cause
+	Detail   string // one line for people
+	Evidence Evidence
+}
+
+// Evidence is what proves a verdict. Both are nil where they do not apply.
+type Evidence struct {
+	Control *Control `json:"control"`
+	Drop    *Drop    `json:"drop"`
+	// Allow names the policies that let the connection through, where the
+	// datapath told; empty when no policy selects the pod.
+	Allow []PolicyName `json:"allow,omitempty"`
+	// Pod is who probed; Message is curl's own last line.
+	Pod     string `json:"pod,omitempty"`
+	Message string `json:"message,omitempty"`
+}
+
+// ControlKind says what a control is.
+type ControlKind string
+
+// Kinds of controls, strongest first.
+const (
+	ControlBefore        ControlKind = "before"         // the same probe, before the policy
+	ControlSiblingClient ControlKind = "sibling-client" // another pod reaches the same destination now
+	ControlSibling       ControlKind = "sibling"        // the same pod reaches another destination now
+)
+
+// Control is a probe that was allowed, and so shows that a denied one could have
+// been.
+type Control struct {
+	Kind       ControlKind `json:"kind"`
+	Check      string      `json:"check"`
+	To         string      `json:"to"`
+	At         time.Time   `json:"at"`
+	ExitCode   int         `json:"exitCode"`
+	HTTPStatus int         `json:"httpStatus,omitempty"`
+	RemoteIP   string      `json:"remoteIP,omitempty"`
+	Command    []string    `json:"command"`
+	Subject    Subject     `json:"subject"`
+}
+
+// Drop is the datapath's word on one connection or query that it refused.
+type Drop struct {
+	At          time.Time    `json:"at"`
+	Direction   string       `json:"direction"` // egress or ingress
+	Reason      string       `json:"reason"`
+	Source      string       `json:"source"`
+	Destination string       `json:"destination"`
+	Names       []string     `json:"names,omitempty"` // DNS names of the destination, or the DNS question
+	Protocol    string       `json:"protocol"`
+	Policies    []PolicyName `json:"policies"`
+}
+
+// PolicyName names a policy that decided.
+type PolicyName struct {
+	Kind      string `json:"kind,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	Revision  uint64 `json:"revision,omitempty"`
+}
+
+// String is NAMESPACE/NAME.
+func (p PolicyName) String() string {
+	if p.Namespace == "" {
+		return p.Name
+	}
+	return p.Namespace + "/" + p.Name
+}
+
+// Meets says whether a verdict is what was expected. status is the HTTP status
+// that an allowed probe must bring, 0 for any.
+func (v Verdict) Meets(want Expect, status, got int) bool {
+	switch want {
+	case ExpectAllowed:
+		return v.Kind == Allowed && (status == 0 || status == got)
+	case ExpectDenied:
+		return v.Kind == Denied
+	case ExpectDeniedL7:
+		return v.Kind == DeniedL7
+	}
+	return false
+}

@@ -1,0 +1,75 @@
+// Package record is the result of a run as plain data: the versioned JSON that
+// programs read. It renders nothing.
+package record
+
+import (
+	"time"
+
+	"github.com/netdojo/netdojo/checks"
+)
+
+// Schema names this shape. A change that breaks a reader gets a new one.
+const Schema = "netdojo.dev/run/v1"
+
+// Run is what a session found.
+type Run struct {
+	Schema   string    `json:"schema"`
+	Lab      string    `json:"lab"`
+	Provider string    `json:"provider"`
+	Datapath string    `json:"datapath"`
+	Started  time.Time `json:"started"`
+	// ReadyMs is the time until the lab's pods were ready, TotalMs until the last
+	// verdict, both from the session's start.
+	ReadyMs int64  `json:"readyMs"`
+	TotalMs int64  `json:"totalMs"`
+	Tasks   []Task `json:"tasks"`
+	Passed  int    `json:"passed"`
+	Failed  int    `json:"failed"`
+}
+
+// Task is a task's checks, in the order of the lab, the phase "before" first.
+type Task struct {
+	ID       string    `json:"id"`
+	Title    string    `json:"title"`
+	Policies []Applied `json:"policies,omitempty"`
+	Checks   []Check   `json:"checks"`
+	// Hint is what a known wrong answer or a failed check suggests; "" when all passed.
+	Hint string `json:"hint,omitempty"`
+}
+
+// Applied is an object that the session applied, or a learner's policy that it
+// found.
+type Applied struct {
+	File      string `json:"file,omitempty"`
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	// EnforcedMs is from the API's answer to the apply until the datapath judges
+	// by it; nil when that never happened or was not measured.
+	EnforcedMs *float64 `json:"enforcedMs,omitempty"`
+	// Rejected is why the datapath does not enforce it.
+	Rejected string `json:"rejected,omitempty"`
+}
+
+// Check is one check of one phase.
+type Check struct {
+	ID         string          `json:"id"`
+	Title      string          `json:"title,omitempty"`
+	Phase      checks.Phase    `json:"phase"`
+	From       string          `json:"from"` // NAMESPACE/SELECTOR
+	To         string          `json:"to"`
+	Command    []string        `json:"command"`
+	Expect     checks.Expect   `json:"expect"`
+	Verdict    checks.Kind     `json:"verdict"`
+	Passed     bool            `json:"passed"`
+	ExitCode   *int            `json:"exitCode"` // null where netdojo ended the probe itself
+	HTTPStatus int             `json:"httpStatus"`
+	Cause      checks.Cause    `json:"cause"`
+	Detail     string          `json:"detail,omitempty"`
+	Evidence   checks.Evidence `json:"evidence"`
+	LatencyMs  float64         `json:"latencyMs"` // of the last probe
+	Attempts   int             `json:"attempts"`
+}
+
+// OK says whether every verdict is as expected and there was one at all.
+func (r Run) OK() bool { return r.Failed == 0 && r.Passed > 0 }
