@@ -55,6 +55,10 @@ func report(err error) int {
 }
 
 func launch(c Config) error {
+	// What the caller left open is none of the cluster's business.
+	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("close inherited files: %w", err)
+	}
 	lock, err := takeLock(c.Dir)
 	if err != nil {
 		return err
@@ -148,13 +152,25 @@ func readInt(file string) int {
 	return n
 }
 
+// Running tells whether a launcher holds the lock of a cluster's folder. It only
+// looks: taking the lock for a moment would make a starting launcher fail.
+func Running(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, LockFile))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	l := unix.Flock_t{Type: unix.F_WRLCK}
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l) == nil && l.Type != unix.F_UNLCK
+}
+
 // takeLock marks the cluster as running for as long as the file stays open.
 func takeLock(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, LockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
 		f.Close()
 		return nil, &Problem{What: "cluster in " + dir + " is already running", Fix: "stop it with `netdojo down`"}
 	}
@@ -246,26 +262,26 @@ func (c Config) stageBinds() []bind {
 	return binds
 }
 
-// chownTree gives a tree to an id, unless its top has it already: then an
-// earlier run did, and ids below may since be of users inside the cluster.
+// chownTree gives a tree to an id. When its top has it already an earlier run
+// did so, files below may since be of users inside the cluster, and only what
+// the client wrote directly below the top is left to give.
 func chownTree(dir string, id int) error {
 	top, err := os.Lstat(dir)
 	if err != nil {
 		return fmt.Errorf("look at %s: %w", dir, err)
 	}
-	done := top.Sys().(*syscall.Stat_t).Uid == uint32(id)
+	again := top.Sys().(*syscall.Stat_t).Uid == uint32(id)
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if done {
-			// What the client wrote since is root's.
-			info, err := d.Info()
-			if err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
-				return err
-			}
+		if err := os.Lchown(path, id, id); err != nil {
+			return err
 		}
-		return os.Lchown(path, id, id)
+		if again && path != dir && d.IsDir() {
+			return fs.SkipDir
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("give %s to the cluster's user: %w", dir, err)

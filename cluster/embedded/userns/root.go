@@ -129,7 +129,7 @@ func mountOwn(c Config, root string) error {
 		binds = append(binds, bind{c.CoreDNS, NodeBinDir + "/netdojo-coredns"})
 	}
 	for _, b := range binds {
-		if err := bindInto(b.from, filepath.Join(root, b.to), 0); err != nil {
+		if err := bindOne(b.from, filepath.Join(root, b.to)); err != nil {
 			return err
 		}
 	}
@@ -221,9 +221,39 @@ func pivot(root string) error {
 	return os.Chdir("/")
 }
 
+// bindOne binds a file or folder, without what is mounted below it (the node's
+// own root is, below the cluster's folder), onto a path that it makes.
+func bindOne(from, to string) error {
+	if err := mountPoint(from, to); err != nil {
+		return err
+	}
+	if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("bind %s: %w", from, err)
+	}
+	return nil
+}
+
 // bindInto binds a file or folder, with all mounted below it, onto a path that
 // it makes, and adds mount attributes to all of it.
 func bindInto(from, to string, attrs uint64) error {
+	if err := mountPoint(from, to); err != nil {
+		return err
+	}
+	if err := unix.Mount(from, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("bind %s: %w", from, err)
+	}
+	if attrs == 0 {
+		return nil
+	}
+	attr := unix.MountAttr{Attr_set: attrs}
+	if err := unix.MountSetattr(unix.AT_FDCWD, to, unix.AT_RECURSIVE, &attr); err != nil {
+		return fmt.Errorf("make %s read-only: %w", strings.TrimPrefix(to, "/"), err)
+	}
+	return nil
+}
+
+// mountPoint makes to a file or folder, whichever from is.
+func mountPoint(from, to string) error {
 	info, err := os.Stat(from)
 	if err != nil {
 		return fmt.Errorf("look at %s: %w", from, err)
@@ -235,16 +265,6 @@ func bindInto(from, to string, attrs uint64) error {
 	}
 	if err != nil {
 		return fmt.Errorf("make a mount point for %s: %w", from, err)
-	}
-	if err := unix.Mount(from, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-		return fmt.Errorf("bind %s: %w", from, err)
-	}
-	if attrs == 0 {
-		return nil
-	}
-	attr := unix.MountAttr{Attr_set: attrs}
-	if err := unix.MountSetattr(unix.AT_FDCWD, to, unix.AT_RECURSIVE, &attr); err != nil {
-		return fmt.Errorf("make %s read-only: %w", strings.TrimPrefix(to, "/"), err)
 	}
 	return nil
 }

@@ -1,0 +1,140 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/netdojo/netdojo/cluster"
+)
+
+// Client talks to a daemon. Safe for concurrent use.
+type Client struct {
+	dir  string
+	http *http.Client
+}
+
+// NewClient returns a client for the daemon whose sockets are in dir. It does
+// not connect yet.
+func NewClient(dir string) *Client {
+	c := &Client{dir: dir}
+	c.http = &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return DialSocket(ctx, filepath.Join(dir, SocketName))
+		},
+		DisableCompression: true,
+	}}
+	return c
+}
+
+// maxSocketPath is what sockaddr_un holds, less its final NUL (unix(7)).
+const maxSocketPath = 107
+
+// DialSocket connects to a unix socket, also to one whose path is longer than
+// the kernel takes: then through the descriptor of its folder.
+func DialSocket(ctx context.Context, path string) (net.Conn, error) {
+	var d net.Dialer
+	if len(path) <= maxSocketPath {
+		return d.DialContext(ctx, "unix", path)
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("open the folder of %s: %w", path, err)
+	}
+	defer dir.Close()
+	return d.DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)))
+}
+
+// CloseIdle closes connections that wait for a next call.
+func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
+
+// FlowSocketPath is where the daemon's Hubble observer listens.
+func (c *Client) FlowSocketPath() string { return filepath.Join(c.dir, FlowSocket) }
+
+// Status asks how the daemon does. An error means that none answers.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	var s Status
+	return s, c.call(ctx, http.MethodGet, "/v1/status", nil, &s)
+}
+
+// Trace returns when each component started and was ready.
+func (c *Client) Trace(ctx context.Context) ([]Span, error) {
+	var t []Span
+	return t, c.call(ctx, http.MethodGet, "/v1/trace", nil, &t)
+}
+
+// Shutdown asks the daemon to end; it ends after this returns.
+func (c *Client) Shutdown(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/v1/shutdown", nil, nil)
+}
+
+// Enforced waits until the datapath judges by the policy as it is stored now.
+func (c *Client) Enforced(ctx context.Context, ref cluster.PolicyRef) error {
+	err := c.call(ctx, http.MethodPost, "/v1/policy/enforced", ref, nil)
+	var e *CallError
+	if errors.As(err, &e) && e.Code == http.StatusUnprocessableEntity {
+		return &cluster.RejectedError{Ref: ref, Reason: e.Body.Message}
+	}
+	return err
+}
+
+// ServeNames makes the world serve DNS names.
+func (c *Client) ServeNames(ctx context.Context, names []string) error {
+	return c.call(ctx, http.MethodPost, "/v1/world/names", Names{Names: names}, nil)
+}
+
+// CallError is what the daemon answered instead of a result.
+type CallError struct {
+	Code int // HTTP status
+	Body Error
+}
+
+func (e *CallError) Error() string { return e.Body.Message }
+
+// Cure is the daemon's advice; empty when it has none.
+func (e *CallError) Cure() string { return e.Body.Cure }
+
+func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("encode the call of %s: %w", path, err)
+		}
+		body = bytes.NewReader(b)
+	}
+	return c.do(ctx, method, path, body, out)
+}
+
+func (c *Client) do(ctx context.Context, method, path string, body io.Reader, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://daemon"+path, body)
+	if err != nil {
+		return fmt.Errorf("call %s: %w", path, err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("call the cluster's daemon: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= http.StatusBadRequest {
+		e := &CallError{Code: resp.StatusCode}
+		if err := json.NewDecoder(resp.Body).Decode(&e.Body); err != nil {
+			e.Body.Message = resp.Status
+		}
+		return e
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("decode the answer of %s: %w", path, err)
+	}
+	return nil
+}
