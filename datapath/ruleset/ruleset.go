@@ -1,0 +1,146 @@
+// Package ruleset holds the node's netfilter table: which packets are judged,
+// how a judgement is carried out and remembered, and what is masqueraded. It
+// is static: a change of policy only replaces the epoch. It knows addresses
+// and interfaces, no policy.
+//
+// A packet that enters the node is judged after Service translation unless it
+// is a reply, an ICMP error about a known connection, or part of a connection
+// whose conntrack mark holds the present epoch. To judge is to queue it to
+// userspace, which answers with a mark (see Kind); with nobody there it is
+// dropped. What the node's own processes send is not judged.
+package ruleset
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// Priorities of the prerouting chains: after Service translation (-100).
+const (
+	judgePriority = -90
+	applyPriority = -89
+)
+
+// TableName is the name of the IPv4 and the IPv6 table.
+const TableName = "netdojo"
+
+// Config says what the table is about.
+type Config struct {
+	// PodIface is what the names of the node's ends of pod links begin with.
+	PodIface    string
+	PodCIDR     netip.Prefix
+	ServiceCIDR netip.Prefix
+	// NodeAddr is the source of a pod's connection to itself, seen by the pod.
+	NodeAddr netip.Addr
+	// Queue is the first of Queues netfilter queues; 0 Queues means one.
+	Queue, Queues uint16
+	// DNSProxy and HTTPProxy are transparent sockets of the node. Connections
+	// for a proxy whose port is 0 are dropped.
+	DNSProxy, HTTPProxy netip.AddrPort
+	// KeepPodAddress leaves the source address of packets to the world as it is;
+	// otherwise they leave with the outgoing interface's address.
+	KeepPodAddress bool
+	// Epoch is the first one.
+	Epoch uint32
+}
+
+// Table is the loaded ruleset of the network namespace that Apply ran in. Its
+// methods are safe for concurrent use.
+type Table struct {
+	cfg    Config
+	native bool
+
+	mu    sync.Mutex // guards epoch and the order of transactions
+	epoch uint32
+	live  *nftables.Set
+	conn  *nftables.Conn
+}
+
+// Apply loads the table in one transaction, in place of one left by an earlier
+// run, and the routing rule that hands marked packets to the node's proxies.
+func Apply(cfg Config) (*Table, error) {
+	cfg.Queues = max(cfg.Queues, 1)
+	conn, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return nil, fmt.Errorf("open nftables: %w", err)
+	}
+	t := &Table{cfg: cfg, native: true, epoch: cfg.Epoch & EpochMask, conn: conn}
+	if err := t.load(); err != nil {
+		nativeErr := err
+		t.native = false
+		if err := t.load(); err != nil {
+			conn.CloseLasting()
+			return nil, &UnsupportedError{Err: fmt.Errorf("load nftables table: %w", errors.Join(nativeErr, err))}
+		}
+	}
+	if err := addRouting(); err != nil {
+		return nil, errors.Join(err, t.Delete())
+	}
+	return t, nil
+}
+
+// UnsupportedError is a kernel that cannot hold the table.
+type UnsupportedError struct{ Err error }
+
+func (e *UnsupportedError) Error() string { return e.Err.Error() }
+func (e *UnsupportedError) Unwrap() error { return e.Err }
+
+// Cure says what to do about it.
+func (e *UnsupportedError) Cure() string {
+	return "the kernel needs nftables with conntrack, NAT, fib, socket, tproxy and NFQUEUE (modules nft_queue or nft_compat with xt_NFQUEUE): run `netdojo doctor`"
+}
+
+// NativeQueue says whether the kernel's own queue expression is used, rather
+// than the xtables target.
+func (t *Table) NativeQueue() bool { return t.native }
+
+// SetEpoch makes connections that were judged under another epoch be judged
+// again with their next packet. It returns when that holds.
+func (t *Table) SetEpoch(epoch uint32) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	epoch &= EpochMask
+	if epoch == t.epoch {
+		return nil
+	}
+	if err := t.conn.SetDeleteElements(t.live, liveElements(t.epoch)); err != nil {
+		return fmt.Errorf("set epoch: %w", err)
+	}
+	if err := t.conn.SetAddElements(t.live, liveElements(epoch)); err != nil {
+		return fmt.Errorf("set epoch: %w", err)
+	}
+	if err := t.conn.Flush(); err != nil {
+		return fmt.Errorf("set epoch: %w", err)
+	}
+	t.epoch = epoch
+	return nil
+}
+
+// Delete removes the tables and the routing rule. After it nothing is judged.
+func (t *Table) Delete() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, family := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6} {
+		t.conn.DelTable(&nftables.Table{Family: family, Name: TableName})
+	}
+	err := t.conn.Flush()
+	if errors.Is(err, unix.ENOENT) {
+		err = nil
+	}
+	return errors.Join(err, delRouting(), t.conn.CloseLasting())
+}
+
+// liveElements says what to do with a packet by its connection's mark.
+func liveElements(epoch uint32) []nftables.SetElement {
+	return []nftables.SetElement{
+		{Key: native(Mark(KindAllow, epoch)), VerdictData: &expr.Verdict{Kind: expr.VerdictAccept}},
+		{Key: native(Mark(KindDNS, epoch)), VerdictData: &expr.Verdict{Kind: expr.VerdictGoto, Chain: chainRemark}},
+		{Key: native(Mark(KindHTTP, epoch)), VerdictData: &expr.Verdict{Kind: expr.VerdictGoto, Chain: chainRemark}},
+	}
+}

@@ -1,0 +1,168 @@
+package ruleset
+
+import (
+	"net/netip"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"golang.org/x/sys/unix"
+)
+
+// inNamespace runs f in a network namespace of its own.
+func inNamespace(t *testing.T, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done) // Skip and Fatal end the goroutine, too
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			t.Skipf("needs a network namespace: %v", err)
+		}
+		f()
+	}()
+	<-done
+}
+
+func testConfig() Config {
+	return Config{
+		PodIface:    "nd",
+		PodCIDR:     netip.MustParsePrefix("10.244.0.0/24"),
+		ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
+		NodeAddr:    netip.MustParseAddr("192.168.77.2"),
+		Queue:       7,
+		Queues:      2,
+		DNSProxy:    netip.MustParseAddrPort("127.0.0.1:5353"),
+		Epoch:       41,
+	}
+}
+
+func TestProbe(t *testing.T) {
+	features, err := Probe()
+	if err != nil {
+		t.Skipf("needs a network namespace: %v", err)
+	}
+	if err := features.Missing(); err != nil {
+		t.Skipf("needs %v", err)
+	}
+	if !features.Has("nftables") || features.Has("no such thing") {
+		t.Errorf("Has is wrong about %+v", features)
+	}
+}
+
+func TestMissing(t *testing.T) {
+	f := Features{{FeatureNative, "m", unix.ENOENT}, {FeatureCompat, "m", nil}, {"nftables", "nf_tables", nil}}
+	if err := f.Missing(); err != nil {
+		t.Errorf("one way to queue is missing, the other is there: %v", err)
+	}
+	f[1].Err = unix.ENOENT
+	if err := f.Missing(); err == nil || !strings.Contains(err.Error(), FeatureCompat) {
+		t.Errorf("no way to queue: got %v", err)
+	}
+	f[2].Err = unix.EPERM
+	if err := f.Missing(); err == nil || !strings.Contains(err.Error(), "nf_tables") {
+		t.Errorf("no nftables: got %v", err)
+	}
+}
+
+func TestMark(t *testing.T) {
+	for _, c := range []struct {
+		kind  Kind
+		epoch uint32
+		want  uint32
+	}{
+		{KindAllow, 5, 0x10000005},
+		{KindAllow, 0xfffffff5, 0x1ffffff5},
+		{KindDNS, 5, 0x90000005},
+		{KindHairpin, 5, 0x40000000},
+	} {
+		if got := Mark(c.kind, c.epoch); got != c.want {
+			t.Errorf("Mark(%#x, %#x) = %#x, want %#x", c.kind, c.epoch, got, c.want)
+		}
+	}
+}
+
+// live returns the keys of the live map.
+func live(t *testing.T, table *Table) map[uint32]bool {
+	t.Helper()
+	elements, err := table.conn.GetSetElements(table.live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := map[uint32]bool{}
+	for _, e := range elements {
+		keys[binaryutil.NativeEndian.Uint32(e.Key)] = true
+	}
+	return keys
+}
+
+func TestApply(t *testing.T) {
+	inNamespace(t, func() {
+		if err := probeHere().Missing(); err != nil {
+			t.Skipf("needs %v", err)
+		}
+		table, err := Apply(testConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if keys := live(t, table); len(keys) != 4 || !keys[Mark(KindAllow, 41)] {
+			t.Errorf("live map holds %v", keys)
+		}
+		if err := table.SetEpoch(42); err != nil {
+			t.Fatal(err)
+		}
+		if err := table.SetEpoch(42); err != nil {
+			t.Errorf("the same epoch again: %v", err)
+		}
+		keys := live(t, table)
+		if len(keys) != 4 || keys[Mark(KindAllow, 41)] || !keys[Mark(KindDNS, 42)] ||
+			!keys[Mark(KindHairpin, 0)] {
+			t.Errorf("live map holds %v after epoch 42", keys)
+		}
+		// A table that an earlier run left is replaced, not added to.
+		again, err := Apply(testConfig())
+		if err != nil {
+			t.Fatalf("apply over an old table: %v", err)
+		}
+		if nft, err := exec.LookPath("nft"); err == nil && testing.Verbose() {
+			out, _ := exec.Command(nft, "list", "ruleset").CombinedOutput()
+			t.Logf("%s", out)
+		}
+		if err := again.Delete(); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := nftables.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tables, err := conn.ListTables()
+		if err != nil || len(tables) != 0 {
+			t.Errorf("after Delete: tables %v, %v", tables, err)
+		}
+	})
+}
+
+func BenchmarkSetEpoch(b *testing.B) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			b.Skipf("needs a network namespace: %v", err)
+		}
+		table, err := Apply(testConfig())
+		if err != nil {
+			b.Skipf("needs %v", err)
+		}
+		for i := 0; b.Loop(); i++ {
+			if err := table.SetEpoch(uint32(100 + i)); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	}()
+	<-done
+}
