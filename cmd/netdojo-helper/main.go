@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox/enter"
+	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox/httpmock"
+	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox/pause"
 	"github.com/netdojo/netdojo/cluster/embedded/userns"
 )
 
@@ -18,6 +21,11 @@ var roles = map[string]func(args []string) int{
 	"enter":  func([]string) int { return userns.Enter() },
 	"init":   func([]string) int { return userns.Init() },
 	"remove": userns.Remove,
+
+	"container": enter.Container,
+	"exec":      enter.Exec,
+	"pause":     pause.Run,
+	"httpmock":  httpmock.Run,
 }
 
 func main() {

@@ -1,28 +1,49 @@
 // Package sandbox is the wire form between the CRI server and the helper that
-// becomes a container: what to mount, which namespaces to join, whom to run as.
+// becomes a container: what to mount, which limits to set, whom to run as.
 // It is linked into the small helper, so it imports the standard library only.
+//
+// The CRI server starts the helper inside the namespaces that the process is
+// to have (it enters them on a thread of its own and forks from there); only
+// the mount namespace is left to the helper. On file descriptor SpecFD the
+// helper reads one JSON value, a Container or an Exec. On StatusFD, a socket
+// that keeps message bounds, it answers; a message is a type byte and a text:
+//
+//	MessageTTY   the master of the terminal, as SCM_RIGHTS
+//	MessageFail  a Failure as JSON: the command did not start
+//
+// The end of the stream without MessageFail says that the command runs.
 package sandbox
 
-// Container is what the helper's "container" role reads as JSON from file
-// descriptor 3. The CRI server starts the helper in new mount and PID
-// namespaces; the helper joins the sandbox's others, builds the root, drops
-// privileges and becomes Args (PID 1).
+// File descriptors that the helper's roles container and exec are given.
+const (
+	SpecFD   = 3
+	StatusFD = 4
+	PidFD    = 5 // role exec only: a pidfd of the container's main process
+)
+
+// Types of message on StatusFD.
+const (
+	MessageTTY  = 't'
+	MessageFail = 'f'
+)
+
+// Failure says why a command did not start.
+type Failure struct {
+	Message string `json:"message"`
+	// Code is the exit code that a shell would give: 127 not found, 126 found but
+	// not executable, 128 for everything else.
+	Code int `json:"code"`
+}
+
+// Container is what the helper's "container" role becomes. The helper starts
+// in a mount namespace of its own, a copy of the node's.
 type Container struct {
-	Root     string   `json:"root"`     // the prepared root folder (an overlay's mount point is made by the helper)
-	Overlay  *Overlay `json:"overlay"`  // mounted on Root when set
-	Mounts   []Mount  `json:"mounts"`   // in order, after Root; destinations are inside Root
-	ReadOnly bool     `json:"readOnly"` // remount Root read-only at the end
-
-	JoinNet string `json:"joinNet"` // paths of namespaces to join; empty keeps the caller's
-	JoinIPC string `json:"joinIPC"`
-	JoinUTS string `json:"joinUTS"`
-
-	Hostname    string   `json:"hostname,omitempty"`
-	CgroupPaths []string `json:"cgroupPaths,omitempty"`
+	Root     string    `json:"root"`     // the folder that becomes "/"
+	Overlays []Overlay `json:"overlays"` // mounted in order before all else
+	Mounts   []Mount   `json:"mounts"`   // in order; sources are the node's paths
+	ReadOnly bool      `json:"readOnly"` // make "/" read-only at the end
 	Process
-	// TTY asks for a pseudo-terminal of the container's own devpts. Its master is
-	// sent back over file descriptor 4 (SCM_RIGHTS).
-	TTY           bool     `json:"tty"`
+	TTY           bool     `json:"tty"` // of the container's own devpts
 	MaskedPaths   []string `json:"maskedPaths,omitempty"`
 	ReadOnlyPaths []string `json:"readOnlyPaths,omitempty"`
 }
@@ -31,52 +52,59 @@ type Container struct {
 type Process struct {
 	Args            []string `json:"args"`
 	Env             []string `json:"env"` // KEY=VALUE; PATH in it finds Args[0]
-	Dir             string   `json:"dir"`
+	Dir             string   `json:"dir"` // made when it is missing (role container)
 	UID             int      `json:"uid"`
 	GID             int      `json:"gid"`
 	Groups          []int    `json:"groups,omitempty"`
-	User            string   `json:"user,omitempty"`        // name or uid[:gid], resolved in the container's /etc/passwd when set
 	Capabilities    []string `json:"capabilities"`          // the bounding set, CAP_ names
 	NoNewPrivileges bool     `json:"noNewPrivileges"`       //
-	Seccomp         []byte   `json:"seccomp,omitempty"`     // an assembled BPF program; none when empty
+	Seccomp         []byte   `json:"seccomp,omitempty"`     // an array of struct sock_filter; none when empty
 	OOMScoreAdj     *int     `json:"oomScoreAdj,omitempty"` //
 	Rlimits         []Rlimit `json:"rlimits,omitempty"`
 }
 
-// Overlay is an overlayfs mount.
+// Overlay is an overlayfs mount on a folder below Container.Root. Target is
+// trusted: no component of it may be a symbolic link of an image's making.
 type Overlay struct {
-	Lower []string `json:"lower"` // top first
-	Upper string   `json:"upper"`
-	Work  string   `json:"work"`
+	Target    string   `json:"target"` // "" is the root itself
+	Lower     []string `json:"lower"`  // top first
+	Upper     string   `json:"upper"`
+	Work      string   `json:"work"`
+	UserXattr bool     `json:"userxattr"` // set inside a user namespace
 }
 
-// Mount is one mount inside the container's root.
+// Propagation of a bind mount, as mount(8) names it.
+const (
+	Private = ""
+	Slave   = "rslave"
+	Shared  = "rshared"
+)
+
+// Mount is one mount inside the container.
 type Mount struct {
 	Source      string   `json:"source"`
-	Destination string   `json:"destination"`
-	Type        string   `json:"type"`    // a file system, or "bind"
-	Options     []string `json:"options"` // as in fstab: ro, nosuid, rbind, mode=755, …
+	Destination string   `json:"destination"` // symbolic links are the container's own
+	Type        string   `json:"type"`        // a file system, or "bind" (always with all mounts below it)
+	Options     []string `json:"options"`     // ro, rro (ro for all below too), nosuid, nodev, noexec; else for the file system: mode=755, …
+	Propagation string   `json:"propagation,omitempty"`
+	// Fallback is bound when the kernel refuses the file system; with
+	// FallbackNone the mount is left out then.
+	Fallback string `json:"fallback,omitempty"`
 }
 
-// Rlimit is a resource limit by its RLIMIT_ name.
+// FallbackNone as Mount.Fallback lets a mount be refused.
+const FallbackNone = "none"
+
+// Rlimit is a resource limit by its RLIMIT_ number.
 type Rlimit struct {
-	Name string `json:"name"`
-	Soft uint64 `json:"soft"`
-	Hard uint64 `json:"hard"`
+	Resource int    `json:"resource"`
+	Soft     uint64 `json:"soft"`
+	Hard     uint64 `json:"hard"`
 }
 
-// Exec is what the helper's "exec" role reads from file descriptor 3: a further
-// process in a running container. Resize messages follow on the same descriptor
-// as JSON values when TTY is set. The helper exits with the process's code
-// (128+signal when a signal ended it).
+// Exec is what the helper's "exec" role becomes: a further process in a running
+// container, whose mount namespace it enters by PidFD.
 type Exec struct {
-	PID int `json:"pid"` // the container's PID 1 as the CRI server sees it
 	Process
 	TTY bool `json:"tty"`
-}
-
-// Resize is a terminal's new size in cells.
-type Resize struct {
-	Width  uint16 `json:"width"`
-	Height uint16 `json:"height"`
 }

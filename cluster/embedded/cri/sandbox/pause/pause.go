@@ -1,0 +1,33 @@
+//go:build linux
+
+// Package pause holds the helper's role "pause": PID 1 of a pod whose
+// containers share one PID namespace. It reaps and waits to be ended.
+package pause
+
+import (
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+)
+
+// Run reaps children until SIGTERM or SIGINT.
+func Run([]string) int {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, unix.SIGCHLD, unix.SIGTERM, unix.SIGINT)
+	for s := range signals {
+		if s != unix.SIGCHLD {
+			return 0
+		}
+		for {
+			pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil || pid <= 0 {
+				break
+			}
+		}
+	}
+	return 0
+}
