@@ -1,0 +1,81 @@
+package world
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+)
+
+// firstOctets are the /8 networks that names get addresses from. All are
+// ordinary unicast space; the ones that hold special ranges (100.64/10, 169.254/16,
+// 172.16/12, 192.0/16 and 192.168/16, 198.18/15, 198.51.100/24, 203.0.113/24) are
+// left out whole, so that nothing has to be told apart within them.
+var firstOctets = []byte{13, 18, 20, 23, 31, 34, 44, 52, 63, 65, 76, 93, 104, 108, 142, 151, 157, 162, 185, 199}
+
+// picker gives each name an address of its own. The same seed and name give the
+// same address again, whatever was asked before, unless two names' networks meet.
+type picker struct {
+	seed  uint64
+	avoid []netip.Prefix
+	taken map[netip.Prefix]struct{} // /16 networks in use
+}
+
+func newPicker(seed uint64, avoid ...netip.Prefix) *picker {
+	p := &picker{seed: seed, avoid: avoid, taken: map[netip.Prefix]struct{}{}}
+	for _, addr := range fixedNames {
+		p.taken[network(addr)] = struct{}{}
+	}
+	return p
+}
+
+// network is what no two names share: a policy's CIDR of up to /16 around one
+// name's address must not select another name.
+func network(addr netip.Addr) netip.Prefix {
+	return netip.PrefixFrom(addr, 16).Masked()
+}
+
+// addr picks an address for name and takes it.
+func (p *picker) addr(name string) (netip.Addr, error) {
+	for try := range uint64(100_000) {
+		addr := p.candidate(name, try)
+		if _, used := p.taken[network(addr)]; used || p.avoided(addr) {
+			continue
+		}
+		p.taken[network(addr)] = struct{}{}
+		return addr, nil
+	}
+	return netip.Addr{}, fmt.Errorf("pick an address for %s: all of the world's networks are in use", name)
+}
+
+func (p *picker) candidate(name string, try uint64) netip.Addr {
+	var head [16]byte
+	binary.BigEndian.PutUint64(head[:8], p.seed)
+	binary.BigEndian.PutUint64(head[8:], try)
+	sum := sha256.Sum256(append(head[:], name...))
+	return netip.AddrFrom4([4]byte{
+		firstOctets[int(sum[0])%len(firstOctets)],
+		sum[1],
+		sum[2],
+		1 + sum[3]%254,
+	})
+}
+
+// claim takes an address that was asked for by its number.
+func (p *picker) claim(addr netip.Addr) error {
+	if !addr.Is4() || addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() ||
+		addr.IsMulticast() || addr.IsUnspecified() || addr.As4()[0] >= 224 || p.avoided(addr) {
+		return fmt.Errorf("serve %s: the address is not outside the cluster", addr)
+	}
+	p.taken[network(addr)] = struct{}{}
+	return nil
+}
+
+func (p *picker) avoided(addr netip.Addr) bool {
+	for _, prefix := range p.avoid {
+		if prefix.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}

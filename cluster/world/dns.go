@@ -1,0 +1,130 @@
+package world
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// The lifetimes that answers carry, in seconds. A name that is not there is
+// forgotten at once, because Serve may add it in the next moment.
+const (
+	answerTTL   = 30
+	negativeTTL = 1
+)
+
+// resolver answers DNS from the book, with authority over everything.
+type resolver struct {
+	book *book
+}
+
+// ServeDNS answers one query.
+func (r *resolver) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
+	// A client that went away is all that can fail here.
+	_ = w.WriteMsg(r.answer(query))
+}
+
+func (r *resolver) answer(query *dns.Msg) *dns.Msg {
+	reply := new(dns.Msg)
+	if query.Opcode != dns.OpcodeQuery || len(query.Question) != 1 {
+		return reply.SetRcode(query, dns.RcodeNotImplemented)
+	}
+	reply.SetReply(query)
+	reply.Authoritative = true
+	reply.RecursionAvailable = true
+	if opt := query.IsEdns0(); opt != nil {
+		reply.SetEdns0(dns.DefaultMsgSize, opt.Do())
+	}
+
+	q := query.Question[0]
+	if q.Qclass != dns.ClassINET {
+		reply.Rcode = dns.RcodeRefused
+		return reply
+	}
+	if q.Qtype == dns.TypePTR {
+		r.pointer(reply, q.Name)
+		return reply
+	}
+	chain, addr, exists := r.book.resolve(canonical(q.Name))
+	if q.Qtype != dns.TypeCNAME {
+		chain = r.follow(reply, q.Name, chain)
+	} else if len(chain) > 1 {
+		reply.Answer = append(reply.Answer, cname(q.Name, chain[1]))
+	}
+	last := q.Name
+	if len(chain) > 1 {
+		last = dns.Fqdn(chain[len(chain)-1])
+	}
+	switch {
+	case !exists:
+		reply.Rcode = dns.RcodeNameError
+		reply.Ns = []dns.RR{soa(q.Name)}
+	case addr.IsValid() && q.Qtype == dns.TypeA:
+		reply.Answer = append(reply.Answer, &dns.A{
+			Hdr: header(last, dns.TypeA),
+			A:   net.IP(addr.AsSlice()),
+		})
+	case q.Qtype != dns.TypeCNAME || len(chain) == 1:
+		reply.Ns = []dns.RR{soa(q.Name)}
+	}
+	return reply
+}
+
+// follow writes the CNAMEs of a chain. The first owner keeps the question's
+// spelling: resolvers that vary its case compare it.
+func (r *resolver) follow(reply *dns.Msg, owner string, chain []string) []string {
+	for _, target := range chain[1:] {
+		reply.Answer = append(reply.Answer, cname(owner, target))
+		owner = dns.Fqdn(target)
+	}
+	return chain
+}
+
+func (r *resolver) pointer(reply *dns.Msg, qname string) {
+	if addr, ok := reverse(qname); ok {
+		if name, ok := r.book.owner(addr); ok && name != addr.String() {
+			reply.Answer = []dns.RR{&dns.PTR{Hdr: header(qname, dns.TypePTR), Ptr: dns.Fqdn(name)}}
+			return
+		}
+	}
+	reply.Rcode = dns.RcodeNameError
+	reply.Ns = []dns.RR{soa(qname)}
+}
+
+// reverse reads the IPv4 address out of a name under in-addr.arpa.
+func reverse(qname string) (netip.Addr, bool) {
+	labels, ok := strings.CutSuffix(canonical(qname), ".in-addr.arpa")
+	if !ok {
+		return netip.Addr{}, false
+	}
+	parts := strings.Split(labels, ".")
+	for i, j := 0, len(parts)-1; i < j; i, j = i+1, j-1 {
+		parts[i], parts[j] = parts[j], parts[i]
+	}
+	addr, err := netip.ParseAddr(strings.Join(parts, "."))
+	return addr, err == nil && addr.Is4()
+}
+
+func header(owner string, kind uint16) dns.RR_Header {
+	return dns.RR_Header{Name: owner, Rrtype: kind, Class: dns.ClassINET, Ttl: answerTTL}
+}
+
+func cname(owner, target string) dns.RR {
+	return &dns.CNAME{Hdr: header(owner, dns.TypeCNAME), Target: dns.Fqdn(target)}
+}
+
+// soa is the record that lets a resolver remember that there is nothing. Its
+// owner is the name's top-level domain.
+func soa(qname string) dns.RR {
+	zone := "."
+	if labels := dns.SplitDomainName(qname); len(labels) > 0 {
+		zone = dns.Fqdn(labels[len(labels)-1])
+	}
+	return &dns.SOA{
+		Hdr: dns.RR_Header{Name: zone, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: negativeTTL},
+		Ns:  "ns.world.invalid.", Mbox: "nobody.world.invalid.",
+		Serial: 1, Refresh: 3600, Retry: 600, Expire: 86400, Minttl: negativeTTL,
+	}
+}

@@ -1,0 +1,208 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/cilium/cilium/pkg/netns"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// worldIface is the link's name in the world.
+const worldIface = "node0"
+
+// link is the world's network namespace and the veth pair that joins it to the
+// node's. The namespace has no name: it lives as long as its handle and sockets.
+type link struct {
+	ns     *netns.NetNS
+	inside *netlink.Handle // works in the world
+	node   *netlink.Handle // works in the node's namespace
+	lo     netlink.Link    // the world's, which carries the served addresses
+	iface  string          // the link's name at the node; empty until it is ours to remove
+}
+
+func newLink(cfg Config) (_ *link, err error) {
+	l := new(link)
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("link the world with the node: %w", err), l.close())
+		}
+	}()
+	if l.ns, err = netns.New(); err != nil {
+		return nil, err
+	}
+	if l.node, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return nil, err
+	}
+	if err := l.ns.Do(func() (err error) {
+		l.inside, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	if err := l.join(cfg); err != nil {
+		return nil, err
+	}
+	if err := l.setUpWorld(cfg); err != nil {
+		return nil, err
+	}
+	return l, l.setUpNode(cfg)
+}
+
+// join makes the veth pair, one end in each namespace.
+func (l *link) join(cfg Config) error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = cfg.NodeIface
+	err := l.node.LinkAdd(&netlink.Veth{
+		LinkAttrs:     attrs,
+		PeerName:      worldIface,
+		PeerNamespace: netlink.NsFd(l.ns.FD()),
+	})
+	if err != nil {
+		return fmt.Errorf("add veth %s: %w", cfg.NodeIface, err)
+	}
+	l.iface = cfg.NodeIface
+	return nil
+}
+
+func (l *link) setUpWorld(cfg Config) (err error) {
+	if l.lo, err = l.inside.LinkByName("lo"); err != nil {
+		return fmt.Errorf("find the world's loopback: %w", err)
+	}
+	if err := l.inside.LinkSetUp(l.lo); err != nil {
+		return fmt.Errorf("bring up the world's loopback: %w", err)
+	}
+	if _, err := bringUp(l.inside, worldIface, cfg.GatewayAddr, cfg.PrefixLen); err != nil {
+		return err
+	}
+	// Without it a namespace that forwards, as the machine's setting may have it,
+	// would answer for unused addresses that the network is unreachable.
+	return replaceDefault(l.inside, &netlink.Route{Type: unix.RTN_BLACKHOLE})
+}
+
+func (l *link) setUpNode(cfg Config) error {
+	end, err := bringUp(l.node, cfg.NodeIface, cfg.NodeAddr, cfg.PrefixLen)
+	if err != nil {
+		return err
+	}
+	return replaceDefault(l.node, &netlink.Route{
+		LinkIndex: end.Attrs().Index,
+		Gw:        net.IP(cfg.GatewayAddr.AsSlice()),
+	})
+}
+
+func bringUp(h *netlink.Handle, name string, addr netip.Addr, prefixLen int) (netlink.Link, error) {
+	end, err := h.LinkByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", name, err)
+	}
+	if err := h.AddrAdd(end, v4Addr(addr, prefixLen)); err != nil {
+		return nil, fmt.Errorf("give %s the address %s: %w", name, addr, err)
+	}
+	if err := h.LinkSetUp(end); err != nil {
+		return nil, fmt.Errorf("bring up %s: %w", name, err)
+	}
+	return end, nil
+}
+
+func replaceDefault(h *netlink.Handle, route *netlink.Route) error {
+	route.Dst = &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
+	if err := h.RouteReplace(route); err != nil {
+		return fmt.Errorf("set the default route: %w", err)
+	}
+	return nil
+}
+
+func v4Addr(addr netip.Addr, prefixLen int) *netlink.Addr {
+	return &netlink.Addr{IPNet: &net.IPNet{IP: net.IP(addr.AsSlice()), Mask: net.CIDRMask(prefixLen, 32)}}
+}
+
+// addAddr makes the world answer at addr from now on.
+func (l *link) addAddr(addr netip.Addr) error {
+	if err := l.inside.AddrAdd(l.lo, v4Addr(addr, 32)); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("give the world the address %s: %w", addr, err)
+	}
+	return nil
+}
+
+// listen opens a TCP listener in the world.
+func (l *link) listen(ctx context.Context, addr string) (ln net.Listener, err error) {
+	err = l.ns.Do(func() error {
+		var cfg net.ListenConfig
+		cfg.SetMultipathTCP(false)
+		ln, err = cfg.Listen(ctx, "tcp4", addr)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listen in the world: %w", err)
+	}
+	return ln, nil
+}
+
+// listenPacket opens a UDP socket in the world.
+func (l *link) listenPacket(ctx context.Context, addr string) (pc net.PacketConn, err error) {
+	err = l.ns.Do(func() error {
+		var cfg net.ListenConfig
+		pc, err = cfg.ListenPacket(ctx, "udp4", addr)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listen in the world: %w", err)
+	}
+	return pc, nil
+}
+
+// dial connects from the world. The address is numeric: one address is tried on
+// the calling thread, which is what puts the socket into the namespace.
+func (l *link) dial(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+	if _, err := netip.ParseAddrPort(addr); err != nil {
+		return nil, fmt.Errorf("dial from the world: %w", err)
+	}
+	err = l.ns.Do(func() error {
+		conn, err = new(net.Dialer).DialContext(ctx, network, addr)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("dial from the world: %w", err)
+	}
+	return conn, nil
+}
+
+// close removes the pair and lets the namespace go. It works on a link that was
+// made in part.
+func (l *link) close() error {
+	var errs []error
+	if l.node != nil {
+		errs = append(errs, l.unlink())
+		l.node.Close()
+	}
+	if l.inside != nil {
+		l.inside.Close()
+	}
+	if l.ns != nil {
+		errs = append(errs, l.ns.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (l *link) unlink() error {
+	if l.iface == "" {
+		return nil
+	}
+	end, err := l.node.LinkByName(l.iface)
+	var gone netlink.LinkNotFoundError
+	if errors.As(err, &gone) {
+		return nil
+	}
+	if err == nil {
+		err = l.node.LinkDel(end)
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", l.iface, err)
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package world
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// The ports that every served address answers on, beside DNS on a few.
+const (
+	portHTTP  = ":80"
+	portTLS   = ":443"
+	portEcho  = ":7"
+	headTime  = 10 * time.Second
+	idleTime  = 2 * time.Minute
+	dnsPeriod = 2 * time.Second
+)
+
+func (w *World) listenWeb(ctx context.Context) error {
+	site := &site{book: w.book, ca: w.ca}
+	server := &http.Server{
+		Handler:           site,
+		TLSConfig:         site.tlsConfig(),
+		ReadHeaderTimeout: headTime,
+		IdleTimeout:       idleTime,
+		ErrorLog:          nil,
+	}
+	plain, err := w.link.listen(ctx, portHTTP)
+	if err != nil {
+		return err
+	}
+	w.serve("http", func() error { return served(server.Serve(servedOnly{plain, w.book})) }, server.Close)
+	secure, err := w.link.listen(ctx, portTLS)
+	if err != nil {
+		return err
+	}
+	w.serve("https", func() error { return served(server.ServeTLS(servedOnly{secure, w.book}, "", "")) }, secure.Close)
+	return nil
+}
+
+func served(err error) error {
+	if err == http.ErrServerClosed {
+		return net.ErrClosed
+	}
+	return err
+}
+
+func (w *World) listenEcho(ctx context.Context) error {
+	ln, err := w.link.listen(ctx, portEcho)
+	if err != nil {
+		return err
+	}
+	w.serve("echo over tcp", func() error { return echoTCP(servedOnly{ln, w.book}) }, ln.Close)
+	pc, err := w.link.listenPacket(ctx, portEcho)
+	if err != nil {
+		return err
+	}
+	w.serve("echo over udp", func() error { return echoUDP(pc) }, pc.Close)
+	return nil
+}
+
+// stopDNS ends a DNS server over TCP with its connections. The listener is
+// closed for the case that the server did not come to serve it yet.
+func stopDNS(server *dns.Server, ln net.Listener) error {
+	ctx, cancel := context.WithTimeout(context.Background(), dnsPeriod)
+	defer cancel()
+	// Says only that the server was not started.
+	_ = server.ShutdownContext(ctx)
+	return ln.Close()
+}

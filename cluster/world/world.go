@@ -1,0 +1,40 @@
+// Package world is the outside of an embedded cluster: the internet as pods see
+// it, simulated, so that a lab needs none. It answers DNS with authority over
+// every name, and serves each name on an address of its own over HTTP, TLS
+// (HTTP/1.1 and HTTP/2), ping and echo. Addresses that nobody serves swallow
+// packets, as unused ones do outside.
+//
+// The world is a network namespace of its own inside the calling process, linked
+// with the namespace of the node by a veth pair. It knows no cluster, no pod and
+// no policy.
+package world
+
+import (
+	"log/slog"
+	"net/netip"
+)
+
+// Config is where a world lives and what it serves. The zero value of each
+// optional field means its default.
+type Config struct {
+	NodeAddr    netip.Addr   // the node's address on the link, e.g. 192.168.77.2
+	GatewayAddr netip.Addr   // the world's address on the link, the node's default gateway
+	PrefixLen   int          // of the link's network; 24 when 0
+	NodeIface   string       // the link's name at the node; "eth0" when empty
+	PodCIDR     netip.Prefix // optional: no name gets an address from it
+	Names       []string     // served beside the usual ones; patterns as in Serve
+	Logger      *slog.Logger // optional
+	Seed        uint64       // the same seed gives names the same addresses
+}
+
+func (c *Config) setDefaults() {
+	if c.PrefixLen == 0 {
+		c.PrefixLen = 24
+	}
+	if c.NodeIface == "" {
+		c.NodeIface = "eth0"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+}
