@@ -1,0 +1,136 @@
+// Package dns is the transparent DNS proxy: it takes the questions that the
+// ruleset diverts to it (TPROXY), has each judged, asks the server that the
+// client meant and lets an answer out only when the datapath has learned its
+// addresses. It knows no policy and no rule of the ruleset.
+package dns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/netdojo/netdojo/datapath/verdict"
+)
+
+// Limits of the proxy. What is beyond them is dropped, as a full queue would:
+// resolvers ask again.
+const (
+	maxInFlight = 2048             // UDP questions that wait for an answer
+	maxTCP      = 512              // client connections
+	tcpIdle     = 10 * time.Second // between two questions of a connection
+)
+
+// Config is what a Proxy needs.
+type Config struct {
+	// Listen is where TPROXY sends what it diverts. The zero value listens on
+	// 127.0.0.1 and a free port that Proxy.Port tells. A loopback address keeps
+	// anyone but TPROXY and the node itself from reaching the proxy.
+	Listen  netip.AddrPort
+	Decider verdict.DNSDecider
+	Sink    verdict.Sink
+	// Mark is set on every packet that the proxy sends; 0 sets none. It must not
+	// be a mark that a routing rule diverts to the local table.
+	Mark uint32
+	// ClientSource asks servers from the client's own address, as Cilium does, so
+	// that a server sees (and its ingress policy judges) the pod. It needs a
+	// ruleset that hands the replies to the transparent socket that owns them.
+	// Otherwise servers see an address of the node.
+	ClientSource bool
+	// Timeout bounds one question to a server and the learning of its answer;
+	// 0 means 4 seconds. A server that is silent so long stays silent to the
+	// client too.
+	Timeout time.Duration
+	Logger  *slog.Logger
+}
+
+// Proxy serves until Close.
+type Proxy struct {
+	cfg    Config
+	ctx    context.Context
+	cancel context.CancelFunc
+	udp    *net.UDPConn
+	tcp    net.Listener
+	wg     sync.WaitGroup
+	slots  chan struct{}
+	conns  chan struct{}
+	// buffers hold one UDP answer each.
+	buffers sync.Pool
+}
+
+// Start opens the proxy's UDP and TCP sockets on one port and serves them. The
+// context bounds only the start. It needs CAP_NET_ADMIN over the network
+// namespace it runs in.
+func Start(ctx context.Context, cfg Config) (*Proxy, error) {
+	if cfg.Decider == nil || cfg.Sink == nil {
+		return nil, errors.New("start DNS proxy: a decider and a sink are needed")
+	}
+	if !cfg.Listen.Addr().IsValid() {
+		cfg.Listen = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), cfg.Listen.Port())
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 4 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	udp, tcp, err := listen(ctx, cfg.Listen, cfg.Mark)
+	if err != nil {
+		return nil, fmt.Errorf("start DNS proxy: %w", err)
+	}
+	p := &Proxy{
+		cfg: cfg, udp: udp, tcp: tcp,
+		slots: make(chan struct{}, maxInFlight), conns: make(chan struct{}, maxTCP),
+	}
+	p.buffers.New = func() any { b := make([]byte, maxMessage); return &b }
+	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	p.wg.Go(p.serveUDP)
+	p.wg.Go(p.serveTCP)
+	return p, nil
+}
+
+// Addr is where both sockets listen.
+func (p *Proxy) Addr() netip.AddrPort {
+	return p.udp.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+// Port is the port of Addr.
+func (p *Proxy) Port() uint16 { return p.Addr().Port() }
+
+// Close stops the proxy and waits for what it does. Questions under way stay
+// without an answer.
+func (p *Proxy) Close() error {
+	p.cancel()
+	err := errors.Join(p.udp.Close(), p.tcp.Close())
+	p.wg.Wait()
+	return err
+}
+
+// listen opens a UDP and a TCP socket on the same port. When the port is free
+// to choose, one that UDP got may be taken for TCP: then it tries others.
+func listen(ctx context.Context, addr netip.AddrPort, mark uint32) (*net.UDPConn, net.Listener, error) {
+	const tries = 16
+	var last error
+	for range tries {
+		lc := net.ListenConfig{Control: control(transparent, origDst, setMark(mark))}
+		pc, err := lc.ListenPacket(ctx, "udp4", addr.String())
+		if err != nil {
+			return nil, nil, err
+		}
+		udp := pc.(*net.UDPConn)
+		lc.Control = control(transparent, setMark(mark))
+		tcp, err := lc.Listen(ctx, "tcp4", udp.LocalAddr().String())
+		if err == nil {
+			return udp, tcp, nil
+		}
+		last = errors.Join(err, udp.Close())
+		if addr.Port() != 0 {
+			break
+		}
+	}
+	return nil, nil, last
+}
