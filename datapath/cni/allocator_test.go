@@ -50,7 +50,7 @@ func TestAllocatorGoesRound(t *testing.T) {
 	if got := take(t, a, "f"); got != "10.0.0.2" {
 		t.Errorf("got %s, want 10.0.0.2", got)
 	}
-	if got := take(t, a, "g"); got != "10.0.0.4" {
+	if got := take(t, a, "g"); got != "10.0.0.5" {
 		t.Errorf("got %s, want the last free one", got)
 	}
 	var full *ExhaustedError
