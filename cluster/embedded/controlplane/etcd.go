@@ -1,0 +1,144 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/storage/wal"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+const (
+	memberName = "netdojo"
+	// peerURL is what the only member is known by. Nobody listens there.
+	peerURL = "http://127.0.0.1:2380"
+	// maxSocketPath is what the kernel takes for a unix socket, less its NUL.
+	maxSocketPath = 107
+)
+
+// etcd is the store: one member, reachable only through a unix socket.
+type etcd struct {
+	server   *embed.Etcd
+	endpoint string
+	cleanup  func() error
+}
+
+// startEtcd returns when the member leads itself and serves. It does not sync
+// to disk: what survives a kill of the process is enough for a lab.
+func startEtcd(ctx context.Context, dir string, logger *slog.Logger) (*etcd, error) {
+	socket, cleanup, err := socketPath(dir)
+	if err != nil {
+		return nil, fmt.Errorf("place etcd's socket: %w", err)
+	}
+	client := url.URL{Scheme: "unix", Path: socket}
+	peer, err := url.Parse(peerURL)
+	if err != nil {
+		return nil, err
+	}
+	// Segments are allocated whole: the default of 64 MB is a lot for a lab.
+	wal.SegmentSizeBytes = 8 << 20
+
+	cfg := embed.NewConfig()
+	cfg.Name = memberName
+	cfg.Dir = filepath.Join(dir, "etcd")
+	cfg.ListenClientUrls = []url.URL{client}
+	cfg.AdvertiseClientUrls = []url.URL{client}
+	cfg.ListenPeerUrls = nil
+	cfg.AdvertisePeerUrls = []url.URL{*peer}
+	cfg.InitialCluster = memberName + "=" + peerURL
+	cfg.UnsafeNoFsync = true
+	cfg.TickMs = 20
+	cfg.ElectionMs = 100
+	cfg.SnapshotCount = 2000
+	cfg.SnapshotCatchUpEntries = 200
+	cfg.MaxTxnOps = 1024
+	cfg.EnableGRPCGateway = false
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapLogger(logger.With("component", "etcd")))
+
+	server, err := embed.StartEtcd(cfg)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start etcd: %w", err), cleanup())
+	}
+	e := &etcd{server: server, endpoint: "unix://" + socket, cleanup: cleanup}
+	select {
+	case <-server.Server.ReadyNotify():
+		return e, nil
+	case err := <-server.Err():
+		return nil, errors.Join(fmt.Errorf("start etcd: %w", err), e.close())
+	case <-server.Server.StopNotify():
+		return nil, errors.Join(errors.New("start etcd: it stopped at once"), e.close())
+	case <-ctx.Done():
+		return nil, errors.Join(ctx.Err(), e.close())
+	}
+}
+
+func (e *etcd) close() error {
+	e.server.Close()
+	return e.cleanup()
+}
+
+// socketPath keeps the socket beside the data when the kernel takes that path,
+// else in a private folder made for it.
+func socketPath(dir string) (string, func() error, error) {
+	path := filepath.Join(dir, "etcd.sock")
+	if len(path) <= maxSocketPath {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "", nil, err
+		}
+		return path, func() error { return nil }, nil
+	}
+	short, err := os.MkdirTemp("", "etcd")
+	if err != nil {
+		return "", nil, err
+	}
+	return filepath.Join(short, "etcd.sock"), func() error { return os.RemoveAll(short) }, nil
+}
+
+// zapLogger hands etcd's warnings and errors to slog.
+func zapLogger(logger *slog.Logger) *zap.Logger {
+	return zap.New(&slogCore{logger: logger})
+}
+
+type slogCore struct {
+	logger *slog.Logger
+	fields []zapcore.Field
+}
+
+func (c *slogCore) Enabled(l zapcore.Level) bool { return l >= zapcore.WarnLevel }
+
+func (c *slogCore) With(fields []zapcore.Field) zapcore.Core {
+	return &slogCore{logger: c.logger, fields: append(c.fields[:len(c.fields):len(c.fields)], fields...)}
+}
+
+func (c *slogCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(e.Level) {
+		return ce.AddCore(e, c)
+	}
+	return ce
+}
+
+func (c *slogCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	enc := zapcore.NewMapObjectEncoder()
+	for _, f := range append(c.fields[:len(c.fields):len(c.fields)], fields...) {
+		f.AddTo(enc)
+	}
+	args := make([]any, 0, 2*len(enc.Fields))
+	for k, v := range enc.Fields {
+		args = append(args, k, v)
+	}
+	level := slog.LevelWarn
+	if e.Level > zapcore.WarnLevel {
+		level = slog.LevelError
+	}
+	c.logger.Log(context.Background(), level, e.Message, args...)
+	return nil
+}
+
+func (c *slogCore) Sync() error { return nil }
