@@ -1,0 +1,50 @@
+// Command netdojo-coredns is CoreDNS with the plugins that a cluster's DNS uses.
+// It is a program of its own, because CoreDNS would double the memory of the
+// process that runs the cluster.
+//
+//	netdojo-coredns -conf Corefile     serve, with CoreDNS's own flags
+//	netdojo-coredns await URL TIMEOUT  wait until URL answers 200; else exit 1
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/coredns/coredns/coremain"
+
+	// Corefile's words; all others are unknown to this program.
+	_ "github.com/coredns/coredns/plugin/cache"
+	_ "github.com/coredns/coredns/plugin/errors"
+	_ "github.com/coredns/coredns/plugin/forward"
+	_ "github.com/coredns/coredns/plugin/health"
+	_ "github.com/coredns/coredns/plugin/hosts"
+	_ "github.com/coredns/coredns/plugin/kubernetes"
+	_ "github.com/coredns/coredns/plugin/loadbalance"
+	_ "github.com/coredns/coredns/plugin/log"
+	_ "github.com/coredns/coredns/plugin/loop"
+	_ "github.com/coredns/coredns/plugin/metrics"
+	_ "github.com/coredns/coredns/plugin/ready"
+	_ "github.com/coredns/coredns/plugin/reload"
+	_ "github.com/coredns/coredns/plugin/rewrite"
+	_ "github.com/coredns/coredns/plugin/template"
+)
+
+func main() {
+	if len(os.Args) == 4 && os.Args[1] == "await" {
+		if err := awaitArgs(os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	coremain.Run()
+}
+
+func awaitArgs(url, timeout string) error {
+	d, err := time.ParseDuration(timeout)
+	if err != nil {
+		return fmt.Errorf("read the time to wait: %w", err)
+	}
+	return await(url, d)
+}
