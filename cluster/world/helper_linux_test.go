@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/cilium/cilium/pkg/netns"
@@ -73,4 +74,21 @@ func threadsNamespaces(t testing.TB) int {
 		seen[target] = true
 	}
 	return len(seen)
+}
+
+// openSockets counts this process's descriptors of sockets and namespaces.
+func openSockets(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, e := range entries {
+		target, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err == nil && (strings.HasPrefix(target, "socket:") || strings.HasPrefix(target, "net:")) {
+			count++
+		}
+	}
+	return count
 }

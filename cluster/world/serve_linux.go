@@ -2,6 +2,7 @@ package world
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -11,12 +12,17 @@ import (
 
 // The ports that every served address answers on, beside DNS on a few.
 const (
-	portHTTP  = ":80"
-	portTLS   = ":443"
-	portEcho  = ":7"
-	headTime  = 10 * time.Second
-	idleTime  = 2 * time.Minute
-	dnsPeriod = 2 * time.Second
+	portHTTP = ":80"
+	portTLS  = ":443"
+	portEcho = ":7"
+)
+
+// How long servers wait: for a request's head, for the next request, and for DNS
+// queries under way when the world ends.
+const (
+	headTime = 10 * time.Second
+	idleTime = 2 * time.Minute
+	stopTime = 2 * time.Second
 )
 
 func (w *World) listenWeb(ctx context.Context) error {
@@ -26,7 +32,7 @@ func (w *World) listenWeb(ctx context.Context) error {
 		TLSConfig:         site.tlsConfig(),
 		ReadHeaderTimeout: headTime,
 		IdleTimeout:       idleTime,
-		ErrorLog:          nil,
+		ErrorLog:          slog.NewLogLogger(w.cfg.Logger.Handler(), slog.LevelDebug),
 	}
 	plain, err := w.link.listen(ctx, portHTTP)
 	if err != nil {
@@ -65,7 +71,7 @@ func (w *World) listenEcho(ctx context.Context) error {
 // stopDNS ends a DNS server over TCP with its connections. The listener is
 // closed for the case that the server did not come to serve it yet.
 func stopDNS(server *dns.Server, ln net.Listener) error {
-	ctx, cancel := context.WithTimeout(context.Background(), dnsPeriod)
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	// Says only that the server was not started.
 	_ = server.ShutdownContext(ctx)

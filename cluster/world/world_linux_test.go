@@ -333,10 +333,7 @@ func TestDialReachesNode(t *testing.T) {
 
 func TestCloseLeavesNothing(t *testing.T) {
 	node := newNode(t)
-	files, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
+	before := openSockets(t)
 	var w *World
 	if err := node.Do(func() (err error) {
 		w, err = Start(t.Context(), testConfig)
@@ -376,19 +373,8 @@ func TestCloseLeavesNothing(t *testing.T) {
 	if n := threadsNamespaces(t); n != 1 {
 		t.Errorf("threads are in %d network namespaces", n)
 	}
-	deadline := time.Now().Add(2 * time.Second)
-	for {
-		now, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(now) <= len(files)+3 { // the test's own three connections
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d descriptors before, %d after", len(files), len(now))
-		}
-		time.Sleep(time.Millisecond)
+	if after := openSockets(t); after != before+3 { // the test's own three connections
+		t.Errorf("%d sockets and namespaces open before, %d after", before, after)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/coredns/coredns/coremain"
 
 	// Corefile's words; all others are unknown to this program.
+	_ "github.com/coredns/coredns/plugin/bind"
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/forward"

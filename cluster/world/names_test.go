@@ -1,0 +1,126 @@
+package world
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestExpand(t *testing.T) {
+	cases := []struct {
+		in   string
+		want []string
+	}{
+		{"cilium.io", []string{"cilium.io"}},
+		{" WWW.Cilium.IO. ", []string{"www.cilium.io"}},
+		{"*.cilium.io", []string{"cilium.io", "www.cilium.io"}},
+		{"**.cilium.io", []string{"cilium.io", "www.cilium.io"}},
+		{"sub*.cilium.io", []string{"sub.cilium.io"}},
+		{"*cilium.io", []string{"cilium.io"}},
+		{"*", nil},
+		{"backend", nil},
+		{"kubernetes.default.svc.cluster.local", nil},
+		{"*.cluster.local", nil},
+		{"1.0.0.10.in-addr.arpa", nil},
+	}
+	for _, c := range cases {
+		t.Run(c.in, func(t *testing.T) {
+			got, err := expand(c.in)
+			if err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("got %q, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+	for _, bad := range []string{"https://cilium.io", "cilium.io:443", "cilium..io", "a b.io", strings.Repeat("a", 64) + ".io", strings.Repeat("abc.", 64) + "io"} {
+		t.Run("bad "+bad, func(t *testing.T) {
+			got, err := expand(bad)
+			var nameErr *NameError
+			if !errors.As(err, &nameErr) || nameErr.Cure() == "" {
+				t.Errorf("got %q, %v; want a NameError", got, err)
+			}
+		})
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	names := func(seed uint64) map[string]netip.Addr {
+		b := newBook(newPicker(seed, netip.MustParsePrefix("44.0.0.0/8")))
+		for _, name := range append(defaultNames, "a.test", "b.test", "one.one.one.one") {
+			if _, _, err := b.add(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return b.addrs
+	}
+	first, again, other := names(1), names(1), names(2)
+	inUse, firsts, moved := map[netip.Prefix]string{}, map[byte]bool{}, 0
+	for name, addr := range first {
+		if again[name] != addr {
+			t.Errorf("%s: %s, then %s for the same seed", name, addr, again[name])
+		}
+		if other[name] != addr {
+			moved++
+		}
+		if was, ok := inUse[network(addr)]; ok {
+			t.Errorf("%s and %s share %s", name, was, network(addr))
+		}
+		inUse[network(addr)] = name
+		firsts[addr.As4()[0]] = true
+		for _, special := range []string{"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
+			"172.16.0.0/12", "192.0.0.0/16", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
+			"224.0.0.0/3", "44.0.0.0/8"} {
+			if netip.MustParsePrefix(special).Contains(addr) {
+				t.Errorf("%s has %s, within %s", name, addr, special)
+			}
+		}
+	}
+	if len(firsts) < 8 {
+		t.Errorf("all addresses lie in %d networks of /8", len(firsts))
+	}
+	if want := len(first) - len(fixedNames); moved < want*9/10 {
+		t.Errorf("only %d of %d addresses differ with the seed", moved, want)
+	}
+}
+
+// The order in which names come must not move the ones that were there.
+func TestAddressKeeps(t *testing.T) {
+	b := newBook(newPicker(3))
+	before, fresh, err := b.add("cilium.io")
+	if err != nil || !fresh {
+		t.Fatal(fresh, err)
+	}
+	after, fresh, err := b.add("cilium.io")
+	if err != nil || fresh || after != before {
+		t.Errorf("again: %s, new: %t, %v; want %s", after, fresh, err, before)
+	}
+}
+
+func TestAlias(t *testing.T) {
+	b := newBook(newPicker(1))
+	if _, _, err := b.add("target.test"); err != nil {
+		t.Fatal(err)
+	}
+	for _, pair := range [][2]string{{"one.test", "two.test"}, {"two.test", "target.test"}, {"two.test", "target.test"}} {
+		if err := b.alias(pair[0], pair[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	chain, addr, exists := b.resolve("one.test")
+	if want := []string{"one.test", "two.test", "target.test"}; !slices.Equal(chain, want) || !addr.IsValid() || !exists {
+		t.Errorf("one.test is %v, %s", chain, addr)
+	}
+	if err := b.alias("three.test", "four.test"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ what, name, target string }{
+		{"itself", "self.test", "self.test"},
+		{"a circle", "four.test", "three.test"},
+		{"a name with an address", "target.test", "one.test"},
+	} {
+		if err := b.alias(c.name, c.target); err == nil {
+			t.Errorf("%s: %s for %s is accepted", c.what, c.target, c.name)
+		}
+	}
+}
