@@ -1,0 +1,65 @@
+package flow
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/netdojo/netdojo/datapath/verdict"
+)
+
+// summary is the flow in a few words, worded as Hubble words it.
+func summary(q verdict.Query, d *verdict.DNS) string {
+	if d != nil {
+		return dnsSummary(d)
+	}
+	switch q.Proto {
+	case 6:
+		return "TCP Flags: " + flagNames(q.TCPFlags)
+	case 17:
+		return "UDP"
+	case 132:
+		return "SCTP"
+	case 1:
+		return fmt.Sprintf("ICMPv4 type %d code %d", q.DstPort, q.SrcPort)
+	case 58:
+		return fmt.Sprintf("ICMPv6 type %d code %d", q.DstPort, q.SrcPort)
+	}
+	return fmt.Sprintf("IP protocol %d", q.Proto)
+}
+
+func flagNames(b uint8) string {
+	var names []string
+	for i, name := range []string{"FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"} {
+		if b&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func dnsSummary(d *verdict.DNS) string {
+	asked := d.Name + " " + typeName(d.Type)
+	if !d.Response {
+		return "DNS Query " + asked
+	}
+	if d.RCode != dns.RcodeSuccess {
+		return fmt.Sprintf("DNS Answer RCode: %s (Proxy %s)", dns.RcodeToString[d.RCode], asked)
+	}
+	var parts []string
+	if len(d.Addrs) > 0 {
+		var addrs []string
+		for _, a := range d.Addrs {
+			addrs = append(addrs, a.String())
+		}
+		parts = append(parts, fmt.Sprintf("%q", strings.Join(addrs, ",")))
+	}
+	if d.TTL > 0 {
+		parts = append(parts, fmt.Sprintf("TTL: %d", d.TTL))
+	}
+	if len(d.CNAMEs) > 0 {
+		parts = append(parts, fmt.Sprintf("CNAMEs: %q", strings.Join(d.CNAMEs, ",")))
+	}
+	return fmt.Sprintf("DNS Answer %s (Proxy %s)", strings.Join(parts, " "), asked)
+}
