@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/cilium/cilium/pkg/netns"
 	"github.com/vishvananda/netlink"
@@ -25,7 +26,7 @@ type link struct {
 	iface  string          // the link's name at the node; empty until it is ours to remove
 }
 
-func newLink(cfg Config) (_ *link, err error) {
+func newLink(ctx context.Context, cfg Config) (_ *link, err error) {
 	l := new(link)
 	defer func() {
 		if err != nil {
@@ -50,7 +51,35 @@ func newLink(cfg Config) (_ *link, err error) {
 	if err := l.setUpWorld(cfg); err != nil {
 		return nil, err
 	}
-	return l, l.setUpNode(cfg)
+	if err := l.setUpNode(cfg); err != nil {
+		return nil, err
+	}
+	return l, errors.Join(awaitUp(ctx, l.node, cfg.NodeIface), awaitUp(ctx, l.inside, worldIface))
+}
+
+// upPeriod is the pause between two looks at a link's state.
+const upPeriod = 500 * time.Microsecond
+
+// awaitUp returns when a link carries packets. The kernel attaches the queue of
+// the end that came up first in the background; a packet before that is lost,
+// and its sender would try again a second later.
+func awaitUp(ctx context.Context, h *netlink.Handle, name string) error {
+	ticker := time.NewTicker(upPeriod)
+	defer ticker.Stop()
+	for {
+		end, err := h.LinkByName(name)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", name, err)
+		}
+		if end.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait until %s is up, it is %s: %w", name, end.Attrs().OperState, ctx.Err())
+		case <-ticker.C:
+		}
+	}
 }
 
 // join makes the veth pair, one end in each namespace.

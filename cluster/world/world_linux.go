@@ -50,7 +50,7 @@ func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 		ca:       ca,
 		resolver: netip.AddrPortFrom(cfg.GatewayAddr, 53),
 	}
-	if w.link, err = newLink(cfg); err != nil {
+	if w.link, err = newLink(ctx, cfg); err != nil {
 		return nil, err
 	}
 	defer func() {
