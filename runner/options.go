@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/netdojo/netdojo/checks"
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/labs"
 	"github.com/netdojo/netdojo/runner/event"
@@ -45,13 +44,6 @@ type Options struct {
 
 	// connect replaces how the session talks to the cluster's API; tests set it.
 	connect func(cluster.Handle) (*connection, error)
-}
-
-// connection is what a session needs of the cluster's API.
-type connection struct {
-	objects   objects
-	execer    checks.Execer
-	inspector checks.Inspector
 }
 
 // UsageError is a session that was asked for what does not exist.

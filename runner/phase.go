@@ -1,0 +1,177 @@
+package runner
+
+import (
+	"context"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/netdojo/netdojo/checks"
+	"github.com/netdojo/netdojo/labs"
+	"github.com/netdojo/netdojo/runner/event"
+	"github.com/netdojo/netdojo/runner/record"
+)
+
+// phase runs a task's checks of one phase side by side. A denied one that has
+// no control of its own is judged again by its siblings.
+func (s *session) phase(ctx context.Context, t labs.Task, phase checks.Phase) ([]record.Check, error) {
+	var todo []checks.Check
+	for _, c := range t.Checks {
+		if c.Expect(phase) != "" {
+			if c.Timeout == 0 {
+				c.Timeout = s.o.CheckTimeout
+			}
+			todo = append(todo, c)
+		}
+	}
+	if len(todo) == 0 {
+		return nil, nil
+	}
+	s.emit(event.PhaseStarted{Task: t.ID, Phase: phase})
+	results := make([]checks.Result, len(todo))
+	settled := make([]bool, len(todo))
+	group, gctx := errgroup.WithContext(ctx)
+	for i, c := range todo {
+		group.Go(func() error {
+			s.emit(event.CheckStarted{
+				Task: t.ID, Check: c.ID, Title: c.Title, Phase: phase, From: c.From.String(), To: c.To,
+				Command: c.CommandLine(), Expect: c.Expect(phase),
+			})
+			r, err := s.prober.Run(gctx, checks.Request{Check: c, Phase: phase, Controls: s.controlsOf(t, c)})
+			if err != nil {
+				return err
+			}
+			results[i] = r
+			if r.Verdict.Cause != checks.CauseNoControl {
+				settled[i] = true
+				s.emit(event.CheckVerdict{Task: t.ID, Check: entry(c, phase, r)})
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, &EnvironmentError{During: "Check " + string(phase) + " the policy", Err: err}
+	}
+	for i, c := range todo {
+		if !settled[i] {
+			in := results[i].Input
+			in.Controls = append(in.Controls, siblings(todo, results, i)...)
+			results[i].Verdict = checks.Judge(in)
+			s.emit(event.CheckVerdict{Task: t.ID, Check: entry(c, phase, results[i])})
+		}
+	}
+	entries := make([]record.Check, len(todo))
+	for i, c := range todo {
+		entries[i] = entry(c, phase, results[i])
+		if phase == checks.Before && results[i].Verdict.Kind == checks.Allowed {
+			s.controls[controlKey(t, c)] = checks.NewControl(checks.ControlBefore, c, results[i])
+		}
+	}
+	return entries, nil
+}
+
+// controlsOf are the controls that a check brings from the phase before.
+func (s *session) controlsOf(t labs.Task, c checks.Check) []checks.Control {
+	if control, ok := s.controls[controlKey(t, c)]; ok {
+		return []checks.Control{control}
+	}
+	return nil
+}
+
+func controlKey(t labs.Task, c checks.Check) string { return t.ID + "/" + c.ID }
+
+// siblings makes controls of the other checks of a phase that were allowed.
+func siblings(todo []checks.Check, results []checks.Result, self int) []checks.Control {
+	var controls []checks.Control
+	for i, r := range results {
+		if i == self || r.Verdict.Kind != checks.Allowed {
+			continue
+		}
+		kind := checks.ControlSibling
+		if todo[i].To == todo[self].To {
+			kind = checks.ControlSiblingClient
+		}
+		controls = append(controls, checks.NewControl(kind, todo[i], r))
+	}
+	return controls
+}
+
+// entry makes a result plain data.
+func entry(c checks.Check, phase checks.Phase, r checks.Result) record.Check {
+	e := record.Check{
+		ID: c.ID, Title: c.Title, Phase: phase, From: c.From.String(), To: c.To, Command: c.CommandLine(),
+		Expect: c.Expect(phase), Verdict: r.Verdict.Kind, Cause: r.Verdict.Cause, Detail: r.Verdict.Detail,
+		Evidence: r.Verdict.Evidence, HTTPStatus: r.Outcome.HTTPStatus,
+		LatencyMs: milliseconds(r.Outcome.Latency), Attempts: r.Attempts,
+		Passed: r.Verdict.Meets(c.Expect(phase), c.Status, r.Outcome.HTTPStatus),
+	}
+	if r.Attempts > 0 && r.Subject.State == checks.PodReady && r.Outcome.HasExit() {
+		code := r.Outcome.ExitCode
+		e.ExitCode = &code
+	}
+	return e
+}
+
+// unjudged are the checks after a policy that was rejected: nothing was probed.
+func (s *session) unjudged(t labs.Task, rejected record.Applied) []record.Check {
+	var entries []record.Check
+	for _, c := range t.Checks {
+		if c.After == "" {
+			continue
+		}
+		e := entry(c, checks.After, checks.Result{Verdict: checks.Verdict{
+			Kind: checks.Inconclusive, Cause: checks.CausePolicyRejected,
+			Detail: rejected.Kind + " " + rejected.Name + " is rejected: " + rejected.Rejected,
+		}})
+		s.emit(event.CheckVerdict{Task: t.ID, Check: e})
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// hint finds advice for checks that differ: that of the known wrong answer which
+// looks like this, else the first of the task's.
+func (s *session) hint(t labs.Task, results []record.Check) string {
+	failed := map[string]record.Check{}
+	for _, r := range results {
+		if r.Phase == checks.After && !r.Passed {
+			failed[r.ID] = r
+		}
+	}
+	if len(failed) == 0 {
+		return ""
+	}
+	text := ""
+	if levels := t.Hints.Levels(); len(levels) > 0 {
+		text = levels[0]
+	}
+	for _, w := range t.Wrong {
+		if looksLike(w, failed) {
+			text = strings.TrimSpace(w.Hint)
+			break
+		}
+	}
+	if text != "" {
+		s.emit(event.Hint{Task: t.ID, Text: text})
+	}
+	return text
+}
+
+func looksLike(w labs.Wrong, failed map[string]record.Check) bool {
+	if len(w.Fails) == 0 || len(w.Fails) != len(failed) {
+		return false
+	}
+	for _, f := range w.Fails {
+		r, ok := failed[f.Check]
+		if !ok || f.Verdict != "" && f.Verdict != r.Verdict || f.Cause != "" && f.Cause != r.Cause {
+			return false
+		}
+		if f.By == "policy" && len(r.Evidence.Allow) == 0 || f.By == "none" && len(r.Evidence.Allow) > 0 {
+			return false
+		}
+	}
+	return true
+}
