@@ -1,0 +1,127 @@
+package policy
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/cilium/cilium/pkg/endpoint/regeneration"
+	"github.com/cilium/cilium/pkg/identity"
+	cpolicy "github.com/cilium/cilium/pkg/policy"
+	ctypes "github.com/cilium/cilium/pkg/types"
+	"github.com/cilium/cilium/pkg/u8proto"
+
+	"github.com/netdojo/netdojo/datapath/verdict"
+)
+
+// dnsPort marks entries that the DNS proxy serves. Nothing listens on it: the
+// packet path knows where its proxy is.
+const dnsPort = 1
+
+// compute resolves an endpoint's policy anew and puts it in place. The caller
+// holds update.
+func (e *Engine) compute(ep *endpoint) error {
+	engineMu.Lock()
+	selector, revision, err := e.repo.ComputeSelectorPolicy(ep.ident)
+	engineMu.Unlock()
+	if err != nil {
+		return fmt.Errorf("resolve policy of identity %d: %w", ep.ident.ID, err)
+	}
+	redirects := map[string]uint16{}
+	for filter, ps := range selector.RedirectFilters() {
+		if ps.Policy.GetL7Parser() == cpolicy.ParserTypeDNS {
+			id := cpolicy.ProxyID(uint16(ep.id), filter.GetIngress(), string(filter.Protocol), filter.GetPort(), ps.Policy.GetListener())
+			redirects[id] = dnsPort
+		}
+		// Other redirects find no port, which leaves their entries out: closed.
+	}
+	fresh := selector.DistillPolicy(e.logger, &owner{id: uint64(ep.id), named: ep.named}, redirects)
+	if err := fresh.Ready(); err != nil {
+		e.logger.Debug("selector snapshot of an endpoint's policy", "error", err)
+	}
+	dns := newDNSRules(fresh)
+	ingress, egress := e.selecting(ep.ident)
+
+	ep.mu.Lock()
+	old, oldSelector := ep.policy, ep.selector
+	ep.policy, ep.selector, ep.dns = fresh, selector, dns
+	ep.ingress, ep.egress, ep.revision = ingress, egress, revision
+	done, _ := fresh.ConsumeMapChanges()
+	done()
+	ep.mu.Unlock()
+	e.detach(old, oldSelector)
+	return nil
+}
+
+func (e *Engine) detach(old *cpolicy.EndpointPolicy, selector cpolicy.SelectorPolicy) {
+	if old == nil {
+		return
+	}
+	old.Detach(e.logger)
+	selector.Supersede()
+}
+
+// recompute brings the endpoints of these identities, or all, up to date and
+// returns when names and CIDRs that their policies ask for are in place too.
+func (e *Engine) recompute(ctx context.Context, affected func(identity.NumericIdentity) bool) error {
+	all := e.mutated.Swap(false)
+	for _, ep := range e.pods.all() {
+		if ep.id == 0 || (!all && !affected(ep.ident.ID)) {
+			continue
+		}
+		if err := e.compute(ep); err != nil {
+			return err
+		}
+	}
+	return e.names.settle(ctx)
+}
+
+// selecting lists the policies that select an identity, by direction.
+func (e *Engine) selecting(id *identity.Identity) (ingress, egress []verdict.Rule) {
+	for _, o := range e.policies {
+		in, out := false, false
+		for _, entry := range o.entries {
+			if (in && entry.Ingress) || (out && !entry.Ingress) || !entry.Subject.Matches(id.LabelArray) {
+				continue
+			}
+			in, out = in || entry.Ingress, out || !entry.Ingress
+		}
+		if in {
+			ingress = append(ingress, o.rule)
+		}
+		if out {
+			egress = append(egress, o.rule)
+		}
+	}
+	slices.SortFunc(ingress, compareRules)
+	slices.SortFunc(egress, compareRules)
+	return ingress, egress
+}
+
+func compareRules(a, b verdict.Rule) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+}
+
+// owner is what Cilium asks about the endpoint that a policy is for.
+type owner struct {
+	id    uint64
+	named ctypes.NamedPortMap
+}
+
+func (o *owner) GetID() uint64 { return o.id }
+func (o *owner) GetIngressNamedPort(name string, proto u8proto.U8proto) uint16 {
+	port, err := o.named.GetNamedPort(name, proto)
+	if err != nil {
+		return 0 // the pod has no such port: the rule selects none
+	}
+	return port
+}
+func (o *owner) PolicyDebug(string, ...any)                   {}
+func (o *owner) IsHost() bool                                 { return false }
+func (o *owner) PreviousMapStateSizes() cpolicy.MapStateSizes { return cpolicy.MapStateSizes{} }
+func (o *owner) RegenerateIfAlive(*regeneration.ExternalRegenerationMetadata) <-chan bool {
+	c := make(chan bool)
+	close(c)
+	return c
+}

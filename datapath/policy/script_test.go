@@ -1,0 +1,355 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	ciliumv2 "github.com/cilium/cilium/pkg/k8s/apis/cilium.io/v2"
+	"github.com/rogpeppe/go-internal/txtar"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"github.com/netdojo/netdojo/datapath/verdict"
+)
+
+var (
+	nodeAddr = netip.MustParseAddr("192.168.77.2")
+	podCIDR  = netip.MustParsePrefix("10.244.0.0/16")
+)
+
+func newEngine(t testing.TB, change ...func(*Config)) *Engine {
+	t.Helper()
+	cfg := Config{
+		NodeName: "node", NodeAddrs: []netip.Addr{nodeAddr, netip.MustParseAddr("169.254.1.1")},
+		PodCIDRs: []netip.Prefix{podCIDR}, GCInterval: time.Hour,
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	e, err := New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
+
+// TestScripts runs testdata/script: each file feeds one engine objects and says
+// what connections and DNS questions come to. The verbs are in run.
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	claims := 0
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &script{t: t, ar: txtar.Parse(raw), e: newEngine(t), pods: map[string]scriptPod{}}
+			s.must(s.e.SetNamespace(t.Context(), "default", map[string]string{"kubernetes.io/metadata.name": "default"}))
+			s.must(s.e.SetAPIServer(t.Context(), []netip.Addr{nodeAddr}))
+			for n, line := range strings.Split(string(s.ar.Comment), "\n") {
+				line = strings.TrimSpace(line)
+				if line == "" || strings.HasPrefix(line, "#") {
+					continue
+				}
+				s.at = fmt.Sprintf("%s:%d: %s", filepath.Base(file), n+1, line)
+				s.run(strings.Fields(line))
+			}
+			claims += s.claims
+		})
+	}
+	if claims < 40 {
+		t.Errorf("the scripts make %d claims, want at least 40", claims)
+	}
+}
+
+type scriptPod struct {
+	pod  *corev1.Pod
+	addr netip.Addr
+}
+
+type script struct {
+	t      *testing.T
+	e      *Engine
+	ar     *txtar.Archive
+	at     string
+	pods   map[string]scriptPod
+	claims int
+}
+
+func (s *script) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatalf("%s: %v", s.at, err)
+	}
+}
+
+// run does one line:
+//
+//	namespace NAME [K=V…]             pod [NS/]NAME ADDR [K=V…] [sa=NAME] [port=NAME:80/TCP…]
+//	peer [NS/]NAME ADDR [K=V…]        rmpod [NS/]NAME
+//	policy FILE                       refused FILE FIELD…      invalid FILE TEXT
+//	delete KIND [NS/]NAME             group FILE               rmgroup NAME
+//	node NAME ADDR                    answer POD NAME ADDR…
+//	service NS/NAME [label.K=V…] [K=V…] [ADDR…]
+//	connect FROM TO:PORT/PROTO -> allowed|dns|denied|default-deny|unknown [egress|ingress] [RULE…]
+//	dns POD SERVER NAME -> allowed|refused|…
+func (s *script) run(f []string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	defer cancel()
+	switch verb := f[0]; verb {
+	case "namespace":
+		lbls := pairs(f[2:])
+		lbls["kubernetes.io/metadata.name"] = f[1]
+		s.must(s.e.SetNamespace(ctx, f[1], lbls))
+	case "pod", "peer":
+		p := s.pod(f[1:])
+		if verb == "peer" {
+			s.must(s.e.SetPeer(ctx, p.pod, p.addr))
+			return
+		}
+		_, err := s.e.SetPod(ctx, p.pod, p.addr)
+		s.must(err)
+	case "rmpod":
+		s.e.RemovePod(ctx, string(s.pods[qualified(f[1])].pod.UID))
+	case "policy":
+		s.must(s.policy(ctx, f[1]))
+	case "refused":
+		err := s.policy(ctx, f[1])
+		var u *UnsupportedError
+		if !errors.As(err, &u) || !slices.Equal(u.Fields, f[2:]) {
+			s.t.Fatalf("%s: got %v", s.at, err)
+		}
+	case "invalid":
+		err := s.policy(ctx, f[1])
+		var bad *InvalidError
+		if !errors.As(err, &bad) || !strings.Contains(err.Error(), strings.Join(f[2:], " ")) {
+			s.t.Fatalf("%s: got %v", s.at, err)
+		}
+	case "delete":
+		ns, name, _ := strings.Cut(qualified(f[2]), "/")
+		if f[1] == KindCiliumClusterwideNetworkPolicy {
+			ns, name = "", f[2]
+		}
+		s.must(s.e.DeletePolicy(ctx, Key{f[1], ns, name}))
+	case "group":
+		g := &ciliumv2.CiliumCIDRGroup{}
+		s.must(yaml.Unmarshal(s.file(f[1]), g))
+		s.must(s.e.SetCIDRGroup(ctx, g))
+	case "rmgroup":
+		s.must(s.e.DeleteCIDRGroup(ctx, f[1]))
+	case "node":
+		s.must(s.e.SetNode(ctx, f[1], []netip.Addr{netip.MustParseAddr(f[2])}))
+	case "answer":
+		a := verdict.Answer{Name: f[2], TTL: time.Minute}
+		for _, x := range f[3:] {
+			a.Addrs = append(a.Addrs, netip.MustParseAddr(x))
+		}
+		s.must(s.e.LearnDNS(ctx, s.addr(f[1]), a))
+	case "service":
+		ns, name, _ := strings.Cut(f[1], "/")
+		svc := Service{Namespace: ns, Name: name, Labels: map[string]string{}, Selector: map[string]string{}}
+		for _, x := range f[2:] {
+			k, v, isPair := strings.Cut(x, "=")
+			if l, ok := strings.CutPrefix(k, "label."); ok {
+				svc.Labels[l] = v
+			} else if isPair {
+				svc.Selector[k] = v
+			} else {
+				svc.Addrs = append(svc.Addrs, netip.MustParseAddr(x))
+			}
+		}
+		s.must(s.e.SetService(ctx, svc))
+	case "connect":
+		s.claim(f, s.e.Decide(s.query(f[1], f[2])))
+	case "dns":
+		s.claim(f, s.e.DecideDNS(s.query(f[1], f[2]+":53/UDP"), f[3]))
+	default:
+		s.t.Fatalf("%s: unknown verb", s.at)
+	}
+}
+
+// claim compares a verdict with what stands after the arrow.
+func (s *script) claim(f []string, v verdict.Verdict) {
+	s.t.Helper()
+	i := slices.Index(f, "->")
+	if i < 0 {
+		s.t.Fatalf("%s: no claim", s.at)
+	}
+	s.claims++
+	want := f[i+1:]
+	got := []string{outcome(v)}
+	if len(want) > 1 && (want[1] == "egress" || want[1] == "ingress") {
+		got = append(got, map[verdict.Direction]string{verdict.Egress: "egress", verdict.Ingress: "ingress"}[v.Direction])
+	}
+	if len(want) > len(got) {
+		for _, r := range v.Rules {
+			got = append(got, r.Name)
+		}
+	}
+	if !slices.Equal(got, want) {
+		s.t.Errorf("%s: got %v (%+v)", s.at, got, v)
+	}
+}
+
+func outcome(v verdict.Verdict) string {
+	switch {
+	case v.Action == verdict.Allow:
+		return "allowed"
+	case v.Action == verdict.RedirectDNS:
+		return "dns"
+	case v.Action == verdict.RedirectHTTP:
+		return "http"
+	}
+	switch v.Reason {
+	case verdict.ReasonPolicy:
+		return "default-deny"
+	case verdict.ReasonPolicyDeny:
+		return "denied"
+	case verdict.ReasonUnknownPeer:
+		return "unknown"
+	case verdict.ReasonL7:
+		return "refused"
+	}
+	return fmt.Sprintf("reason-%d", v.Reason)
+}
+
+func (s *script) query(from, to string) verdict.Query {
+	s.t.Helper()
+	slash := strings.LastIndexByte(to, '/')
+	rest, proto := to[:slash], to[slash+1:]
+	host, port, _ := strings.Cut(rest, ":")
+	n, err := strconv.ParseUint(port, 10, 16)
+	s.must(err)
+	q := verdict.Query{
+		Src: s.addr(from), Dst: s.addr(host), SrcPort: 40000, DstPort: uint16(n),
+		FromHost: from == "host", ToHost: host == "host",
+	}
+	switch proto {
+	case "TCP":
+		q.Proto = 6
+	case "UDP":
+		q.Proto = 17
+	case "SCTP":
+		q.Proto = 132
+	case "ICMP":
+		q.Proto, q.SrcPort = 1, 0
+	default:
+		s.t.Fatalf("%s: protocol %q", s.at, proto)
+	}
+	return q
+}
+
+func (s *script) addr(name string) netip.Addr {
+	s.t.Helper()
+	if name == "host" {
+		return nodeAddr
+	}
+	if a, err := netip.ParseAddr(name); err == nil {
+		return a
+	}
+	p, ok := s.pods[qualified(name)]
+	if !ok {
+		s.t.Fatalf("%s: no pod %s", s.at, name)
+	}
+	return p.addr
+}
+
+func (s *script) file(name string) []byte {
+	s.t.Helper()
+	for _, f := range s.ar.Files {
+		if f.Name == name {
+			return f.Data
+		}
+	}
+	s.t.Fatalf("%s: no file %s", s.at, name)
+	return nil
+}
+
+func (s *script) policy(ctx context.Context, name string) error {
+	s.t.Helper()
+	return setYAML(ctx, s.e, s.file(name))
+}
+
+// setYAML puts a policy of any kind in force.
+func setYAML(ctx context.Context, e *Engine, raw []byte) error {
+	var meta metav1.TypeMeta
+	if err := yaml.Unmarshal(raw, &meta); err != nil {
+		return err
+	}
+	if meta.Kind == KindNetworkPolicy {
+		np := &networkingv1.NetworkPolicy{}
+		if err := yaml.Unmarshal(raw, np); err != nil {
+			return err
+		}
+		return e.SetNetworkPolicy(ctx, np)
+	}
+	cnp := &ciliumv2.CiliumNetworkPolicy{}
+	if err := yaml.Unmarshal(raw, cnp); err != nil {
+		return err
+	}
+	return e.SetCiliumPolicy(ctx, cnp, meta.Kind == KindCiliumClusterwideNetworkPolicy)
+}
+
+func (s *script) pod(f []string) scriptPod {
+	ns, name, _ := strings.Cut(qualified(f[0]), "/")
+	p := scriptPod{pod: makePod(ns, name), addr: netip.MustParseAddr(f[1])}
+	for _, x := range f[2:] {
+		k, v, _ := strings.Cut(x, "=")
+		switch k {
+		case "sa":
+			p.pod.Spec.ServiceAccountName = v
+		case "port":
+			port, rest, _ := strings.Cut(v, ":")
+			num, proto, _ := strings.Cut(rest, "/")
+			n, err := strconv.Atoi(num)
+			s.must(err)
+			c := &p.pod.Spec.Containers[0]
+			c.Ports = append(c.Ports, corev1.ContainerPort{Name: port, ContainerPort: int32(n), Protocol: corev1.Protocol(proto)})
+		default:
+			p.pod.Labels[k] = v
+		}
+	}
+	s.pods[ns+"/"+name] = p
+	return p
+}
+
+func makePod(ns, name string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, UID: types.UID(ns + "-" + name), Labels: map[string]string{}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main"}}},
+	}
+}
+
+func qualified(name string) string {
+	if strings.Contains(name, "/") {
+		return name
+	}
+	return "default/" + name
+}
+
+func pairs(f []string) map[string]string {
+	out := map[string]string{}
+	for _, x := range f {
+		k, v, _ := strings.Cut(x, "=")
+		out[k] = v
+	}
+	return out
+}
