@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -30,6 +31,8 @@ const (
 	// PodIface is the name of the pod's end.
 	PodIface   = "eth0"
 	defaultMTU = 1500
+	// carrierPatience bounds the wait for a link that takes some milliseconds.
+	carrierPatience = 5 * time.Second
 )
 
 var (
@@ -107,7 +110,7 @@ func (n *Network) Attach(ctx context.Context, req AttachRequest) (Result, error)
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
-	if err := n.connect(req, result); err != nil {
+	if err := n.connect(ctx, req, result); err != nil {
 		err = fmt.Errorf("attach %s/%s: %w", req.PodNamespace, req.PodName, err)
 		return Result{}, errors.Join(err, deleteLink(result.HostIface))
 	}
@@ -159,7 +162,7 @@ func deleteLink(name string) error {
 }
 
 // connect makes the pair and sets both ends up.
-func (n *Network) connect(req AttachRequest, r Result) error {
+func (n *Network) connect(ctx context.Context, req AttachRequest, r Result) error {
 	if err := deleteLink(r.HostIface); err != nil {
 		return err
 	}
@@ -185,7 +188,33 @@ func (n *Network) connect(req AttachRequest, r Result) error {
 	if err := n.setUpPod(pod, r); err != nil {
 		return err
 	}
-	return n.setUpNode(r)
+	if err := n.setUpNode(r); err != nil {
+		return err
+	}
+	return waitForCarrier(ctx, pod)
+}
+
+// waitForCarrier returns when the pod's end sends: the kernel gives it a queue
+// some time after the node's end went up, and drops until then.
+func waitForCarrier(ctx context.Context, pod *netlink.Handle) error {
+	ctx, cancel := context.WithTimeout(ctx, carrierPatience)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Microsecond)
+	defer tick.Stop()
+	for {
+		link, err := pod.LinkByName(PodIface)
+		if err != nil {
+			return fmt.Errorf("find pod's link: %w", err)
+		}
+		if link.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait until pod's link is up, it is %s: %w", link.Attrs().OperState, ctx.Err())
+		case <-tick.C:
+		}
+	}
 }
 
 // noIPv6Address keeps a link from having a link-local address.

@@ -1,0 +1,107 @@
+package nfqueue
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/netdojo/netdojo/datapath/internal/testnet"
+)
+
+// connector opens, connects and resets TCP connections on one thread in a pod,
+// and returns how long each connect took.
+func connector(p *testnet.Pod, dst netip.AddrPort, count int) (took []time.Duration, err error) {
+	took = make([]time.Duration, 0, count)
+	err = p.Do(func() error {
+		sa := &unix.SockaddrInet4{Port: int(dst.Port()), Addr: dst.Addr().As4()}
+		for range count {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				return err
+			}
+			if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+				return os.NewSyscallError("linger", err)
+			}
+			start := time.Now()
+			if err := unix.Connect(fd, sa); err != nil {
+				return os.NewSyscallError("connect", err)
+			}
+			took = append(took, time.Since(start))
+			unix.Close(fd)
+		}
+		return nil
+	})
+	return took, err
+}
+
+// listen accepts and closes connections with raw system calls, so that the
+// listener costs little.
+func listenRaw(b *testing.B, p *testnet.Pod, port int) {
+	b.Helper()
+	var l net.Listener
+	must(b, p.Do(func() (err error) {
+		l, err = net.ListenTCP("tcp4", &net.TCPAddr{Port: port})
+		return err
+	}))
+	b.Cleanup(func() { l.Close() })
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	must(b, err)
+	go func() {
+		_ = raw.Read(func(fd uintptr) bool {
+			for {
+				c, _, err := unix.Accept4(int(fd), unix.SOCK_CLOEXEC)
+				if err == syscall.EAGAIN {
+					return false
+				}
+				if err != nil {
+					return true
+				}
+				unix.Close(c)
+			}
+		})
+	}()
+}
+
+func benchmarkConnect(b *testing.B, judged bool, clients int) {
+	n := newNode(b, netip.AddrPort{})
+	a, server := n.pod("a"), n.pod("b")
+	listenRaw(b, server.Pod, 8080)
+	if !judged {
+		must(b, n.queues.Close())
+		must(b, n.table.Delete())
+	}
+	dst := netip.AddrPortFrom(server.addr, 8080)
+	var mu sync.Mutex
+	var took []time.Duration
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			t, err := connector(a.Pod, dst, max(b.N/clients, 1))
+			if err != nil {
+				b.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			took = append(took, t...)
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Nanoseconds())/1e3, "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds())/1e3, "p99-µs")
+	b.ReportMetric(float64(len(took))/b.Elapsed().Seconds(), "conn/s")
+}
+
+func BenchmarkConnectPlain(b *testing.B)   { benchmarkConnect(b, false, 1) }
+func BenchmarkConnectJudged(b *testing.B)  { benchmarkConnect(b, true, 1) }
+func BenchmarkConnect8Plain(b *testing.B)  { benchmarkConnect(b, false, 8) }
+func BenchmarkConnect8Judged(b *testing.B) { benchmarkConnect(b, true, 8) }

@@ -1,0 +1,404 @@
+package nfqueue
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ti-mo/conntrack"
+	"golang.org/x/sys/unix"
+
+	"github.com/netdojo/netdojo/datapath/verdict"
+)
+
+func allow(verdict.Query) verdict.Action { return verdict.Allow }
+func drop(verdict.Query) verdict.Action  { return verdict.Drop }
+
+func isTimeout(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
+}
+
+func TestJudgement(t *testing.T) {
+	n := newNode(t, netip.AddrPort{})
+	a, b := n.pod("a"), n.pod("b")
+	server := netip.AddrPortFrom(b.addr, 8080)
+	echoTCP(t, b.Pod, ":8080")
+
+	got, c, err := greeting(a.Pod, server.String())
+	must(t, err)
+	c.Close()
+	if want := a.addr.String() + " " + server.String(); got != want {
+		t.Errorf("server saw %q, want %q", got, want)
+	}
+	e, ok := n.find(func(e verdict.Event) bool { return e.Query.Dst == b.addr })
+	if !ok || e.Query.Src != a.addr || e.Query.DstPort != 8080 || e.Query.Proto != 6 || e.Query.TCPFlags != 2 || e.Query.OrigDst.IsValid() {
+		t.Errorf("event of an allowed connection: %+v", e.Query)
+	}
+
+	n.change(drop)
+	if _, _, err := greeting(a.Pod, server.String()); !isTimeout(err) {
+		t.Errorf("denied connection: %v, want a timeout", err)
+	}
+	if _, ok := n.find(func(e verdict.Event) bool { return e.Action == verdict.Drop && e.Reason == verdict.ReasonPolicy }); !ok {
+		t.Error("no drop was told")
+	}
+}
+
+func TestReplyIsNotJudged(t *testing.T) {
+	n := newNode(t, netip.AddrPort{})
+	a, b := n.pod("a"), n.pod("b")
+	echoTCP(t, b.Pod, ":8080")
+	n.change(func(q verdict.Query) verdict.Action {
+		if q.Src == a.addr {
+			return verdict.Allow
+		}
+		return verdict.Drop
+	})
+	_, c, err := greeting(a.Pod, b.addr.String()+":8080")
+	must(t, err)
+	c.Close()
+
+	// An ICMP error about an allowed packet passes, too.
+	u, err := dial(a.Pod, "udp4", b.addr.String()+":9999")
+	must(t, err)
+	defer u.Close()
+	if err := echo(u, 2*time.Second); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("UDP to a closed port: %v, want connection refused", err)
+	}
+}
+
+func TestEpochJudgesAgain(t *testing.T) {
+	n := newNode(t, netip.AddrPort{})
+	a, b := n.pod("a"), n.pod("b")
+	echoTCP(t, b.Pod, ":8080")
+	_, c, err := greeting(a.Pod, b.addr.String()+":8080")
+	must(t, err)
+	defer c.Close()
+	must(t, echo(c, 2*time.Second))
+
+	// A new epoch under which it is still allowed changes nothing, also in the
+	// middle of a large transfer.
+	done := make(chan error, 1)
+	data := bytes.Repeat([]byte("netdojo "), 4<<20/8)
+	go func() {
+		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_, err := c.Write(data)
+		done <- err
+	}()
+	back := make([]byte, len(data))
+	_, err = io.ReadFull(c, back[:1<<20])
+	must(t, err)
+	n.change(allow)
+	_, err = io.ReadFull(c, back[1<<20:])
+	must(t, err)
+	must(t, <-done)
+	if !bytes.Equal(back, data) {
+		t.Error("data changed on the way")
+	}
+
+	n.set(drop)
+	must(t, echo(c, 2*time.Second)) // judged already under this epoch
+	n.change(drop)
+	if err := echo(c, patience); !isTimeout(err) {
+		t.Errorf("established connection after the change: %v, want a timeout", err)
+	}
+	n.change(allow)
+	if err := echo(c, 5*time.Second); err != nil {
+		t.Errorf("allowed again: %v", err)
+	}
+}
+
+func TestUDP(t *testing.T) {
+	n := newNode(t, netip.AddrPort{})
+	a, b := n.pod("a"), n.pod("b")
+	var server net.PacketConn
+	must(t, b.Do(func() (err error) { server, err = net.ListenPacket("udp4", ":53"); return err }))
+	defer server.Close()
+	n.service(netip.MustParseAddrPort("10.96.0.10:53"), netip.AddrPortFrom(b.addr, 53))
+	for _, dst := range []string{b.addr.String() + ":53", "10.96.0.10:53"} {
+		c, err := dial(a.Pod, "udp4", dst)
+		must(t, err)
+		defer c.Close()
+		// Two packets at once, as resolvers ask for A and AAAA: both are queued
+		// before the connection is known.
+		for _, word := range []string{"A", "AAAA"} {
+			_, err := c.Write([]byte(word))
+			must(t, err)
+		}
+		buf := make([]byte, 64)
+		for range 2 {
+			must(t, server.SetReadDeadline(time.Now().Add(2*time.Second)))
+			k, from, err := server.ReadFrom(buf)
+			if err != nil {
+				t.Fatalf("%s: a packet is lost: %v", dst, err)
+			}
+			_, err = server.WriteTo(buf[:k], from)
+			must(t, err)
+		}
+		for range 2 {
+			must(t, c.SetReadDeadline(time.Now().Add(2*time.Second)))
+			if _, err := c.Read(buf); err != nil {
+				t.Fatalf("%s: an answer is lost: %v", dst, err)
+			}
+		}
+	}
+	n.change(drop)
+	c, err := dial(a.Pod, "udp4", b.addr.String()+":53")
+	must(t, err)
+	defer c.Close()
+	if err := echo(c, patience); !isTimeout(err) {
+		t.Errorf("denied UDP: %v", err)
+	}
+}
+
+// ping sends an echo request from the pod and waits for the reply.
+func ping(p *pod, to netip.Addr) error {
+	return p.Do(func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMP)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		tv := unix.NsecToTimeval(int64(patience))
+		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
+			return err
+		}
+		request := []byte{8, 0, 0xf7, 0xfd, 0, 1, 0, 1}
+		if err := unix.Sendto(fd, request, 0, &unix.SockaddrInet4{Addr: to.As4()}); err != nil {
+			return err
+		}
+		buf := make([]byte, 128)
+		for {
+			k, _, err := unix.Recvfrom(fd, buf, 0)
+			if err != nil {
+				return err
+			}
+			if k >= 28 && buf[20] == 0 {
+				return nil
+			}
+		}
+	})
+}
+
+func TestICMP(t *testing.T) {
+	n := newNode(t, netip.AddrPort{})
+	a, b := n.pod("a"), n.pod("b")
+	if err := ping(a, b.addr); err != nil {
+		t.Errorf("allowed ping: %v", err)
+	}
+	if e, ok := n.find(func(e verdict.Event) bool { return e.Query.Proto == 1 }); !ok || e.Query.DstPort != 8 || e.Query.SrcPort != 0 {
+		t.Errorf("event of a ping: %+v", e.Query)
+	}
+	n.change(drop)
+	if err := ping(a, b.addr); !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("denied ping: %v", err)
+	}
+}
+
+func TestServices(t *testing.T) {
+	n := newNode(t, netip.AddrPort{})
+	a, b := n.pod("a"), n.pod("b")
+	echoTCP(t, a.Pod, ":8080")
+	echoTCP(t, b.Pod, ":8080")
+	n.service(netip.MustParseAddrPort("10.96.0.9:80"), netip.AddrPortFrom(b.addr, 8080))
+	n.service(netip.MustParseAddrPort("10.96.0.8:80"), netip.AddrPortFrom(a.addr, 8080))
+	n.service(netip.AddrPortFrom(nodeAddr, 30080), netip.AddrPortFrom(b.addr, 8080))
+
+	_, c, err := greeting(a.Pod, "10.96.0.9:80")
+	must(t, err)
+	c.Close()
+	e, _ := n.find(func(e verdict.Event) bool { return e.Query.OrigPort == 80 })
+	if e.Query.Dst != b.addr || e.Query.DstPort != 8080 || e.Query.OrigDst.String() != "10.96.0.9" {
+		t.Errorf("event of a Service: %+v", e.Query)
+	}
+
+	got, c, err := greeting(n.world, nodeAddr.String()+":30080")
+	must(t, err)
+	c.Close()
+	if !strings.HasPrefix(got, worldAddr.String()+" ") {
+		t.Errorf("through the NodePort the server saw %q", got)
+	}
+	if e, _ := n.find(func(e verdict.Event) bool { return e.Query.OrigPort == 30080 }); e.Query.Src != worldAddr || e.Query.Dst != b.addr {
+		t.Errorf("event of a NodePort: %+v", e.Query)
+	}
+
+	// To itself a pod gets under any policy, and sees the node's address.
+	n.change(drop)
+	got, c, err = greeting(a.Pod, "10.96.0.8:80")
+	if err != nil {
+		t.Fatalf("a pod to itself: %v", err)
+	}
+	if !strings.HasPrefix(got, nodeAddr.String()+" ") {
+		t.Errorf("a pod that reached itself saw %q", got)
+	}
+	n.change(drop)
+	must(t, echo(c, 2*time.Second))
+	c.Close()
+	if _, _, err := greeting(n.world, nodeAddr.String()+":30080"); !isTimeout(err) {
+		t.Errorf("denied NodePort: %v", err)
+	}
+}
+
+func TestNodeAndWorld(t *testing.T) {
+	n := newNode(t, netip.AddrPort{})
+	a := n.pod("a")
+	echoTCP(t, a.Pod, ":8080")
+	echoTCP(t, n.world, ":443")
+	node, err := net.Listen("tcp4", nodeAddr.String()+":10250")
+	must(t, err)
+	defer node.Close()
+	go serveEcho(node)
+
+	got, c, err := greeting(a.Pod, "203.0.113.5:443")
+	must(t, err)
+	c.Close()
+	if !strings.HasPrefix(got, nodeAddr.String()+" ") {
+		t.Errorf("the world saw %q, want the node's address", got)
+	}
+	_, c, err = greeting(a.Pod, nodeAddr.String()+":10250")
+	must(t, err)
+	c.Close()
+	if e, ok := n.find(func(e verdict.Event) bool { return e.Query.DstPort == 10250 }); !ok || !e.Query.ToHost {
+		t.Errorf("event of pod to node: %+v", e.Query)
+	}
+	_, c, err = greeting(n.world, a.addr.String()+":8080")
+	must(t, err)
+	c.Close()
+
+	n.change(drop)
+	for _, dst := range []string{"203.0.113.5:443", nodeAddr.String() + ":10250", "10.96.0.77:80"} {
+		if _, _, err := greeting(a.Pod, dst); !isTimeout(err) {
+			t.Errorf("denied %s: %v", dst, err)
+		}
+	}
+	if _, _, err := greeting(n.world, a.addr.String()+":8080"); !isTimeout(err) {
+		t.Errorf("denied world to pod: %v", err)
+	}
+	// The node reaches its pods always, and its own ports are not judged.
+	conn, err := net.DialTimeout("tcp4", a.addr.String()+":8080", patience)
+	if err != nil {
+		t.Fatalf("node to pod under deny: %v", err)
+	}
+	conn.Close()
+	if _, c, err = greeting(n.world, nodeAddr.String()+":10250"); err != nil {
+		t.Errorf("world to node: %v", err)
+	} else {
+		c.Close()
+	}
+
+	// A Service address that nothing translates does not leave for the world.
+	n.change(allow)
+	if _, _, err := greeting(a.Pod, "10.96.0.77:80"); !isTimeout(err) {
+		t.Errorf("unknown Service: %v", err)
+	}
+}
+
+// sendUDP sends a datagram with any source address from the pod.
+func sendUDP(p *pod, src, dst netip.AddrPort) error {
+	return p.Do(func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		s, d := src.Addr().As4(), dst.Addr().As4()
+		packet := []byte{0x45, 0, 0, 30, 0, 0, 0, 0, 64, 17, 0, 0,
+			s[0], s[1], s[2], s[3], d[0], d[1], d[2], d[3],
+			byte(src.Port() >> 8), byte(src.Port()), byte(dst.Port() >> 8), byte(dst.Port()), 0, 10, 0, 0, 'h', 'i'}
+		return unix.Sendto(fd, packet, 0, &unix.SockaddrInet4{Addr: d})
+	})
+}
+
+func TestSpoofedSource(t *testing.T) {
+	n := newNode(t, netip.AddrPort{})
+	a, b, c := n.pod("a"), n.pod("b"), n.pod("c")
+	var server net.PacketConn
+	must(t, c.Do(func() (err error) { server, err = net.ListenPacket("udp4", ":99"); return err }))
+	defer server.Close()
+	// An established connection of b's that a tries to join.
+	u, err := b.Dial(net.Dialer{LocalAddr: &net.UDPAddr{Port: 1234}}, "udp4", c.addr.String()+":99")
+	must(t, err)
+	defer u.Close()
+	_, err = u.Write([]byte("true"))
+	must(t, err)
+	buf := make([]byte, 16)
+	must(t, server.SetReadDeadline(time.Now().Add(2*time.Second)))
+	_, from, err := server.ReadFrom(buf)
+	must(t, err)
+	_, err = server.WriteTo([]byte("back"), from)
+	must(t, err)
+
+	for _, src := range []string{b.addr.String(), nodeAddr.String(), "203.0.113.5", "10.244.0.200", "127.0.0.1", "0.0.0.1", "169.254.1.1"} {
+		if err := sendUDP(a, netip.AddrPortFrom(netip.MustParseAddr(src), 1234), netip.AddrPortFrom(c.addr, 99)); err != nil {
+			t.Errorf("send from %s: %v", src, err)
+		}
+	}
+	must(t, server.SetReadDeadline(time.Now().Add(patience)))
+	if k, from, err := server.ReadFrom(buf); err == nil {
+		t.Errorf("spoofed packet %q arrived from %v", buf[:k], from)
+	}
+	if e, ok := n.find(func(e verdict.Event) bool { return e.Reason == verdict.ReasonSpoofed && e.Query.Src == b.addr }); !ok || e.Action != verdict.Drop {
+		t.Errorf("no drop of a spoofed packet was told: %+v", e)
+	}
+	// The true owner's connection lives on.
+	must(t, sendUDP(b, netip.AddrPortFrom(b.addr, 1234), netip.AddrPortFrom(c.addr, 99)))
+	must(t, server.SetReadDeadline(time.Now().Add(2*time.Second)))
+	if _, _, err := server.ReadFrom(buf); err != nil {
+		t.Errorf("the owner's packet: %v", err)
+	}
+}
+
+func TestNobodyServes(t *testing.T) {
+	n := newNode(t, netip.AddrPort{})
+	a, b := n.pod("a"), n.pod("b")
+	echoTCP(t, b.Pod, ":8080")
+	_, c, err := greeting(a.Pod, b.addr.String()+":8080")
+	must(t, err)
+	defer c.Close()
+	must(t, n.queues.Close())
+	if _, _, err := greeting(a.Pod, b.addr.String()+":8080"); !isTimeout(err) {
+		t.Errorf("new connection with nobody to judge: %v", err)
+	}
+	if err := echo(c, 2*time.Second); err != nil {
+		t.Errorf("established connection with nobody to judge: %v", err)
+	}
+	n.serve()
+	_, again, err := greeting(a.Pod, b.addr.String()+":8080")
+	if err != nil {
+		t.Fatalf("with a judge again: %v", err)
+	}
+	again.Close()
+}
+
+func TestDetach(t *testing.T) {
+	n := newNode(t, netip.AddrPort{})
+	a, b := n.pod("a"), n.pod("b")
+	echoTCP(t, b.Pod, ":8080")
+	_, c, err := greeting(a.Pod, b.addr.String()+":8080")
+	must(t, err)
+	c.Close()
+	must(t, n.net.Detach(context.Background(), a.sandbox))
+	conn, err := conntrack.Dial(nil)
+	must(t, err)
+	defer conn.Close()
+	flows, err := conn.Dump(nil)
+	must(t, err)
+	for _, f := range flows {
+		if f.TupleOrig.IP.SourceAddress == a.addr {
+			t.Errorf("left behind: %s", f.TupleOrig)
+		}
+	}
+	must(t, n.net.Detach(context.Background(), a.sandbox)) // again is no error
+	links, err := net.Interfaces()
+	must(t, err)
+	if len(links) != 3 { // lo, eth0, b's
+		t.Errorf("links %v", links)
+	}
+}
