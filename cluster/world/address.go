@@ -18,31 +18,48 @@ var firstOctets = []byte{13, 18, 20, 23, 31, 34, 44, 52, 63, 65, 76, 93, 104, 10
 type picker struct {
 	seed  uint64
 	avoid []netip.Prefix
-	taken map[netip.Prefix]struct{} // /16 networks in use
+	taken map[netip.Prefix]struct{} // networks in use, of both sizes
 }
+
+// No two names share a network of the wide size, so that a policy's CIDR of up
+// to /16 around one name selects no other. A world of thousands of names, where
+// none is free within wideTries, makes do with the narrow one.
+const (
+	wide       = 16
+	narrow     = 24
+	wideTries  = 1_000
+	totalTries = 100_000
+)
 
 func newPicker(seed uint64, avoid ...netip.Prefix) *picker {
 	p := &picker{seed: seed, avoid: avoid, taken: map[netip.Prefix]struct{}{}}
 	for _, addr := range fixedNames {
-		p.taken[network(addr)] = struct{}{}
+		p.take(addr)
 	}
 	return p
 }
 
-// network is what no two names share: a policy's CIDR of up to /16 around one
-// name's address must not select another name.
-func network(addr netip.Addr) netip.Prefix {
-	return netip.PrefixFrom(addr, 16).Masked()
+func network(addr netip.Addr, bits int) netip.Prefix {
+	return netip.PrefixFrom(addr, bits).Masked()
+}
+
+func (p *picker) take(addr netip.Addr) {
+	p.taken[network(addr, wide)] = struct{}{}
+	p.taken[network(addr, narrow)] = struct{}{}
 }
 
 // addr picks an address for name and takes it.
 func (p *picker) addr(name string) (netip.Addr, error) {
-	for try := range uint64(100_000) {
+	for try := range uint64(totalTries) {
 		addr := p.candidate(name, try)
-		if _, used := p.taken[network(addr)]; used || p.avoided(addr) {
+		bits := wide
+		if try >= wideTries {
+			bits = narrow
+		}
+		if _, used := p.taken[network(addr, bits)]; used || p.avoided(addr) {
 			continue
 		}
-		p.taken[network(addr)] = struct{}{}
+		p.take(addr)
 		return addr, nil
 	}
 	return netip.Addr{}, fmt.Errorf("pick an address for %s: all of the world's networks are in use", name)
@@ -67,7 +84,7 @@ func (p *picker) claim(addr netip.Addr) error {
 		addr.IsMulticast() || addr.IsUnspecified() || addr.As4()[0] >= 224 || p.avoided(addr) {
 		return fmt.Errorf("serve %s: the address is not outside the cluster", addr)
 	}
-	p.taken[network(addr)] = struct{}{}
+	p.take(addr)
 	return nil
 }
 

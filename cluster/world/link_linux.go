@@ -13,8 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// worldIface is the link's name in the world.
-const worldIface = "node0"
+const (
+	worldIface    = "node0" // the link's name in the world
+	noIPv6Address = 1       // IN6_ADDR_GEN_MODE_NONE
+)
 
 // link is the world's network namespace and the veth pair that joins it to the
 // node's. The namespace has no name: it lives as long as its handle and sockets.
@@ -129,6 +131,8 @@ func bringUp(h *netlink.Handle, name string, addr netip.Addr, prefixLen int) (ne
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", name, err)
 	}
+	// The link is IPv4 only. An error means a kernel without IPv6.
+	_ = h.LinkSetIP6AddrGenMode(end, noIPv6Address)
 	if err := h.AddrAdd(end, v4Addr(addr, prefixLen)); err != nil {
 		return nil, fmt.Errorf("give %s the address %s: %w", name, addr, err)
 	}

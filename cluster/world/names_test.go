@@ -2,6 +2,7 @@ package world
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -63,10 +64,10 @@ func TestAddresses(t *testing.T) {
 		if other[name] != addr {
 			moved++
 		}
-		if was, ok := inUse[network(addr)]; ok {
-			t.Errorf("%s and %s share %s", name, was, network(addr))
+		if was, ok := inUse[network(addr, wide)]; ok {
+			t.Errorf("%s and %s share %s", name, was, network(addr, wide))
 		}
-		inUse[network(addr)] = name
+		inUse[network(addr, wide)] = name
 		firsts[addr.As4()[0]] = true
 		for _, special := range []string{"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
 			"172.16.0.0/12", "192.0.0.0/16", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
@@ -122,5 +123,18 @@ func TestAlias(t *testing.T) {
 		if err := b.alias(c.name, c.target); err == nil {
 			t.Errorf("%s: %s for %s is accepted", c.what, c.target, c.name)
 		}
+	}
+}
+
+// A lab may invent more names than there are wide networks.
+func TestManyNames(t *testing.T) {
+	b := newBook(newPicker(5))
+	for i := range 8000 {
+		if _, _, err := b.add(fmt.Sprintf("n%d.many.test", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(b.owners) != 8000 {
+		t.Errorf("8000 names have %d addresses", len(b.owners))
 	}
 }
