@@ -75,6 +75,7 @@ func (c *ControlPlane) apiOptions(l net.Listener, etcdEndpoint string) *options.
 // runAPIServer serves until ctx ends. seeded says whether the store already
 // has what the slow start hooks make.
 func (c *ControlPlane) runAPIServer(ctx context.Context, l net.Listener, etcdEndpoint string, seeded <-chan seedResult) error {
+	c.cfg.Trace("apiserver-config", PhaseStart)
 	o := c.apiOptions(l, etcdEndpoint)
 	if err := o.GenericServerRunOptions.ComponentGlobalsRegistry.Set(); err != nil {
 		return fmt.Errorf("set feature gates: %w", err)
@@ -90,7 +91,7 @@ func (c *ControlPlane) runAPIServer(ctx context.Context, l net.Listener, etcdEnd
 	if err != nil {
 		return fmt.Errorf("configure: %w", err)
 	}
-	c.cfg.Trace("apiserver", "configured")
+	c.cfg.Trace("apiserver-config", PhaseReady)
 	var res seedResult
 	select {
 	case res = <-seeded:
@@ -103,6 +104,7 @@ func (c *ControlPlane) runAPIServer(ctx context.Context, l net.Listener, etcdEnd
 	if res.known {
 		disableHooks(config, slowHooks)
 	}
+	c.cfg.Trace("apiserver-chain", PhaseStart)
 	cc, err := config.Complete()
 	if err != nil {
 		return fmt.Errorf("complete configuration: %w", err)
@@ -115,7 +117,7 @@ func (c *ControlPlane) runAPIServer(ctx context.Context, l net.Listener, etcdEnd
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
-	c.cfg.Trace("apiserver", "assembled")
+	c.cfg.Trace("apiserver-chain", PhaseReady)
 	return prepared.Run(ctx)
 }
 

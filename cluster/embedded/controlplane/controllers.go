@@ -50,8 +50,9 @@ var controllers = []string{
 	names.ValidatingAdmissionPolicyStatusController,
 }
 
-// runControllers runs the controller manager until ctx ends.
-func (c *ControlPlane) runControllers(ctx context.Context) error {
+// runControllers runs the controller manager until ctx ends. ready is called
+// when it has found the API healthy and starts its controllers, perhaps twice.
+func (c *ControlPlane) runControllers(ctx context.Context, ready func()) error {
 	o, err := options.NewKubeControllerManagerOptions()
 	if err != nil {
 		return fmt.Errorf("make options: %w", err)
@@ -77,7 +78,7 @@ func (c *ControlPlane) runControllers(ctx context.Context) error {
 		return fmt.Errorf("validate options: %w", err)
 	}
 	rc := c.restConfig(certControllerManager)
-	rc.Wrap(func(next http.RoundTripper) http.RoundTripper { return &healthz{next: next} })
+	rc.Wrap(func(next http.RoundTripper) http.RoundTripper { return &healthz{next: next, healthy: ready} })
 	client, err := kubernetes.NewForConfig(rc)
 	if err != nil {
 		return fmt.Errorf("make client: %w", err)

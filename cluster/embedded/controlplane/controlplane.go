@@ -103,6 +103,7 @@ func (c *ControlPlane) run(ctx context.Context, l net.Listener) {
 
 	seeded := make(chan seedResult, 1)
 	helpers.Go(func() {
+		c.cfg.Trace("seed", PhaseStart)
 		known, err := c.seed(ctx, store)
 		c.cfg.Trace("seed", PhaseReady)
 		seeded <- seedResult{known: known, err: err}
@@ -135,7 +136,8 @@ func (c *ControlPlane) run(ctx context.Context, l net.Listener) {
 	})
 	clients.Go(func() {
 		c.cfg.Trace("controllers", PhaseStart)
-		c.fail(ctx, "controllers", orEnded(c.runControllers(ctx)))
+		ready := sync.OnceFunc(func() { c.cfg.Trace("controllers", PhaseReady) })
+		c.fail(ctx, "controllers", orEnded(c.runControllers(ctx, ready)))
 	})
 
 	<-ctx.Done()

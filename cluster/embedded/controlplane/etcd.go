@@ -17,8 +17,10 @@ import (
 
 const (
 	memberName = "netdojo"
-	// peerURL is what the only member is known by. Nobody listens there.
-	peerURL = "http://127.0.0.1:2380"
+	// peerURL and clientURL are what the only member is known by. Nobody listens
+	// there: etcd takes no socket's path for them.
+	peerURL   = "http://127.0.0.1:2380"
+	clientURL = "http://127.0.0.1:2379"
 	// maxSocketPath is what the kernel takes for a unix socket, less its NUL.
 	maxSocketPath = 107
 )
@@ -42,6 +44,10 @@ func startEtcd(ctx context.Context, dir string, logger *slog.Logger) (*etcd, err
 	if err != nil {
 		return nil, err
 	}
+	advertised, err := url.Parse(clientURL)
+	if err != nil {
+		return nil, err
+	}
 	// Segments are allocated whole: the default of 64 MB is a lot for a lab.
 	wal.SegmentSizeBytes = 8 << 20
 
@@ -49,7 +55,7 @@ func startEtcd(ctx context.Context, dir string, logger *slog.Logger) (*etcd, err
 	cfg.Name = memberName
 	cfg.Dir = filepath.Join(dir, "etcd")
 	cfg.ListenClientUrls = []url.URL{client}
-	cfg.AdvertiseClientUrls = []url.URL{client}
+	cfg.AdvertiseClientUrls = []url.URL{*advertised}
 	cfg.ListenPeerUrls = nil
 	cfg.AdvertisePeerUrls = []url.URL{*peer}
 	cfg.InitialCluster = memberName + "=" + peerURL

@@ -31,15 +31,21 @@ func (g *gate) WrappedRoundTripper() http.RoundTripper { return g.next }
 // healthz asks the API's health without the checks of slowHooks. The controller
 // manager waits for /healthz in steps of a second.
 type healthz struct {
-	next http.RoundTripper
+	next    http.RoundTripper
+	healthy func() // called after each good answer
 }
 
 func (h *healthz) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Path == "/healthz" {
-		req = req.Clone(req.Context())
-		req.URL.RawQuery = excludeSlowHooks()
+	if req.URL.Path != "/healthz" {
+		return h.next.RoundTrip(req)
 	}
-	return h.next.RoundTrip(req)
+	req = req.Clone(req.Context())
+	req.URL.RawQuery = excludeSlowHooks()
+	resp, err := h.next.RoundTrip(req)
+	if err == nil && resp.StatusCode == http.StatusOK {
+		h.healthy()
+	}
+	return resp, err
 }
 
 func (h *healthz) WrappedRoundTripper() http.RoundTripper { return h.next }
