@@ -1,0 +1,223 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/netdojo/netdojo/cluster/embedded/control"
+	"github.com/netdojo/netdojo/cluster/embedded/userns"
+)
+
+const portsFile = userns.PortsFile
+
+// programs finds the daemon and CoreDNS.
+func (c Config) programs() (daemon, coredns string, err error) {
+	daemon, coredns = c.Daemon, c.CoreDNS
+	if daemon == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return "", "", fmt.Errorf("find this program: %w", err)
+		}
+		daemon = filepath.Join(filepath.Dir(self), "netdojo-cluster")
+	}
+	if coredns == "" {
+		coredns = filepath.Join(filepath.Dir(daemon), "netdojo-coredns")
+	}
+	for _, program := range []string{daemon, coredns} {
+		if _, err := os.Stat(program); err != nil {
+			return "", "", &Problem{What: "find " + program, Err: err, Fix: "build it with `make build`, and keep the programs of bin/ together"}
+		}
+	}
+	return daemon, coredns, nil
+}
+
+// daemonProcess is a daemon that this process started.
+type daemonProcess struct {
+	dir  string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it ended
+	err  error         // its end; read after done
+}
+
+// start starts the daemon in a session of its own, so that it outlives the
+// terminal, with its output in the log.
+func (d *daemonProcess) start(_ context.Context, cfg Config) error {
+	program, coredns, err := cfg.programs()
+	if err != nil {
+		return err
+	}
+	log, err := os.Create(filepath.Join(d.dir, LogFile))
+	if err != nil {
+		return fmt.Errorf("open the daemon's log: %w", err)
+	}
+	defer log.Close()
+	d.cmd = exec.Command(program, "daemon", "--dir", d.dir, "--images", filepath.Join(cfg.StateDir, "images"), "--coredns", coredns)
+	d.cmd.Stdout, d.cmd.Stderr = log, log
+	d.cmd.Dir = "/"
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := d.cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", program, err)
+	}
+	d.done = make(chan struct{})
+	go func() {
+		d.err = d.cmd.Wait()
+		close(d.done)
+	}()
+	return nil
+}
+
+// waitReady polls the daemon's status until it is ready or has failed.
+func (d *daemonProcess) waitReady(ctx context.Context, detail func(string)) error {
+	client := control.NewClient(d.dir)
+	defer client.CloseIdle()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	last := ""
+	for {
+		select {
+		case <-ctx.Done():
+			if last != "" {
+				return fmt.Errorf("%w while %s", context.Cause(ctx), last)
+			}
+			return context.Cause(ctx)
+		case <-d.done:
+			return d.failure()
+		case <-tick.C:
+		}
+		s, err := client.Status(ctx)
+		switch {
+		case err != nil: // it does not listen yet
+		case s.Failed != "":
+			return &Problem{What: s.Failed, Fix: "see " + filepath.Join(d.dir, LogFile)}
+		case s.Ready:
+			return nil
+		default:
+			if now := waitingFor(s.Waiting); now != last {
+				last = now
+				detail(now)
+			}
+		}
+	}
+}
+
+// failure tells from the log why the daemon ended. The last lines that the
+// programs wrote for people begin with "netdojo:" and "cure:".
+func (d *daemonProcess) failure() error {
+	p := &Problem{What: "the cluster's daemon ended", Err: d.err, Fix: "see " + filepath.Join(d.dir, LogFile)}
+	b, err := os.ReadFile(filepath.Join(d.dir, LogFile))
+	if err != nil {
+		return p
+	}
+	for line := range bytes.Lines(b) {
+		text := strings.TrimSpace(string(line))
+		if what, ok := strings.CutPrefix(text, "netdojo: "); ok {
+			p.What, p.Err = what, nil
+		}
+		if fix, ok := strings.CutPrefix(text, "cure: "); ok {
+			p.Fix = fix
+		}
+	}
+	return p
+}
+
+// stop ends a daemon that did not come up.
+func (d *daemonProcess) stop(ctx context.Context) error {
+	if d.cmd == nil || d.done == nil {
+		return nil
+	}
+	err := stopDaemon(ctx, d.dir, func(string) {})
+	select {
+	case <-d.done:
+	default:
+		err = errors.Join(err, d.cmd.Process.Kill())
+		<-d.done
+	}
+	return errors.Join(err, clearRun(d.dir))
+}
+
+func running(dir string) bool { return userns.Running(dir) }
+
+// graceful is how long a daemon may take to end on its own.
+const graceful = 10 * time.Second
+
+// stopDaemon ends a daemon: by asking, then by SIGKILL to the launcher, with
+// which the kernel ends everything inside.
+func stopDaemon(ctx context.Context, dir string, detail func(string)) error {
+	if !running(dir) {
+		return clearRun(dir)
+	}
+	client := control.NewClient(dir)
+	defer client.CloseIdle()
+	actx, cancel := context.WithTimeout(ctx, graceful)
+	defer cancel()
+	if err := client.Shutdown(actx); err == nil && waitStopped(actx, dir) == nil {
+		return clearRun(dir)
+	}
+	detail("it does not answer; killing it")
+	b, err := os.ReadFile(filepath.Join(dir, userns.LockFile))
+	if err != nil {
+		return fmt.Errorf("read the launcher's process id: %w", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return fmt.Errorf("read the launcher's process id: %w", err)
+	}
+	// The lock is held, so the process that wrote its id there is alive.
+	if running(dir) {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("kill the launcher (process %d): %w", pid, err)
+		}
+	}
+	kctx, cancel := context.WithTimeout(ctx, graceful)
+	defer cancel()
+	if err := waitStopped(kctx, dir); err != nil {
+		return err
+	}
+	return clearRun(dir)
+}
+
+func waitStopped(ctx context.Context, dir string) error {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for running(dir) {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the daemon to end: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// remove deletes a cluster's folder. Files in it may belong to ids that only
+// its user namespace may touch, so a helper does it there.
+func (p *Provider) remove(ctx context.Context, dir string) error {
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.RemoveAll(dir); err == nil {
+		return nil
+	}
+	program, _, err := p.cfg.programs()
+	if err != nil {
+		return err
+	}
+	out, err := exec.CommandContext(ctx, program, "remove", dir).CombinedOutput()
+	if err == nil {
+		err = os.RemoveAll(dir) // the folder itself lies outside the namespace's reach
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s: %w: %s", dir, err, bytes.TrimSpace(out))
+	}
+	return nil
+}

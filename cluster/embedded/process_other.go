@@ -1,0 +1,24 @@
+//go:build !linux
+
+package embedded
+
+import (
+	"context"
+	"errors"
+)
+
+const portsFile = "ports"
+
+var errLinux = &Problem{
+	What: "the embedded cluster needs Linux: its pods are Linux namespaces",
+	Fix:  "use --provider kind, or run netdojo in a Linux virtual machine or WSL2",
+}
+
+type daemonProcess struct{ dir string }
+
+func (d *daemonProcess) start(context.Context, Config) error           { return errLinux }
+func (d *daemonProcess) waitReady(context.Context, func(string)) error { return errLinux }
+func (d *daemonProcess) stop(context.Context) error                    { return nil }
+func running(string) bool                                              { return false }
+func stopDaemon(context.Context, string, func(string)) error           { return nil }
+func (p *Provider) remove(context.Context, string) error               { return errors.ErrUnsupported }
