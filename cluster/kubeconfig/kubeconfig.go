@@ -140,3 +140,9 @@ func load(path string) (*entry, error) {
 	}
 	return e, nil
 }
+
+// Check says what would keep Merge from understanding the target file.
+func (f Files) Check() error {
+	_, err := read(f.Target())
+	return err
+}

@@ -1,0 +1,67 @@
+// Package check is `netdojo check`.
+package check
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/verdicts"
+	"github.com/netdojo/netdojo/runner"
+)
+
+// Options are what the command line says.
+type Options struct {
+	Env         *env.Env
+	Lab         string
+	Task        string
+	Output      string
+	WaitTimeout bool
+	Name        string
+}
+
+// New makes the command. Run may be replaced in tests.
+func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
+	o := &Options{Env: e}
+	if run == nil {
+		run = Run
+	}
+	cmd := &cobra.Command{
+		Use:   "check LAB",
+		Short: "Judge your own work on the cluster as it is now",
+		Long: `Judge the cluster as it is now by a lab's checks, and apply nothing. The cluster
+has to run, with the lab's pods in it (netdojo run LAB --keep --solve=false).
+
+The exit code is 0 only if every verdict is as expected.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Lab = args[0]
+			if err := verdicts.CheckOutput(o.Output); err != nil {
+				return err
+			}
+			return run(cmd.Context(), o)
+		},
+	}
+	verdicts.Flags(cmd, &o.Task, &o.Output, &o.WaitTimeout)
+	env.NameFlag(cmd, &o.Name)
+	return cmd
+}
+
+// Run judges.
+func Run(ctx context.Context, o *Options) error {
+	lab, err := verdicts.Lab(o.Lab, o.Task)
+	if err != nil {
+		return err
+	}
+	st, provider, err := o.Env.Running(ctx, o.Name)
+	if err != nil {
+		return err
+	}
+	return verdicts.Show(ctx, o.Env, o.Output, runner.Options{
+		Provider: provider,
+		Spec:     cluster.Spec{Name: o.Name, Provider: st.Provider, Datapath: st.Datapath, World: st.World},
+		Lab:      lab, Task: o.Task, WaitTimeout: o.WaitTimeout, StateDir: o.Env.StateDir, Log: o.Env.Log,
+	}, runner.Check)
+}

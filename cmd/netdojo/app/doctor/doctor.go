@@ -1,0 +1,88 @@
+// Package doctor is `netdojo doctor`.
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/netdojo/netdojo/cluster"
+	examine "github.com/netdojo/netdojo/cluster/doctor"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/preflight"
+)
+
+// Schema names the form of the JSON output: {schema, checks: [doctor.Result]}.
+const Schema = "netdojo.dev/doctor/v1"
+
+// Options are what the command line says.
+type Options struct {
+	Env     *env.Env
+	APIPort int
+	Output  string // plain or json
+}
+
+// New makes the command. Run may be replaced in tests.
+func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
+	o := &Options{Env: e}
+	if run == nil {
+		run = Run
+	}
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Say whether this machine can run an embedded cluster, and what to do where not",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Output != "plain" && o.Output != "json" {
+				return exit.Usagef("--output is plain or json, not %q", o.Output)
+			}
+			return run(cmd.Context(), o)
+		},
+	}
+	cmd.Flags().IntVar(&o.APIPort, "api-port", 0, "also see whether this port is free")
+	cmd.Flags().StringVarP(&o.Output, "output", "o", "plain", "plain or json")
+	return cmd
+}
+
+// Run examines the machine and prints what it finds. A failed requirement is
+// exit code 3.
+func Run(ctx context.Context, o *Options) error {
+	results := examine.All(ctx, preflight.Config(o.Env, cluster.Spec{APIPort: o.APIPort}))
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if err := show(o, results); err != nil {
+		return err
+	}
+	if examine.Err(results) != nil {
+		return exit.Silent(exit.Environment)
+	}
+	return nil
+}
+
+func show(o *Options, results []examine.Result) error {
+	if o.Output == "json" {
+		enc := json.NewEncoder(o.Env.Out)
+		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false)
+		return enc.Encode(struct {
+			Schema string           `json:"schema"`
+			Checks []examine.Result `json:"checks"`
+		}{Schema, results})
+	}
+	w := tabwriter.NewWriter(o.Env.Out, 0, 8, 2, ' ', 0)
+	for _, r := range results {
+		fmt.Fprintf(w, "%s\t%s\n", r.State, r.Requirement)
+		if r.Cause != "" {
+			fmt.Fprintf(w, "\t  cause: %s\n", r.Cause)
+		}
+		if r.Cure != "" {
+			fmt.Fprintf(w, "\t  cure: %s\n", r.Cure)
+		}
+	}
+	return w.Flush()
+}

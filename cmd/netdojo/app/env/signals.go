@@ -1,0 +1,81 @@
+package env
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
+)
+
+// Signals turns the first SIGINT or SIGTERM into the end of a context and the
+// second into the end of the process. A command that runs a program of the
+// user's own hands them over. Safe for concurrent use.
+type Signals struct {
+	mu     sync.Mutex // guards held
+	held   int        // how many want signals dropped
+	cancel context.CancelCauseFunc
+	ch     chan os.Signal
+	done   chan struct{}
+	quit   func(code int)
+}
+
+var ending = []os.Signal{os.Interrupt, syscall.SIGTERM}
+
+// Watch starts to listen. The context ends with exit.ErrInterrupted as its
+// cause. Close gives the signals back.
+func Watch(parent context.Context) (context.Context, *Signals) {
+	ctx, cancel := context.WithCancelCause(parent)
+	s := &Signals{cancel: cancel, ch: make(chan os.Signal, 2), done: make(chan struct{}), quit: os.Exit}
+	signal.Notify(s.ch, ending...)
+	go s.listen()
+	return ctx, s
+}
+
+func (s *Signals) listen() {
+	defer close(s.done)
+	seen := false
+	for range s.ch {
+		s.mu.Lock()
+		held := s.held > 0
+		s.mu.Unlock()
+		switch {
+		case held:
+		case seen:
+			s.quit(exit.Interrupted)
+		default:
+			seen = true
+			s.cancel(exit.ErrInterrupted)
+		}
+	}
+}
+
+// Hold has signals caught and dropped until release is called: a program in the
+// foreground gets them from the terminal itself. They are not ignored in the
+// kernel's sense, which a child would inherit.
+func (s *Signals) Hold() (release func()) {
+	s.mu.Lock()
+	s.held++
+	s.mu.Unlock()
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		s.held--
+		s.mu.Unlock()
+	})
+}
+
+// Default gives the signals their usual effect, for code that handles them
+// itself. There is no way back.
+func (s *Signals) Default() {
+	signal.Stop(s.ch)
+}
+
+// Close stops listening.
+func (s *Signals) Close() {
+	signal.Stop(s.ch)
+	close(s.ch)
+	<-s.done
+	s.cancel(nil)
+}

@@ -1,0 +1,135 @@
+// Package exit turns errors into exit codes and into what a person reads. The
+// codes are part of the command line's contract; `netdojo help exit-codes`
+// prints them.
+package exit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// The exit codes of every command but kubectl and shell, which end with the
+// code of what they ran.
+const (
+	OK          = 0
+	Differs     = 1   // a verdict is not as expected, or a file has problems
+	Usage       = 2   // the command line cannot be understood
+	Environment = 3   // the machine or the cluster does not allow it
+	Interrupted = 130 // SIGINT or SIGTERM ended it
+)
+
+// ErrInterrupted is the cause of a context that a signal ended.
+var ErrInterrupted = errors.New("interrupted")
+
+// codeError is an error that knows its exit code. With no error inside it is
+// silent: the command said already what there is to say.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e *codeError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *codeError) Unwrap() error { return e.err }
+
+// With gives err an exit code. A nil err stays nil.
+func With(code int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &codeError{code: code, err: err}
+}
+
+// Silent ends the process with code and prints nothing.
+func Silent(code int) error {
+	if code == OK {
+		return nil
+	}
+	return &codeError{code: code}
+}
+
+// Usagef is an error of the command line itself.
+func Usagef(format string, args ...any) error {
+	return With(Usage, fmt.Errorf(format, args...))
+}
+
+// Code is the exit code for err: its own where it has one, Interrupted where a
+// signal is the cause, else Environment.
+func Code(err error) int {
+	var coded *codeError
+	switch {
+	case err == nil:
+		return OK
+	case errors.As(err, &coded):
+		return coded.code
+	case errors.Is(err, ErrInterrupted), errors.Is(err, context.Canceled):
+		return Interrupted
+	}
+	return Environment
+}
+
+// Print writes err as its cause, then each cure that it knows, once.
+func Print(w io.Writer, err error) {
+	var coded *codeError
+	if err == nil || errors.As(err, &coded) && coded.err == nil {
+		return
+	}
+	fmt.Fprintf(w, "error: %s\n", strings.TrimSpace(err.Error()))
+	for _, cure := range Cures(err) {
+		fmt.Fprintf(w, "cure: %s\n", cure)
+	}
+}
+
+// Cures collects what the errors in err's tree know to do about it, in order
+// and without repetition.
+func Cures(err error) []string {
+	var cures []string
+	seen := map[string]bool{}
+	var walk func(error)
+	walk = func(err error) {
+		if err == nil {
+			return
+		}
+		if c, ok := err.(interface{ Cure() string }); ok {
+			if cure := c.Cure(); cure != "" && !seen[cure] {
+				seen[cure] = true
+				cures = append(cures, cure)
+			}
+		}
+		switch e := err.(type) {
+		case interface{ Unwrap() error }:
+			walk(e.Unwrap())
+		case interface{ Unwrap() []error }:
+			for _, inner := range e.Unwrap() {
+				walk(inner)
+			}
+		}
+	}
+	walk(err)
+	return cures
+}
+
+// curedError adds a cure to an error.
+type curedError struct {
+	error
+	cure string
+}
+
+func (e *curedError) Cure() string  { return e.cure }
+func (e *curedError) Unwrap() error { return e.error }
+
+// WithCure adds what to do to err. A nil err stays nil.
+func WithCure(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return &curedError{error: err, cure: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,176 @@
+// Package flows is `netdojo flows`.
+package flows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	flowpb "github.com/cilium/cilium/api/v1/flow"
+	"github.com/spf13/cobra"
+
+	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
+)
+
+// Options are what the command line says.
+type Options struct {
+	Env     *env.Env
+	Name    string
+	Follow  bool
+	Last    int
+	Pod     string // [NAMESPACE/]NAME or its beginning
+	Verdict string // a flow.Verdict in lower case; "" takes all
+	Output  string // plain or json
+}
+
+// New makes the command. Run may be replaced in tests.
+func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
+	o := &Options{Env: e}
+	if run == nil {
+		run = Run
+	}
+	cmd := &cobra.Command{
+		Use:   "flows",
+		Short: "Show which connections the datapath allowed and dropped, and by which policy",
+		Long: `Show which connections the datapath allowed and dropped, and by which policy.
+
+With --output json each line is a flow as hubble observe --output jsonpb prints
+it, so that hubble observe --input-file reads it.`,
+		Example: `  netdojo flows --verdict dropped
+  netdojo flows --follow --pod default/backend`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			return run(cmd.Context(), o)
+		},
+	}
+	env.NameFlag(cmd, &o.Name)
+	f := cmd.Flags()
+	f.BoolVarP(&o.Follow, "follow", "f", false, "go on with what comes")
+	f.IntVar(&o.Last, "last", 20, "how many past flows to begin with, before they are narrowed down")
+	f.StringVar(&o.Pod, "pod", "", "only flows from or to pods whose name begins so: [NAMESPACE/]NAME")
+	f.StringVar(&o.Verdict, "verdict", "", "only these: "+strings.Join(verdictNames(), ", "))
+	f.StringVarP(&o.Output, "output", "o", "plain", "plain or json")
+	return cmd
+}
+
+func verdictNames() []string {
+	return []string{"forwarded", "dropped", "redirected", "error", "audit"}
+}
+
+func (o *Options) check() error {
+	if o.Output != "plain" && o.Output != "json" {
+		return exit.Usagef("--output is plain or json, not %q", o.Output)
+	}
+	if o.Last < 0 {
+		return exit.Usagef("--last %d is less than nothing", o.Last)
+	}
+	// The words of the lab pages are taken too.
+	o.Verdict = strings.ToLower(o.Verdict)
+	switch o.Verdict {
+	case "allowed":
+		o.Verdict = "forwarded"
+	case "denied":
+		o.Verdict = "dropped"
+	}
+	if o.Verdict != "" && !slices.Contains(verdictNames(), o.Verdict) {
+		return exit.WithCure(exit.Usagef("no verdict is called %q", o.Verdict), "choose one of: %s", strings.Join(verdictNames(), ", "))
+	}
+	return nil
+}
+
+// history is implemented by handles that can give the past flows alone, as a
+// stream that ends.
+type history interface {
+	FlowHistory(ctx context.Context, last int) (cluster.FlowStream, error)
+}
+
+// quiet is how long a stream that never ends is listened to for the past flows
+// of a handle without a history, after the last one of them.
+const quiet = 300 * time.Millisecond
+
+// Run shows flows.
+func Run(ctx context.Context, o *Options) error {
+	h, err := o.Env.Open(ctx, o.Name)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	open, ends := h.Flows, false
+	if past, ok := h.(history); ok && !o.Follow {
+		open, ends = past.FlowHistory, true
+	}
+	stream, err := open(ctx, o.Last)
+	if errors.Is(err, cluster.ErrNoFlows) {
+		return exit.WithCure(fmt.Errorf("cluster %s: %w", o.Name, err), "use a cluster with --datapath netdojo")
+	}
+	if err != nil {
+		return fmt.Errorf("read flows of cluster %s: %w", o.Name, err)
+	}
+	if !o.Follow && !ends {
+		stream = newPast(stream, o.Last, quiet)
+	}
+	// Recv knows no context: closing ends it.
+	stop := context.AfterFunc(ctx, func() { stream.Close() })
+	defer stop()
+	return errors.Join(show(ctx, o, stream), stream.Close())
+}
+
+func show(ctx context.Context, o *Options, stream cluster.FlowStream) error {
+	for {
+		f, err := stream.Recv()
+		if ctx.Err() != nil {
+			if o.Follow {
+				return nil // Ctrl-C is how following ends
+			}
+			return context.Cause(ctx)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read flows: %w", err)
+		}
+		if !o.wants(f) {
+			continue
+		}
+		text := Line(f)
+		if o.Output == "json" {
+			if text, err = jsonLine(f); err != nil {
+				return fmt.Errorf("encode a flow: %w", err)
+			}
+		}
+		if _, err := fmt.Fprintln(o.Env.Out, text); err != nil {
+			return err
+		}
+	}
+}
+
+func (o *Options) wants(f *flowpb.Flow) bool {
+	if o.Verdict != "" && !strings.EqualFold(f.GetVerdict().String(), o.Verdict) {
+		return false
+	}
+	return o.Pod == "" || o.isPod(f.GetSource()) || o.isPod(f.GetDestination())
+}
+
+func (o *Options) isPod(e *flowpb.Endpoint) bool {
+	if e.GetPodName() == "" {
+		return false
+	}
+	name, full := o.Pod, e.GetPodName()
+	if strings.Contains(name, "/") {
+		full = e.GetNamespace() + "/" + full
+	}
+	return strings.HasPrefix(full, name)
+}

@@ -1,0 +1,153 @@
+package flows
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	flowpb "github.com/cilium/cilium/api/v1/flow"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/streams"
+)
+
+func dropped() *flowpb.Flow {
+	return &flowpb.Flow{
+		Time:           timestamppb.New(time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.Local)),
+		Verdict:        flowpb.Verdict_DROPPED,
+		DropReasonDesc: flowpb.DropReason_POLICY_DENIED,
+		IP:             &flowpb.IP{Source: "10.244.0.5", Destination: "203.0.113.9"},
+		L4: &flowpb.Layer4{Protocol: &flowpb.Layer4_TCP{TCP: &flowpb.TCP{
+			SourcePort: 40000, DestinationPort: 443,
+		}}},
+		Source:           &flowpb.Endpoint{Namespace: "default", PodName: "backend-1"},
+		Destination:      &flowpb.Endpoint{Labels: []string{"reserved:world"}},
+		DestinationNames: []string{"cilium.io."},
+		Summary:          "TCP Flags: SYN",
+		EgressDeniedBy:   []*flowpb.Policy{{Kind: "CiliumNetworkPolicy", Namespace: "default", Name: "fqdn"}},
+		NodeName:         "node",
+	}
+}
+
+func forwarded() *flowpb.Flow {
+	return &flowpb.Flow{
+		Time:        timestamppb.New(time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)),
+		Verdict:     flowpb.Verdict_FORWARDED,
+		IP:          &flowpb.IP{Source: "192.168.77.2", Destination: "10.244.0.5"},
+		Source:      &flowpb.Endpoint{Labels: []string{"reserved:host"}},
+		Destination: &flowpb.Endpoint{Namespace: "kube-system", PodName: "coredns-1"},
+	}
+}
+
+func TestLine(t *testing.T) {
+	for name, tc := range map[string]struct {
+		flow *flowpb.Flow
+		want string
+	}{
+		"dropped": {dropped(), "03:04:05.006 dropped    default/backend-1:40000 -> cilium.io (203.0.113.9:443) TCP Flags: SYN (policy_denied) by CiliumNetworkPolicy default/fqdn"},
+		"host":    {forwarded(), "03:04:05.000 forwarded  host (192.168.77.2) -> kube-system/coredns-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Line(tc.flow); got != tc.want {
+				t.Errorf("line\n%s\nwant\n%s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestJSONLineIsAHubbleLine(t *testing.T) {
+	text, err := jsonLine(dropped())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Flow struct {
+			Verdict string `json:"verdict"`
+			Source  struct {
+				PodName string `json:"pod_name"`
+			} `json:"source"`
+		} `json:"flow"`
+		NodeName string `json:"node_name"`
+		Time     string `json:"time"`
+	}
+	if err := json.Unmarshal([]byte(text), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Flow.Verdict != "DROPPED" || got.Flow.Source.PodName != "backend-1" || got.NodeName != "node" || got.Time == "" {
+		t.Errorf("%+v from %s", got, text)
+	}
+	if strings.Contains(text, "\n") {
+		t.Error("more than one line")
+	}
+}
+
+// live is a stream that stays open until it is closed.
+type live struct {
+	flows []*flowpb.Flow
+	ended chan struct{}
+	once  sync.Once
+}
+
+func newLive(flows ...*flowpb.Flow) *live { return &live{flows: flows, ended: make(chan struct{})} }
+
+func (l *live) Recv() (*flowpb.Flow, error) {
+	if len(l.flows) > 0 {
+		f := l.flows[0]
+		l.flows = l.flows[1:]
+		return f, nil
+	}
+	<-l.ended
+	return nil, io.EOF
+}
+
+func (l *live) Close() error { l.once.Do(func() { close(l.ended) }); return nil }
+
+func TestShowNarrowsDown(t *testing.T) {
+	for name, tc := range map[string]struct {
+		verdict, pod string
+		want         int
+	}{
+		"all":               {"", "", 2},
+		"by verdict":        {"dropped", "", 1},
+		"in page's words":   {"denied", "", 1},
+		"by pod's name":     {"", "backend", 1},
+		"with namespace":    {"", "kube-system/core", 1},
+		"another namespace": {"", "other/backend", 0},
+		"both":              {"forwarded", "backend", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, out, _ := streams.Test("")
+			o := &Options{Env: &env.Env{Streams: s}, Verdict: tc.verdict, Pod: tc.pod, Output: "plain"}
+			if err := o.check(); err != nil {
+				t.Fatal(err)
+			}
+			stream := newPast(newLive(dropped(), forwarded()), 2, time.Minute)
+			if err := show(context.Background(), o, stream); err != nil {
+				t.Fatal(err)
+			}
+			if err := stream.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Count(out.String(), "\n"); got != tc.want {
+				t.Errorf("%d lines, want %d:\n%s", got, tc.want, out)
+			}
+		})
+	}
+}
+
+func TestPastEndsWhenNothingComes(t *testing.T) {
+	stream := newPast(newLive(dropped()), 5, time.Millisecond)
+	defer stream.Close()
+	var err error
+	for range 3 {
+		if _, err = stream.Recv(); err == io.EOF {
+			return
+		}
+	}
+	t.Errorf("the stream did not end: %v", err)
+}

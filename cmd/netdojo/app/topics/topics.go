@@ -1,0 +1,40 @@
+// Package topics holds the help pages that belong to no command.
+package topics
+
+import "github.com/spf13/cobra"
+
+// All gives the pages as commands that only have help: `netdojo help TOPIC`.
+func All() []*cobra.Command {
+	return []*cobra.Command{
+		{Use: "exit-codes", Short: "What netdojo's exit codes mean", Long: exitCodes},
+		{Use: "environment", Short: "The environment variables that netdojo reads", Long: environment},
+	}
+}
+
+const exitCodes = `Exit codes of netdojo:
+
+  0    all is as expected
+  1    a verdict differs from what the lab expects, or a linted lab has problems
+  2    the command line is wrong: unknown command, flag, lab or name
+  3    the machine or the cluster does not allow it; the message says why,
+       a line that begins with "cure:" says what to do
+  130  SIGINT or SIGTERM ended it; what it had begun is cleaned up.
+       A second signal ends it at once.
+
+netdojo kubectl ends with kubectl's own code (a command in a pod: that
+command's code), netdojo shell with the shell's.`
+
+const environment = `Environment variables that netdojo reads:
+
+  NETDOJO_STATE_DIR  where clusters, images and work folders are kept
+                     (default: $XDG_STATE_HOME/netdojo, else
+                     ~/.local/state/netdojo)
+  NETDOJO_CLUSTER    the cluster that is meant when --name is not given
+                     (default: netdojo); netdojo kubectl passes every flag to
+                     kubectl, so this is how it is told
+  KUBECONFIG         the kubeconfig files that up and down keep the context in;
+                     of a list, the first that exists (default: ~/.kube/config)
+  NO_COLOR           when not empty: no colours
+
+netdojo shell sets KUBECONFIG, NETDOJO_CLUSTER and NETDOJO_LAB for what runs in
+it.`

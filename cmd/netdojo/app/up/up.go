@@ -1,0 +1,267 @@
+// Package up is `netdojo up`.
+package up
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/kubeconfig"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/preflight"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/progress"
+)
+
+// Options are what the command line says.
+type Options struct {
+	Env     *env.Env
+	Spec    cluster.Spec
+	Publish []string // HOSTPORT:NAMESPACE/SERVICE:PORT
+}
+
+// New makes the command. Run may be replaced in tests.
+func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
+	o := &Options{Env: e}
+	if run == nil {
+		run = Run
+	}
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Bring a cluster up and leave it running",
+		Long: `Bring a cluster up and leave it running.
+
+Its context, netdojo-NAME, is merged into your kubeconfig and becomes the current
+one; netdojo down gives the former one back. A cluster that was stopped, or that
+a crash ended, comes back with its objects, unless --fresh is given.`,
+		Example: `  netdojo up
+  netdojo up --name two --publish 8080:default/web:80`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.complete(); err != nil {
+				return err
+			}
+			return run(cmd.Context(), o)
+		},
+	}
+	env.NameFlag(cmd, &o.Spec.Name)
+	SpecFlags(cmd, e, &o.Spec)
+	f := cmd.Flags()
+	f.BoolVar(&o.Spec.Fresh, "fresh", false, "begin empty: do not bring back objects of an earlier run")
+	f.IntVar(&o.Spec.APIPort, "api-port", 0, "port of the API on this machine's loopback (default: a free one)")
+	f.StringArrayVar(&o.Publish, "publish", nil, "forward a port of this machine to a Service: HOSTPORT:NAMESPACE/SERVICE:PORT")
+	return cmd
+}
+
+// SpecFlags adds the flags that say which kind of cluster is wanted.
+func SpecFlags(cmd *cobra.Command, e *env.Env, spec *cluster.Spec) {
+	f := cmd.Flags()
+	f.StringVar(&spec.Provider, "provider", e.KindNames()[0], "what makes the cluster: "+strings.Join(e.KindNames(), " or "))
+	f.StringVar(&spec.Datapath, "datapath", "netdojo", "what enforces policies: netdojo")
+	f.StringVar(&spec.World, "world", "simulated", "what pods find outside the cluster: simulated")
+}
+
+// CheckSpec says what cannot be asked of a cluster.
+func CheckSpec(spec cluster.Spec) error {
+	if err := env.CheckName(spec.Name); err != nil {
+		return err
+	}
+	for _, v := range []struct {
+		flag, value string
+		known       []string
+	}{
+		{"datapath", spec.Datapath, []string{"netdojo"}},
+		{"world", spec.World, []string{"simulated"}},
+	} {
+		ok := false
+		for _, k := range v.known {
+			ok = ok || k == v.value
+		}
+		if !ok {
+			return exit.WithCure(exit.Usagef("--%s %q is not known", v.flag, v.value), "use --%s %s", v.flag, strings.Join(v.known, " or "))
+		}
+	}
+	if spec.APIPort < 0 || spec.APIPort > 65535 {
+		return exit.Usagef("--api-port %d is no port", spec.APIPort)
+	}
+	return nil
+}
+
+func (o *Options) complete() error {
+	if err := CheckSpec(o.Spec); err != nil {
+		return err
+	}
+	for _, p := range o.Publish {
+		parsed, err := parsePublish(p)
+		if err != nil {
+			return exit.WithCure(exit.Usagef("--publish %q: %w", p, err), "write HOSTPORT:NAMESPACE/SERVICE:PORT, for example 8080:default/web:80")
+		}
+		o.Spec.Publish = append(o.Spec.Publish, parsed)
+	}
+	return nil
+}
+
+func parsePublish(s string) (cluster.Publish, error) {
+	var p cluster.Publish
+	parts := strings.Split(s, ":")
+	if len(parts) != 3 {
+		return p, errors.New("three parts are needed")
+	}
+	var err error
+	if p.HostPort, err = port(parts[0]); err != nil {
+		return p, err
+	}
+	if p.ServicePort, err = port(parts[2]); err != nil {
+		return p, err
+	}
+	var ok bool
+	if p.Namespace, p.Service, ok = strings.Cut(parts[1], "/"); !ok {
+		p.Namespace, p.Service = "default", parts[1]
+	}
+	if p.Namespace == "" || p.Service == "" {
+		return p, errors.New("the Service has no name")
+	}
+	return p, nil
+}
+
+func port(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > 65535 {
+		return 0, fmt.Errorf("%q is no port", s)
+	}
+	return n, nil
+}
+
+// Run brings the cluster up and merges its context.
+func Run(ctx context.Context, o *Options) error {
+	began := time.Now()
+	provider, err := o.Env.Provider(o.Spec.Provider)
+	if err != nil {
+		return err
+	}
+	files, err := kubeconfig.Default()
+	if err != nil {
+		return err
+	}
+	st, _, _, err := o.Env.Status(ctx, o.Spec.Name)
+	if err != nil {
+		return err
+	}
+	if st.Running {
+		return already(ctx, o, st, files)
+	}
+	// What Merge could not do is found before anything is started.
+	if err := files.Check(); err != nil {
+		return err
+	}
+	if err := preflight.Quick(ctx, o.Env, o.Spec); err != nil {
+		return err
+	}
+
+	line := progress.New(o.Env.Streams)
+	handle, err := provider.Up(ctx, o.Spec, line.Report)
+	line.Stop()
+	if errors.Is(err, cluster.ErrAlreadyRunning) {
+		// Another `up` was faster.
+		if st, err = provider.Status(ctx, o.Spec.Name); err != nil {
+			return err
+		}
+		return already(ctx, o, st, files)
+	}
+	if err != nil {
+		return preflight.Explain(ctx, o.Env, o.Spec, fmt.Errorf("bring cluster %s up: %w", o.Spec.Name, err))
+	}
+	st, err = handle.Status(ctx)
+	path := ""
+	if err = errors.Join(err, handle.Close()); err == nil {
+		path, err = files.Merge(ctx, o.Spec.Name, st.Kubeconfig)
+	}
+	if ctx.Err() != nil {
+		// Interrupted: nothing is to stay.
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		_, removeErr := files.Remove(undo, o.Spec.Name)
+		return errors.Join(context.Cause(ctx), removeErr, provider.Down(undo, o.Spec.Name, false, nil))
+	}
+	if err != nil {
+		return fmt.Errorf("cluster %s runs, but its context is not in your kubeconfig: %w", o.Spec.Name, err)
+	}
+	told(o, st, path, fmt.Sprintf("is ready after %.1f s", time.Since(began).Seconds()))
+	return nil
+}
+
+// already handles an `up` of a cluster that runs: the same one is fine, another
+// one would silently not be what was asked for.
+func already(ctx context.Context, o *Options, st cluster.Status, files kubeconfig.Files) error {
+	if diff := difference(o.Spec, st); diff != "" {
+		down := "netdojo down"
+		if o.Spec.Name != cluster.DefaultName {
+			down += " --name " + o.Spec.Name
+		}
+		return exit.WithCure(fmt.Errorf("cluster %s: %w, with another %s", o.Spec.Name, cluster.ErrAlreadyRunning, diff),
+			"take it down first (%s), or give the new one another --name", down)
+	}
+	if !st.Ready {
+		word := "not ready"
+		if st.Detail != "" {
+			word += ": " + st.Detail
+		}
+		return exit.WithCure(fmt.Errorf("cluster %s: %w, but %s", o.Spec.Name, cluster.ErrAlreadyRunning, word),
+			"wait and look again with netdojo status, or take it down with netdojo down")
+	}
+	path, err := files.Merge(ctx, o.Spec.Name, st.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	told(o, st, path, "is already running")
+	return nil
+}
+
+// difference names the first thing in which a running cluster is not what spec
+// asks for, with both values; "" when there is none.
+func difference(spec cluster.Spec, st cluster.Status) string {
+	for _, v := range []struct{ what, want, have string }{
+		{"provider", spec.Provider, st.Provider},
+		{"datapath", spec.Datapath, st.Datapath},
+		{"world", spec.World, st.World},
+	} {
+		if v.have != "" && v.want != v.have {
+			return fmt.Sprintf("%s: it has %s, not %s", v.what, v.have, v.want)
+		}
+	}
+	if spec.Fresh {
+		return "age: --fresh wants an empty one"
+	}
+	if u, err := url.Parse(st.Server); err == nil && spec.APIPort != 0 && u.Port() != strconv.Itoa(spec.APIPort) {
+		return fmt.Sprintf("port: its API is on %s, not %d", u.Port(), spec.APIPort)
+	}
+	return ""
+}
+
+func told(o *Options, st cluster.Status, path, how string) {
+	out := o.Env.Out
+	context := kubeconfig.ContextName(o.Spec.Name)
+	if !o.Env.OutTTY {
+		fmt.Fprintf(out, "cluster %s %s at %s, context %s\n", o.Spec.Name, how, st.Server, context)
+		return
+	}
+	name := ""
+	if o.Spec.Name != env.DefaultName() {
+		name = " --name " + o.Spec.Name
+	}
+	fmt.Fprintf(out, `cluster %s %s at %s
+context %s is the current one in %s
+
+next:
+  kubectl get nodes          (netdojo kubectl, where no kubectl is installed)
+  netdojo run 04%s
+  netdojo down%s
+`, o.Spec.Name, how, st.Server, context, path, name, name)
+}

@@ -1,0 +1,114 @@
+// Package verdicts is what `netdojo run` and `netdojo check` have in common:
+// opening the lab, showing a session in the form asked for, and its exit code.
+package verdicts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/progress"
+	"github.com/netdojo/netdojo/labs"
+	"github.com/netdojo/netdojo/runner"
+	"github.com/netdojo/netdojo/runner/event"
+	"github.com/netdojo/netdojo/runner/record"
+	"github.com/netdojo/netdojo/runner/report"
+)
+
+var outputs = []string{"plain", "json", "junit"}
+
+// Flags adds the flags that both commands have.
+func Flags(cmd *cobra.Command, task, output *string, wait *bool) {
+	f := cmd.Flags()
+	f.StringVar(task, "task", "", "only this task; what it builds on is applied first")
+	f.StringVarP(output, "output", "o", "plain", strings.Join(outputs, ", "))
+	f.BoolVar(wait, "wait-timeout", false, "let every probe run to its own timeout, so that curl's exit code 28 is seen")
+}
+
+// CheckOutput says whether there is such a form.
+func CheckOutput(output string) error {
+	if !slices.Contains(outputs, output) {
+		return exit.WithCure(exit.Usagef("no output is called %q", output), "choose one of: %s", strings.Join(outputs, ", "))
+	}
+	return nil
+}
+
+// Lab opens a lab by its id or folder and makes sure that it has the task.
+func Lab(idOrPath, task string) (*labs.Lab, error) {
+	lab, err := labs.Open(idOrPath)
+	if err != nil {
+		return nil, classify(err)
+	}
+	if _, _, err := lab.Select(task); err != nil {
+		return nil, classify(err)
+	}
+	return lab, nil
+}
+
+// Session is what runner.Run and runner.Check are.
+type Session func(context.Context, runner.Options) (record.Run, error)
+
+// Show runs a session and shows it. Verdicts that differ end with exit.Differs.
+// What programs read goes to standard output as a whole at the end; progress to
+// standard error.
+func Show(ctx context.Context, e *env.Env, output string, o runner.Options, session Session) error {
+	if output == "plain" {
+		p := report.NewPlain(e.Out, report.PlainOptions{TTY: e.OutTTY, Color: e.Color, Width: e.Width()})
+		o.Listener = p.Listen
+		run, err := session(ctx, o)
+		if err := errors.Join(p.Close(), classify(err)); err != nil {
+			return err
+		}
+		return verdict(run)
+	}
+	line := progress.New(e.Streams)
+	o.Listener = func(ev event.Event) {
+		if u, ok := ev.(event.StepUpdate); ok && u.Depth == 0 {
+			line.Report(u.Update)
+		}
+	}
+	run, err := session(ctx, o)
+	line.Stop()
+	if err != nil && len(run.Tasks) == 0 {
+		return classify(err)
+	}
+	write := report.JSON
+	if output == "junit" {
+		write = report.JUnit
+	}
+	if err := errors.Join(classify(err), write(e.Out, run)); err != nil {
+		return err
+	}
+	return verdict(run)
+}
+
+func verdict(run record.Run) error {
+	if !run.OK() {
+		return exit.Silent(exit.Differs)
+	}
+	return nil
+}
+
+// classify gives the errors of what was asked for their exit code.
+func classify(err error) error {
+	var (
+		unknown *labs.UnknownError
+		invalid *labs.InvalidError
+		usage   *runner.UsageError
+	)
+	switch {
+	case errors.As(err, &unknown):
+		return exit.WithCure(exit.With(exit.Usage, err), "netdojo labs lists what there is")
+	case errors.As(err, &invalid), errors.As(err, &usage):
+		return exit.With(exit.Usage, err)
+	case err != nil:
+		return fmt.Errorf("run the lab: %w", err)
+	}
+	return nil
+}

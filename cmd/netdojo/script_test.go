@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/netdojo/netdojo/cluster/doctor"
+	"github.com/netdojo/netdojo/cmd/netdojo/app"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
+)
+
+// TestMain lets the test's own program stand in for netdojo, with the fake
+// provider.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"netdojo": func() {
+			os.Exit(app.Main(os.Args[1:], []env.Kind{{Name: "fake", New: newFake}}))
+		},
+		doctor.ProbeName: func() { os.Exit(doctor.Probe(os.Args[1:])) },
+	})
+}
+
+func TestScripts(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(serveAPI))
+	t.Cleanup(api.Close)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", e.WorkDir+"/home")
+			e.Setenv("NETDOJO_STATE_DIR", e.WorkDir+"/state")
+			e.Setenv("KUBECONFIG", "")
+			e.Setenv("FAKE_API", api.URL)
+			return os.Mkdir(e.WorkDir+"/home", 0o755)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status":  exitStatus,
+			"mode":    fileMode,
+			"waitfor": waitFor,
+			"signal":  sendSignal,
+		},
+	})
+}
+
+// serveAPI is as much of an API server as the scripts' kubectl needs.
+func serveAPI(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	switch r.URL.Path {
+	case "/healthz":
+		fmt.Fprint(w, "ok")
+	case "/version":
+		fmt.Fprint(w, `{"major":"1","minor":"36","gitVersion":"v1.36.3"}`)
+	default:
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404,"message":"no such thing"}`)
+	}
+}
+
+// exitStatus runs a program and wants a certain exit code: status CODE PROGRAM
+// ARGUMENTS. The output is there for stdout and stderr as after exec.
+func exitStatus(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status CODE PROGRAM [ARGUMENT...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		coded, ok := err.(interface{ ExitCode() int })
+		if !ok {
+			ts.Fatalf("run %s: %v", args[1], err)
+		}
+		got = coded.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("%v exits with %d, want %d", args[1:], got, want)
+	}
+}
+
+// fileMode wants a file's permissions: mode 600 FILE.
+func fileMode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: mode OCTAL FILE")
+	}
+	info, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if got := strconv.FormatInt(int64(info.Mode().Perm()), 8); got != args[0] {
+		ts.Fatalf("%s has mode %s, want %s", args[1], got, args[0])
+	}
+}
+
+// waitFor waits until a file exists, for at most ten seconds: waitfor FILE.
+func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: waitfor FILE")
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s does not appear", args[0])
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// sendSignal sends SIGINT or SIGTERM to all programs in the background:
+// signal INT|TERM.
+func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
+	signals := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM}
+	if neg || len(args) != 1 || signals[args[0]] == nil {
+		ts.Fatalf("usage: signal INT|TERM")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(signals[args[0]]))
+	}
+}
