@@ -51,6 +51,7 @@ func (e *Engine) compute(ep *endpoint) error {
 	done()
 	ep.mu.Unlock()
 	e.detach(old, oldSelector)
+	e.endpointsChanged()
 	return nil
 }
 

@@ -188,6 +188,7 @@ func (e *Engine) RemovePod(_ context.Context, uid string) {
 
 func (e *Engine) removeLocked(uid string, ep *endpoint) {
 	e.pods.change(uid, nil)
+	e.endpointsChanged()
 	ep.mu.Lock()
 	policy, selector := ep.policy, ep.selector
 	ep.policy, ep.selector, ep.dns = nil, nil, nil
@@ -283,6 +284,7 @@ func (e *Engine) identify(ctx context.Context, uid string, ep *endpoint) error {
 	ep.mu.Unlock()
 	e.pods.change(uid, ep)
 	ep.consume() // what came between compute and the table
+	e.endpointsChanged()
 	if err := e.names.settle(ctx); err != nil {
 		return err
 	}
@@ -360,4 +362,23 @@ func slimPod(pod *corev1.Pod) *slimcore.Pod {
 		out.Spec.Containers = append(out.Spec.Containers, sc)
 	}
 	return out
+}
+
+// EndpointsChanged returns a channel that is closed when what Endpoints lists
+// changes after this call.
+func (e *Engine) EndpointsChanged() <-chan struct{} {
+	e.update.Lock()
+	defer e.update.Unlock()
+	if e.changed == nil {
+		e.changed = make(chan struct{})
+	}
+	return e.changed
+}
+
+// endpointsChanged wakes those who asked. The caller holds update.
+func (e *Engine) endpointsChanged() {
+	if e.changed != nil {
+		close(e.changed)
+		e.changed = nil
+	}
 }

@@ -68,6 +68,7 @@ type Engine struct {
 	services   map[Key]Service
 	nodes      nodeTable
 	lastID     uint32
+	changed    chan struct{} // closed when Endpoints lists something else
 
 	pods     podTable
 	epoch    atomic.Uint32

@@ -94,7 +94,7 @@ func (e *Engine) setCilium(ctx context.Context, key Key, cnp *ciliumv2.CiliumNet
 	e.resolveServices(parsed)
 	rule := verdict.Rule{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, UID: string(cnp.UID)}
 	o := &object{rule: rule}
-	if namesServices(cnp) {
+	if NamesServices(cnp) {
 		o.source = cnp
 	}
 	if parsed.Spec != nil || len(parsed.Specs) > 0 || len(refused) == 0 {

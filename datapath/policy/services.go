@@ -71,7 +71,9 @@ func (e *Engine) refreshServices(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func namesServices(cnp *ciliumv2.CiliumNetworkPolicy) bool {
+// NamesServices says whether a policy has toServices rules: only then does the
+// engine ask for SetService.
+func NamesServices(cnp *ciliumv2.CiliumNetworkPolicy) bool {
 	for _, r := range specsOf(cnp) {
 		for i := range r.Egress {
 			if len(r.Egress[i].ToServices) > 0 {

@@ -1,0 +1,197 @@
+// Package watch feeds a node's policy engine from the API server: pods,
+// namespaces, nodes, policies, CIDR groups and, once a policy names Services,
+// those. It writes back what became of policies, as conditions and events. It
+// decides nothing, and knows no packet path.
+package watch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	ciliumclient "github.com/cilium/cilium/pkg/k8s/client/clientset/versioned/typed/cilium.io/v2"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
+	discoveryclient "k8s.io/client-go/kubernetes/typed/discovery/v1"
+	networkingclient "k8s.io/client-go/kubernetes/typed/networking/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/netdojo/netdojo/datapath/policy"
+)
+
+// Config is what a watcher works with.
+type Config struct {
+	REST     *rest.Config
+	Engine   *policy.Engine
+	NodeName string
+	// PublishEndpoints writes CiliumEndpoint and CiliumIdentity objects for the
+	// pods of this node.
+	PublishEndpoints bool
+	Logger           *slog.Logger
+}
+
+// Watcher is a running set of watches.
+type Watcher struct {
+	cfg    Config
+	engine *policy.Engine
+	logger *slog.Logger
+	core   coreclient.CoreV1Interface
+	net    networkingclient.NetworkingV1Interface
+	disc   discoveryclient.DiscoveryV1Interface
+	cilium ciliumclient.CiliumV2Interface
+
+	pods, namespaces cache.Store
+	cnps, ccnps, nps cache.Store
+	services, slices cache.Store
+	servicesOnce     sync.Once
+	synced           []cache.InformerSynced
+
+	// podMu orders what the store says of a pod with what the engine is told.
+	podMu  sync.Mutex
+	signal signal
+
+	reports workqueue.TypedRateLimitingInterface[policy.Key]
+	told    told
+
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+}
+
+// Start opens the watches. They run until Close; ctx bounds the start only.
+func Start(ctx context.Context, cfg Config) (*Watcher, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	w := &Watcher{cfg: cfg, engine: cfg.Engine, logger: cfg.Logger}
+	rc := rest.CopyConfig(cfg.REST)
+	rc.QPS, rc.Burst = -1, -1 // the API server has its own fairness
+	client, err := rest.HTTPClientFor(rc)
+	if err != nil {
+		return nil, fmt.Errorf("open client: %w", err)
+	}
+	protobuf := rest.CopyConfig(rc)
+	protobuf.ContentType = runtime.ContentTypeProtobuf
+	core, err := coreclient.NewForConfigAndClient(protobuf, client)
+	if err != nil {
+		return nil, fmt.Errorf("open client: %w", err)
+	}
+	netc, err := networkingclient.NewForConfigAndClient(protobuf, client)
+	if err != nil {
+		return nil, fmt.Errorf("open client: %w", err)
+	}
+	disc, err := discoveryclient.NewForConfigAndClient(protobuf, client)
+	if err != nil {
+		return nil, fmt.Errorf("open client: %w", err)
+	}
+	cil, err := ciliumclient.NewForConfigAndClient(rc, client)
+	if err != nil {
+		return nil, fmt.Errorf("open client: %w", err)
+	}
+	w.core, w.net, w.disc, w.cilium = core, netc, disc, cil
+	w.signal.init()
+	w.reports = workqueue.NewTypedRateLimitingQueue(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[policy.Key](20*time.Millisecond, 30*time.Second))
+	w.ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	w.watchCluster()
+	w.watchPolicies()
+	w.running.Go(w.report)
+	if cfg.PublishEndpoints {
+		w.running.Go(w.publish)
+	}
+	return w, nil
+}
+
+// WaitForSync waits until the engine knows what the API server held at Start.
+func (w *Watcher) WaitForSync(ctx context.Context) error {
+	if !cache.WaitForCacheSync(ctx.Done(), w.synced...) {
+		return fmt.Errorf("wait for objects of the API server: %w", ctx.Err())
+	}
+	return nil
+}
+
+// Close ends the watches and waits for their goroutines. The engine keeps what
+// it was told.
+func (w *Watcher) Close() {
+	w.cancel()
+	w.reports.ShutDown()
+	w.running.Wait()
+}
+
+// source is one watch.
+type source struct {
+	client    cache.Getter
+	resource  string
+	namespace string
+	options   func(*metav1.ListOptions)
+	object    runtime.Object
+	slim      func(any) // drops what nobody reads
+	set       func(any)
+	remove    func(any)
+}
+
+// watch starts a watch. Handlers run one after the other, after the store has
+// the change.
+func (w *Watcher) watch(s source) (cache.Store, cache.InformerSynced) {
+	if s.options == nil {
+		s.options = func(*metav1.ListOptions) {}
+	}
+	store, controller := cache.NewInformerWithOptions(cache.InformerOptions{
+		ListerWatcher: cache.ToListWatcherWithWatchListSemantics(
+			cache.NewFilteredListWatchFromClient(s.client, s.resource, s.namespace, s.options), s.client),
+		ObjectType: s.object,
+		Transform: func(obj any) (any, error) {
+			if m, err := meta.Accessor(obj); err == nil {
+				m.SetManagedFields(nil)
+			}
+			if s.slim != nil {
+				s.slim(obj)
+			}
+			return obj, nil
+		},
+		Handler: cache.ResourceEventHandlerFuncs{
+			AddFunc:    s.set,
+			UpdateFunc: func(_, obj any) { s.set(obj) },
+			DeleteFunc: func(obj any) {
+				if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+					obj = gone.Obj
+				}
+				s.remove(obj)
+			},
+		},
+	})
+	w.running.Go(func() { controller.RunWithContext(w.ctx) })
+	return store, controller.HasSynced
+}
+
+// failed notes an engine call that went wrong for another reason than the object.
+func (w *Watcher) failed(what string, err error) {
+	if err != nil && w.ctx.Err() == nil {
+		w.logger.Error(what, "error", err)
+	}
+}
+
+// signal wakes all who wait for a change.
+type signal struct {
+	mu sync.Mutex
+	c  chan struct{}
+}
+
+func (s *signal) init() { s.c = make(chan struct{}) }
+func (s *signal) wait() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.c
+}
+func (s *signal) raise() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.c)
+	s.c = make(chan struct{})
+}
