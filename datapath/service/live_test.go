@@ -1,0 +1,458 @@
+package service
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	discovery "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/google/nftables"
+
+	"github.com/netdojo/netdojo/datapath/internal/testnet"
+)
+
+func TestMain(m *testing.M) { testnet.Main(m) }
+
+var (
+	nodeAddr = netip.MustParseAddr("192.168.77.2")
+	clientIP = netip.MustParseAddr("10.244.0.10")
+	webA     = netip.MustParseAddr("10.244.0.21")
+	webB     = netip.MustParseAddr("10.244.0.22")
+)
+
+const clusterIP = "10.96.0.80"
+
+// rig is a node with a client and two servers, and the proxy of its Services.
+type rig struct {
+	t      *testing.T
+	api    *fake.Clientset
+	proxy  *Proxy
+	client *testnet.Pod
+	a, b   *testnet.Pod
+}
+
+func newRig(t *testing.T, change func(*Config)) *rig {
+	t.Helper()
+	testnet.Node(t, nodeAddr)
+	r := &rig{t: t, api: fake.NewClientset()}
+	r.client = testnet.NewPod(t, "client", clientIP)
+	r.a, r.b = testnet.NewPod(t, "a", webA), testnet.NewPod(t, "b", webB)
+	for name, pod := range map[string]*testnet.Pod{"a": r.a, "b": r.b} {
+		greet(pod.Listen(t, ":8080"), name)
+		echo(pod.ListenPacket(t, ":8053"), name)
+	}
+	cfg := Config{Client: r.api, NodeName: "node", NodeAddr: nodeAddr, ClusterCIDR: netip.MustParsePrefix("10.244.0.0/16")}
+	if change != nil {
+		change(&cfg)
+	}
+	var err error
+	if r.proxy, err = Start(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.proxy.Close(); err != nil {
+			t.Error(err)
+		}
+		tables, err := (&nftables.Conn{}).ListTables()
+		if err != nil || len(tables) != 0 {
+			t.Errorf("tables left: %v, %v", tables, err)
+		}
+	})
+	select {
+	case <-r.proxy.Synced():
+	case <-time.After(5 * time.Second):
+		t.Fatal("not synced")
+	}
+	return r
+}
+
+// greet answers each connection with the server's name and the address it sees.
+func greet(l net.Listener, name string) {
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprintf(c, "%s %s\n", name, c.RemoteAddr().(*net.TCPAddr).IP)
+			_ = c.Close()
+		}
+	}()
+}
+
+func echo(c *net.UDPConn, name string) {
+	go func() {
+		buf := make([]byte, 64)
+		for {
+			_, from, err := c.ReadFromUDPAddrPort(buf)
+			if err != nil {
+				return
+			}
+			_, _ = c.WriteToUDPAddrPort([]byte(name), from)
+		}
+	}()
+}
+
+func webService(change func(*v1.Service)) *v1.Service {
+	s := &v1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"},
+		Spec: v1.ServiceSpec{Type: v1.ServiceTypeClusterIP, ClusterIP: clusterIP, ClusterIPs: []string{clusterIP},
+			IPFamilies: []v1.IPFamily{v1.IPv4Protocol},
+			Ports: []v1.ServicePort{
+				{Name: "http", Protocol: v1.ProtocolTCP, Port: 80, TargetPort: intstr.FromInt32(8080)},
+				{Name: "dns", Protocol: v1.ProtocolUDP, Port: 53, TargetPort: intstr.FromInt32(8053)},
+			}},
+	}
+	if change != nil {
+		change(s)
+	}
+	return s
+}
+
+func nodePort(s *v1.Service) {
+	s.Spec.Type, s.Spec.Ports[0].NodePort = v1.ServiceTypeNodePort, 30080
+}
+
+// ep is an endpoint in a slice.
+type ep struct {
+	addr                        netip.Addr
+	node                        string
+	notReady, serving, stopping bool
+}
+
+func webSlice(eps ...ep) *discovery.EndpointSlice {
+	s := &discovery.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web-x",
+			Labels: map[string]string{discovery.LabelServiceName: "web"}},
+		AddressType: discovery.AddressTypeIPv4,
+	}
+	for _, p := range []struct {
+		name  string
+		proto v1.Protocol
+		port  int32
+	}{{"http", v1.ProtocolTCP, 8080}, {"dns", v1.ProtocolUDP, 8053}} {
+		s.Ports = append(s.Ports, discovery.EndpointPort{Name: &p.name, Protocol: &p.proto, Port: &p.port})
+	}
+	for _, e := range eps {
+		node := e.node
+		if node == "" {
+			node = "node"
+		}
+		ready := !e.notReady && !e.stopping
+		serving := ready || e.serving
+		s.Endpoints = append(s.Endpoints, discovery.Endpoint{Addresses: []string{e.addr.String()}, NodeName: &node,
+			Conditions: discovery.EndpointConditions{Ready: &ready, Serving: &serving, Terminating: &e.stopping}})
+	}
+	return s
+}
+
+func (r *rig) service(s *v1.Service) {
+	r.t.Helper()
+	c := r.api.CoreV1().Services(s.Namespace)
+	if _, err := c.Update(r.t.Context(), s, metav1.UpdateOptions{}); err != nil {
+		if _, err := c.Create(r.t.Context(), s, metav1.CreateOptions{}); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+func (r *rig) slice(eps ...ep) {
+	r.t.Helper()
+	c := r.api.DiscoveryV1().EndpointSlices("default")
+	if _, err := c.Update(r.t.Context(), webSlice(eps...), metav1.UpdateOptions{}); err != nil {
+		if _, err := c.Create(r.t.Context(), webSlice(eps...), metav1.CreateOptions{}); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// get connects from a pod, or from the node when it is nil, and returns the
+// server's line or how it failed: refused or timeout.
+func get(p *testnet.Pod, addr string) string {
+	d := net.Dialer{Timeout: 300 * time.Millisecond}
+	dial := d.Dial
+	if p != nil {
+		dial = func(network, addr string) (net.Conn, error) { return p.Dial(d, network, addr) }
+	}
+	c, err := dial("tcp4", addr)
+	var ne net.Error
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused"
+	case errors.As(err, &ne) && ne.Timeout():
+		return "timeout"
+	case err != nil:
+		return err.Error()
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Second))
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(line)
+}
+
+// until polls until get's answer is as wanted.
+func until(t *testing.T, want string, f func() string) {
+	t.Helper()
+	var got string
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if got = f(); got == want {
+			return
+		}
+	}
+	t.Fatalf("got %q, want %q", got, want)
+}
+
+// tally counts who answers.
+func tally(n int, f func() string) map[string]int {
+	out := map[string]int{}
+	for range n {
+		name, _, _ := strings.Cut(f(), " ")
+		out[name]++
+	}
+	return out
+}
+
+func TestClusterIP(t *testing.T) {
+	r := newRig(t, nil)
+	web := func() string { return get(r.client, clusterIP+":80") }
+	r.service(webService(nil))
+	until(t, "refused", web)
+	until(t, "refused", func() string { return get(nil, clusterIP+":80") })
+
+	r.slice(ep{addr: webA})
+	until(t, "a "+clientIP.String(), web)
+	until(t, "a "+nodeAddr.String(), func() string { return get(nil, clusterIP+":80") })
+	if ns, name, ok := r.proxy.Service(netip.MustParseAddr(clusterIP), 80, 6); !ok || ns != "default" || name != "web" {
+		t.Errorf("the address belongs to %s/%s, %v", ns, name, ok)
+	}
+
+	r.slice(ep{addr: webA}, ep{addr: webB})
+	until(t, "b "+clientIP.String(), web)
+	if got := tally(60, web); got["a"] < 10 || got["b"] < 10 || got["a"]+got["b"] != 60 {
+		t.Errorf("shares %v", got)
+	}
+
+	// Not ready, and serving while it stops.
+	r.slice(ep{addr: webA, notReady: true}, ep{addr: webB, stopping: true, serving: true})
+	until(t, "b:20", func() string { return strings.Trim(fmt.Sprint(tally(20, web)), "map[]") })
+	r.slice(ep{addr: webA, notReady: true}, ep{addr: webB, stopping: true})
+	until(t, "refused", web)
+	r.slice(ep{addr: webA})
+	until(t, "a "+clientIP.String(), web)
+
+	if err := r.api.CoreV1().Services("default").Delete(t.Context(), "web", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "timeout", web) // nobody has the address: the test's node has a dead end
+}
+
+func TestHairpin(t *testing.T) {
+	r := newRig(t, nil)
+	r.service(webService(nil))
+	r.slice(ep{addr: webA})
+	until(t, "a "+nodeAddr.String(), func() string { return get(r.a, clusterIP+":80") })
+}
+
+func TestNodePort(t *testing.T) {
+	other := netip.MustParseAddr("192.168.77.3")
+	tests := map[string]struct {
+		service           func(*v1.Service)
+		eps               []ep
+		outsider, insider string
+	}{
+		"local endpoint":  {nodePort, []ep{{addr: webA}}, "a " + other.String(), "a " + clientIP.String()},
+		"remote endpoint": {nodePort, []ep{{addr: webA, node: "far"}}, "a " + nodeAddr.String(), "a " + nodeAddr.String()},
+		"none":            {nodePort, nil, "refused", "refused"},
+		"external policy local, endpoint elsewhere": {func(s *v1.Service) {
+			nodePort(s)
+			s.Spec.ExternalTrafficPolicy = v1.ServiceExternalTrafficPolicyLocal
+		}, []ep{{addr: webA, node: "far"}}, "timeout", "a " + clientIP.String()},
+		"external policy local, endpoint here": {func(s *v1.Service) {
+			nodePort(s)
+			s.Spec.ExternalTrafficPolicy = v1.ServiceExternalTrafficPolicyLocal
+		}, []ep{{addr: webA, node: "far"}, {addr: webB}}, "b " + other.String(), ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, nil)
+			outsider := testnet.NewPod(t, "other", other)
+			r.service(webService(tc.service))
+			r.slice(tc.eps...)
+			until(t, tc.outsider, func() string { return get(outsider, nodeAddr.String()+":30080") })
+			if tc.insider != "" {
+				until(t, tc.insider, func() string { return get(r.client, nodeAddr.String()+":30080") })
+			}
+		})
+	}
+}
+
+func TestInternalPolicyLocal(t *testing.T) {
+	r := newRig(t, nil)
+	local := v1.ServiceInternalTrafficPolicyLocal
+	r.service(webService(func(s *v1.Service) { s.Spec.InternalTrafficPolicy = &local }))
+	web := func() string { return get(r.client, clusterIP+":80") }
+	r.slice(ep{addr: webA, node: "far"})
+	until(t, "timeout", web)
+	r.slice(ep{addr: webA, node: "far"}, ep{addr: webB})
+	until(t, "b:20", func() string { return strings.Trim(fmt.Sprint(tally(20, web)), "map[]") })
+}
+
+func TestExternalAddresses(t *testing.T) {
+	r := newRig(t, nil)
+	outsider := testnet.NewPod(t, "other", netip.MustParseAddr("192.168.77.3"))
+	r.service(webService(func(s *v1.Service) { s.Spec.ExternalIPs = []string{"198.51.100.7"} }))
+	r.slice(ep{addr: webA})
+	until(t, "a 192.168.77.3", func() string { return get(outsider, "198.51.100.7:80") })
+}
+
+func TestSessionAffinity(t *testing.T) {
+	r := newRig(t, nil)
+	r.service(webService(func(s *v1.Service) {
+		seconds := int32(60)
+		s.Spec.SessionAffinity = v1.ServiceAffinityClientIP
+		s.Spec.SessionAffinityConfig = &v1.SessionAffinityConfig{ClientIP: &v1.ClientIPConfig{TimeoutSeconds: &seconds}}
+	}))
+	web := func() string { return get(r.client, clusterIP+":80") }
+	r.slice(ep{addr: webA})
+	until(t, "a "+clientIP.String(), web)
+	r.slice(ep{addr: webA}, ep{addr: webB})
+	until(t, "a "+clientIP.String(), web)
+	if got := tally(30, web); got["a"] != 30 {
+		t.Errorf("shares %v, want all at the first", got)
+	}
+	r.slice(ep{addr: webB})
+	until(t, "b "+clientIP.String(), web)
+	r.slice(ep{addr: webA}, ep{addr: webB})
+	if got := tally(30, web); got["b"] != 30 {
+		t.Errorf("shares %v, want all at the second", got)
+	}
+	// Without affinity the memory goes too.
+	r.service(webService(nil))
+	until(t, "a "+clientIP.String(), web)
+}
+
+// TestStaleUDP keeps one client socket while its endpoint is replaced.
+func TestStaleUDP(t *testing.T) {
+	r := newRig(t, nil)
+	r.service(webService(nil))
+	c, err := r.client.Dial(net.Dialer{}, "udp4", clusterIP+":53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ask := func() string {
+		_ = c.SetDeadline(time.Now().Add(100 * time.Millisecond))
+		if _, err := c.Write([]byte("?")); err != nil {
+			return err.Error()
+		}
+		buf := make([]byte, 16)
+		n, err := c.Read(buf)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return "refused"
+		}
+		return string(buf[:n])
+	}
+	until(t, "refused", ask)
+	r.slice(ep{addr: webA})
+	until(t, "a", ask)
+	r.slice(ep{addr: webB})
+	until(t, "b", ask)
+	r.slice()
+	until(t, "refused", ask)
+	r.slice(ep{addr: webA})
+	until(t, "a", ask)
+}
+
+func TestStartAfterAKill(t *testing.T) {
+	testnet.Node(t, nodeAddr)
+	c := &nftables.Conn{}
+	old := c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "netdojo-service"})
+	c.AddChain(&nftables.Chain{Name: "service-left", Table: old})
+	if err := c.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, nil)
+	r.service(webService(nil))
+	r.slice(ep{addr: webA})
+	until(t, "a "+clientIP.String(), func() string { return get(r.client, clusterIP+":80") })
+}
+
+// TestManyServices brings up and changes hundreds of Services at once.
+func TestManyServices(t *testing.T) {
+	r := newRig(t, nil)
+	const n = 300
+	want := manyServices(n)
+	start := time.Now()
+	if err := r.proxy.table.apply(want); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d Services from nothing: %v", n, time.Since(start))
+	until(t, "a "+clientIP.String(), func() string { return get(r.client, "10.97.1.7:80") })
+	start = time.Now()
+	if err := r.proxy.table.apply(newState()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d Services removed: %v", n, time.Since(start))
+	chains, err := (&nftables.Conn{}).ListChainsOfTableFamily(nftables.TableFamilyIPv4)
+	if err != nil || len(chains) != 6 {
+		t.Errorf("%d chains are left, %v", len(chains), err)
+	}
+}
+
+func manyServices(n int) *state {
+	s := newState()
+	for i := range n {
+		name := fmt.Sprintf("service-default/s%d/tcp/http", i)
+		f := frontend{netip.AddrFrom4([4]byte{10, 97, byte(i / 250), byte(i % 250)}), 80, protoTCP}
+		s.frontends[f] = target{chain: name, service: "default/s"}
+		s.chains[name] = chainSpec{backends: []netip.AddrPort{netip.AddrPortFrom(webA, 8080)}}
+		if i%2 == 0 {
+			s.chains[name] = chainSpec{backends: []netip.AddrPort{netip.AddrPortFrom(webA, 8080), netip.AddrPortFrom(webB, 8080)}}
+		}
+	}
+	s.hairpin[webA] = true
+	return s
+}
+
+// BenchmarkEndpointChange changes one of 100 Services.
+func BenchmarkEndpointChange(b *testing.B) {
+	if os.Getenv("NETDOJO_TESTNET") != "1" {
+		b.Skip("needs user and network namespaces")
+	}
+	conn, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		b.Fatal(err)
+	}
+	tb := newTable(conn, Config{Table: "bench", NodeAddr: nodeAddr, NodePortAddrs: []netip.Addr{nodeAddr}})
+	if err := tb.reset(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _, _ = tb.remove(), tb.close() }()
+	if err := tb.apply(manyServices(100)); err != nil {
+		b.Fatal(err)
+	}
+	for i := 0; b.Loop(); i++ {
+		want := manyServices(100)
+		if i%2 == 0 {
+			want.chains["service-default/s1/tcp/http"] = chainSpec{backends: []netip.AddrPort{netip.AddrPortFrom(webB, 8080)}}
+		}
+		if err := tb.apply(want); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,197 @@
+package service
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/kubernetes/pkg/proxy"
+)
+
+// IP protocol numbers.
+const (
+	protoTCP  uint8 = 6
+	protoUDP  uint8 = 17
+	protoSCTP uint8 = 132
+)
+
+// frontend is an address that a Service answers on.
+type frontend struct {
+	addr  netip.Addr
+	port  uint16
+	proto uint8
+}
+
+// fate is what happens to a new connection to a frontend.
+type fate uint8
+
+const (
+	translate fate = iota
+	refuse         // there is no endpoint anywhere
+	discard        // there is none here, and the traffic policy wants one here
+)
+
+// target is where a frontend leads.
+type target struct {
+	fate    fate
+	chain   string // the chain that picks an endpoint, for translate
+	service string // namespace/name
+	// serving are the endpoints that an open connection may go on with.
+	serving []netip.AddrPort
+}
+
+// chainSpec is a chain that picks one of its backends at random.
+type chainSpec struct {
+	backends []netip.AddrPort // sorted, never empty
+	affinity time.Duration    // how long a client stays with its backend; 0 is not
+	// insiders is the chain that pods and the node go to instead; empty is none.
+	insiders string
+}
+
+func (c chainSpec) equal(o chainSpec) bool {
+	return c.affinity == o.affinity && c.insiders == o.insiders && slices.Equal(c.backends, o.backends)
+}
+
+// state is everything that the table should hold.
+type state struct {
+	chains    map[string]chainSpec
+	frontends map[frontend]target
+	// hairpin are the endpoints' addresses: a connection from one to itself needs
+	// another source, or the answer would not come back this way.
+	hairpin map[netip.Addr]bool
+	// remote are the endpoints on other nodes that outsiders reach through here.
+	remote map[netip.Addr]bool
+}
+
+func newState() *state {
+	return &state{
+		chains: map[string]chainSpec{}, frontends: map[frontend]target{},
+		hairpin: map[netip.Addr]bool{}, remote: map[netip.Addr]bool{},
+	}
+}
+
+// build works out the state of this node. Kubernetes' proxy package says which
+// endpoints count.
+func build(services proxy.ServicePortMap, endpoints proxy.EndpointsMap, cfg Config) *state {
+	s := newState()
+	for name, svc := range services {
+		s.add(name, svc, endpoints[name], cfg)
+	}
+	return s
+}
+
+func (s *state) add(name proxy.ServicePortName, svc proxy.ServicePort, eps []proxy.Endpoint, cfg Config) {
+	proto, ok := protoNumber(svc.Protocol())
+	ip, okIP := netip.AddrFromSlice(svc.ClusterIP().To4())
+	if !ok || !okIP {
+		return
+	}
+	everywhere, here, reachable, anywhere := proxy.CategorizeEndpoints(eps, svc, cfg.NodeName, nil)
+	base := target{service: name.Namespace + "/" + name.Name, serving: serving(eps)}
+	label := name.Namespace + "/" + name.Name + "/" + strings.ToLower(string(svc.Protocol())) + "/" + name.Port
+	affinity := time.Duration(0)
+	if svc.SessionAffinityType() == v1.ServiceAffinityClientIP {
+		affinity = time.Duration(svc.StickyMaxAgeSeconds()) * time.Second
+	}
+
+	internal := everywhere
+	if svc.InternalPolicyLocal() {
+		internal = here
+	}
+	in := s.lead(base, "service-"+label, internal, anywhere, affinity, "")
+	s.frontends[frontend{ip, uint16(svc.Port()), proto}] = in
+
+	if svc.ExternallyAccessible() {
+		out := in
+		switch {
+		case svc.ExternalPolicyLocal():
+			// Insiders are not bound by it: the policy is about outsiders.
+			all := s.lead(base, "cluster-"+label, everywhere, anywhere, affinity, "")
+			out = s.lead(base, "external-"+label, here, anywhere, affinity, all.chain)
+		case svc.InternalPolicyLocal():
+			out = s.lead(base, "external-"+label, everywhere, anywhere, affinity, "")
+		}
+		for _, f := range outside(svc, proto, cfg) {
+			s.frontends[f] = out
+		}
+		for _, ep := range reachable {
+			if a, err := netip.ParseAddr(ep.IP()); err == nil && !ep.IsLocal() && !svc.ExternalPolicyLocal() {
+				s.remote[a] = true
+			}
+		}
+	}
+	for _, ep := range reachable {
+		if a, err := netip.ParseAddr(ep.IP()); err == nil {
+			s.hairpin[a] = true
+		}
+	}
+}
+
+// outside lists the frontends other than the ClusterIP.
+func outside(svc proxy.ServicePort, proto uint8, cfg Config) []frontend {
+	var out []frontend
+	if svc.NodePort() != 0 {
+		for _, a := range cfg.NodePortAddrs {
+			out = append(out, frontend{a, uint16(svc.NodePort()), proto})
+		}
+	}
+	for _, ip := range append(svc.ExternalIPs(), svc.LoadBalancerVIPs()...) {
+		if a, ok := netip.AddrFromSlice(ip.To4()); ok {
+			out = append(out, frontend{a, uint16(svc.Port()), proto})
+		}
+	}
+	return out
+}
+
+// lead adds the chain that picks among the endpoints, and says where a frontend
+// with it leads. Without endpoints there is no chain, unless insiders have one.
+func (s *state) lead(base target, chain string, eps []proxy.Endpoint, anywhere bool, affinity time.Duration, insiders string) target {
+	backends := addrPorts(eps)
+	switch {
+	case len(backends) > 0 || insiders != "":
+		base.chain = chain
+		s.chains[chain] = chainSpec{backends: backends, affinity: affinity, insiders: insiders}
+	case anywhere:
+		base.fate = discard
+	default:
+		base.fate = refuse
+	}
+	return base
+}
+
+func addrPorts(eps []proxy.Endpoint) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, ep := range eps {
+		if a, err := netip.ParseAddr(ep.IP()); err == nil && a.Is4() {
+			out = append(out, netip.AddrPortFrom(a, uint16(ep.Port())))
+		}
+	}
+	slices.SortFunc(out, netip.AddrPort.Compare)
+	return slices.Compact(out)
+}
+
+func serving(eps []proxy.Endpoint) []netip.AddrPort {
+	var ready []proxy.Endpoint
+	for _, ep := range eps {
+		if ep.IsServing() {
+			ready = append(ready, ep)
+		}
+	}
+	return addrPorts(ready)
+}
+
+func protoNumber(p v1.Protocol) (uint8, bool) {
+	switch p {
+	case v1.ProtocolTCP:
+		return protoTCP, true
+	case v1.ProtocolUDP:
+		return protoUDP, true
+	case v1.ProtocolSCTP:
+		return protoSCTP, true
+	}
+	return 0, false
+}
+
+func splitName(full string) (namespace, name string, ok bool) { return strings.Cut(full, "/") }
