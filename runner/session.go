@@ -86,6 +86,9 @@ func start(ctx context.Context, o Options, body func(*session, context.Context) 
 		cleanup = &EnvironmentError{During: "Clean up", Err: cleanup}
 		err = errors.Join(err, cleanup)
 	}
+	if err != nil {
+		s.run.Error = err.Error()
+	}
 	s.emit(event.Finished{Run: s.run, Elapsed: time.Since(s.started), Err: err})
 	return s.run, err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -88,7 +89,7 @@ func (s *session) loadControls(ctx context.Context) {
 		s.emit(event.Notice{Text: "the controls of the session before are another cluster's; they do not count"})
 		return
 	}
-	s.controls = st.Controls
+	maps.Copy(s.controls, st.Controls)
 }
 
 // writeFile replaces a file in one move, readable by its owner only.

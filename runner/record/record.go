@@ -25,6 +25,8 @@ type Run struct {
 	Tasks   []Task `json:"tasks"`
 	Passed  int    `json:"passed"`
 	Failed  int    `json:"failed"`
+	// Error is why the session did not come to its end; absent when it did.
+	Error string `json:"error,omitempty"`
 }
 
 // Task is a task's checks, in the order of the lab, the phase "before" first.
@@ -71,5 +73,6 @@ type Check struct {
 	Attempts   int             `json:"attempts"`
 }
 
-// OK says whether every verdict is as expected and there was one at all.
-func (r Run) OK() bool { return r.Failed == 0 && r.Passed > 0 }
+// OK says whether the session came to its end, there was a verdict, and every
+// one is as expected.
+func (r Run) OK() bool { return r.Failed == 0 && r.Passed > 0 && r.Error == "" }

@@ -1,0 +1,244 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/netdojo/netdojo/checks"
+	"github.com/netdojo/netdojo/cluster/step"
+	"github.com/netdojo/netdojo/runner/event"
+	"github.com/netdojo/netdojo/runner/record"
+)
+
+// PlainOptions says what the lines may use.
+type PlainOptions struct {
+	TTY   bool // progress is rewritten in place; otherwise only what is done is said
+	Color bool
+	Width int  // of the terminal in cells; 0 means 80
+	Quiet bool // verdicts and what is wrong, no steps
+}
+
+// Plain renders events as lines. It belongs to one session at a time.
+type Plain struct {
+	w        io.Writer
+	o        PlainOptions
+	err      error // the first of writing; nothing is written after it
+	progress bool  // an unfinished line stands on the terminal
+	wide     int   // width of the check names of this phase
+}
+
+// NewPlain returns a renderer that writes to w.
+func NewPlain(w io.Writer, o PlainOptions) *Plain {
+	if o.Width <= 0 {
+		o.Width = 80
+	}
+	return &Plain{w: w, o: o}
+}
+
+// Close ends the progress line and returns the first error of writing.
+func (p *Plain) Close() error {
+	p.clear()
+	return p.err
+}
+
+// Listen renders one event. It is an event.Listener.
+func (p *Plain) Listen(e event.Event) {
+	switch e := e.(type) {
+	case event.RunStarted:
+		verb := "Running"
+		if e.Checking {
+			verb = "Checking"
+		}
+		p.line("%s lab %s, %s, on cluster %s", verb, e.Lab, e.Title, e.Cluster)
+	case event.StepUpdate:
+		p.step(e)
+	case event.TaskStarted:
+		p.line("")
+		p.line("%s", p.paint(bold, "Task "+e.ID+"  "+e.Title))
+	case event.PhaseStarted:
+		p.line("  %s", phaseTitle(e.Phase))
+		p.wide = 0
+	case event.CheckStarted:
+		p.wide = max(p.wide, len(e.To))
+		p.status("    %s  %s …", e.Check, strings.Join(e.Command, " "))
+	case event.CheckVerdict:
+		p.verdict(e.Check)
+	case event.Applied:
+		p.applied(e)
+	case event.Deleted:
+		p.status("  deleted %s %s", e.Kind, nameOf(e.Namespace, e.Name))
+	case event.PolicyRejected:
+		p.line("  %s %s %s: %s", p.paint(red, "rejected"), e.Object.Kind, placed(e.Object), e.Object.Rejected)
+	case event.Hint:
+		p.line("")
+		p.wrapped("  Hint: ", "        ", e.Text)
+	case event.Notice:
+		p.wrapped("  Note: ", "        ", e.Text)
+	case event.Finished:
+		p.finished(e)
+	}
+}
+
+func (p *Plain) step(e event.StepUpdate) {
+	indent := strings.Repeat("  ", e.Depth+1)
+	switch e.State {
+	case step.Started:
+		p.status("%s%s …", indent, e.Name)
+	case step.Progress:
+		p.status("%s%s (%s): %s", indent, e.Name, brief(e.Elapsed), e.Detail)
+	case step.Done:
+		if p.o.Quiet {
+			return
+		}
+		text := fmt.Sprintf("%s%s %s", indent, p.paint(green, "done"), e.Name)
+		if e.Detail != "" {
+			text += ", " + e.Detail
+		}
+		p.line("%s (%s)", text, brief(e.Elapsed))
+	case step.Failed:
+		p.line("%s%s %s (%s)", indent, p.paint(red, "failed"), e.Name, brief(e.Elapsed))
+	}
+}
+
+func (p *Plain) applied(e event.Applied) {
+	if p.o.Quiet {
+		return
+	}
+	text := fmt.Sprintf("  applied %s %s", e.Object.Kind, placed(e.Object))
+	if e.Object.EnforcedMs != nil {
+		text += fmt.Sprintf(", enforced after %.0f ms", *e.Object.EnforcedMs)
+	}
+	p.line("%s", text)
+}
+
+func (p *Plain) verdict(c record.Check) {
+	mark, colour := "ok  ", green
+	if !c.Passed {
+		mark, colour = "FAIL", red
+	}
+	text := fmt.Sprintf("    %s %-*s  %-12s", p.paint(colour, mark), p.wide, c.To, c.Verdict)
+	if c.Passed && c.Verdict == checks.Allowed {
+		p.line("%s %s", text, tail(c))
+		return
+	}
+	p.line("%s %s", text, tail(c))
+	if !c.Passed {
+		p.line("         expected %s, cause %s: %s", c.Expect, c.Cause, c.Detail)
+	}
+	for _, line := range evidence(c) {
+		p.line("         %s", line)
+	}
+}
+
+// tail is the short facts after a verdict.
+func tail(c record.Check) string {
+	facts := []string{fmt.Sprintf("%.0f ms", c.LatencyMs)}
+	if c.HTTPStatus > 0 {
+		facts = append([]string{fmt.Sprintf("HTTP %d", c.HTTPStatus)}, facts...)
+	}
+	switch {
+	case c.ExitCode != nil:
+		facts = append(facts, fmt.Sprintf("exit code %d", *c.ExitCode))
+	case c.Evidence.Drop != nil:
+		facts = append(facts, "probe ended at the drop")
+	}
+	return "(" + strings.Join(facts, ", ") + ")"
+}
+
+// evidence is what proves a verdict, a line each.
+func evidence(c record.Check) []string {
+	var lines []string
+	if k := c.Evidence.Control; k != nil {
+		what := map[checks.ControlKind]string{
+			checks.ControlBefore:        "the same probe was allowed before the policy",
+			checks.ControlSiblingClient: "another pod reaches the same destination",
+			checks.ControlSibling:       "the same pod reaches another destination",
+		}[k.Kind]
+		text := fmt.Sprintf("control  %s: %s from %s/%s", what, k.To, k.Subject.Namespace, k.Subject.Pod)
+		if k.HTTPStatus > 0 {
+			text += fmt.Sprintf(", HTTP %d", k.HTTPStatus)
+		}
+		lines = append(lines, text)
+	}
+	if d := c.Evidence.Drop; d != nil {
+		to := d.Destination
+		if len(d.Names) > 0 {
+			to += " (" + strings.Join(d.Names, ", ") + ")"
+		}
+		text := fmt.Sprintf("drop     %s %s %s to %s, %s", d.Direction, d.Protocol, d.Source, to, d.Reason)
+		for _, by := range d.Policies {
+			text += ", by " + strings.TrimSpace(by.Kind+" "+by.String())
+		}
+		lines = append(lines, text)
+	}
+	if !c.Passed {
+		for _, by := range c.Evidence.Allow {
+			lines = append(lines, "allowed by "+strings.TrimSpace(by.Kind+" "+by.String()))
+		}
+	}
+	if c.Evidence.Message != "" {
+		code := ""
+		if c.ExitCode != nil {
+			code = fmt.Sprintf("(%d) ", *c.ExitCode)
+		}
+		lines = append(lines, "curl     "+code+c.Evidence.Message)
+	}
+	return lines
+}
+
+func (p *Plain) finished(e event.Finished) {
+	p.line("")
+	r := e.Run
+	switch {
+	case e.Err != nil:
+		p.line("%s after %s: %d as expected, %d not", p.paint(red, "Stopped"), brief(e.Elapsed), r.Passed, r.Failed)
+	case r.OK():
+		p.line("%s in %s: %s as expected; pods ready after %s",
+			p.paint(green, "Passed"), brief(e.Elapsed), verdicts(r.Passed), brief(time.Duration(r.ReadyMs)*time.Millisecond))
+	default:
+		p.line("%s in %s: %s not as expected, %d as expected",
+			p.paint(red, "Failed"), brief(e.Elapsed), verdicts(r.Failed), r.Passed)
+	}
+}
+
+func verdicts(n int) string {
+	if n == 1 {
+		return "1 verdict"
+	}
+	return fmt.Sprintf("%d verdicts", n)
+}
+
+func phaseTitle(p checks.Phase) string {
+	if p == checks.Before {
+		return "Before the policy"
+	}
+	return "With the policy"
+}
+
+func placed(o record.Applied) string {
+	text := nameOf(o.Namespace, o.Name)
+	if o.File != "" {
+		text += " (" + o.File + ")"
+	}
+	return text
+}
+
+func nameOf(namespace, name string) string {
+	if namespace == "" {
+		return name
+	}
+	return namespace + "/" + name
+}
+
+// brief is a duration for people: 480ms, 2.3s, 1m05s.
+func brief(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%dms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	}
+	return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+}
