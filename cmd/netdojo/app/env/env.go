@@ -24,6 +24,8 @@ import (
 const (
 	StateDirVar = "NETDOJO_STATE_DIR"
 	ClusterVar  = "NETDOJO_CLUSTER"
+	// ShellVar is set inside netdojo shell: the folder of that shell.
+	ShellVar = "NETDOJO_SHELL_DIR"
 )
 
 // Env is the surroundings of a command. Commands share one and do not change it.

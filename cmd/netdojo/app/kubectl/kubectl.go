@@ -52,8 +52,11 @@ func Run(ctx context.Context, o *Options) error {
 		if err != nil {
 			return err
 		}
-		if err := os.Setenv("KUBECONFIG", st.Kubeconfig); err != nil {
-			return err
+		// A shell of ours has a copy, in which its user may have chosen a namespace.
+		if os.Getenv(env.ShellVar) == "" {
+			if err := os.Setenv("KUBECONFIG", st.Kubeconfig); err != nil {
+				return err
+			}
 		}
 	}
 	// kubectl handles signals itself, or counts on their usual effect.

@@ -1,0 +1,160 @@
+// Package shell is `netdojo shell`: the user's own bash, pointed at a cluster
+// and at a work folder with a lab's files.
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/verdicts"
+)
+
+// Options are what the command line says.
+type Options struct {
+	Env  *env.Env
+	Name string
+	Lab  string // "" for none
+}
+
+// New makes the command. Run may be replaced in tests.
+func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
+	o := &Options{Env: e}
+	if run == nil {
+		run = Run
+	}
+	cmd := &cobra.Command{
+		Use:   "shell [LAB]",
+		Short: "Open a shell on the cluster, in a work folder with the lab's files",
+		Long: `Open a bash on the cluster. It has a kubeconfig of its own, so that nothing you
+do in it changes yours; kubectl is there even where none is installed, and the
+prompt shows context and namespace. With a lab it begins in a work folder that
+holds the lab's files, without its solutions; what you write there stays.
+
+It ends with the shell's own exit code. Standard input that is no terminal is
+taken as a script.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				o.Lab = args[0]
+			}
+			return run(cmd.Context(), o)
+		},
+	}
+	env.NameFlag(cmd, &o.Name)
+	return cmd
+}
+
+// Run opens the shell and waits for its end.
+func Run(ctx context.Context, o *Options) (err error) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		return exit.WithCure(fmt.Errorf("find bash: %w", err), "install the package bash")
+	}
+	dir, id := "", ""
+	if o.Lab != "" {
+		lab, err := verdicts.Lab(o.Lab, "")
+		if err != nil {
+			return err
+		}
+		id = lab.ID
+		dir = filepath.Join(o.Env.StateDir, "work", o.Name, id)
+		if err := fillWork(dir, lab.FS); err != nil {
+			return err
+		}
+	}
+	st, _, err := o.Env.Running(ctx, o.Name)
+	if err != nil {
+		return err
+	}
+	private, err := os.MkdirTemp("", "netdojo-shell-*")
+	if err != nil {
+		return fmt.Errorf("make the shell's folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(private)) }()
+	if err := prepare(private, st); err != nil {
+		return err
+	}
+
+	rc := filepath.Join(private, "bashrc")
+	cmd := exec.Command(bash)
+	if o.Env.InTTY {
+		cmd.Args = append(cmd.Args, "--rcfile", rc, "-i")
+	}
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(),
+		"BASH_ENV="+rc, // what bash reads when it is given a script
+		env.ShellVar+"="+private,
+		"NETDOJO_SHELL_CLUSTER="+o.Name,
+		"NETDOJO_LAB="+id,
+	)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = o.Env.In, o.Env.Out, o.Env.Err
+	if o.Env.InTTY {
+		where := ""
+		if dir != "" {
+			where = ", in " + dir
+		}
+		fmt.Fprintf(o.Env.Err, "shell on cluster %s%s; leave it with exit\n", o.Name, where)
+	}
+	// Ctrl-C is for what runs in the shell.
+	release := o.Env.Signals.Hold()
+	defer release()
+	return result(cmd.Run())
+}
+
+// result is the end of a shell: its code, not an error.
+func result(err error) error {
+	var ended *exec.ExitError
+	if !errors.As(err, &ended) {
+		return err
+	}
+	if code := ended.ExitCode(); code >= 0 {
+		return exit.Silent(code)
+	}
+	return fmt.Errorf("the shell was ended: %w", err)
+}
+
+// prepare writes what a shell needs into dir: a kubeconfig, the start file, and
+// a kubectl for where the machine has none.
+func prepare(dir string, st cluster.Status) error {
+	// A copy: choosing a namespace in the shell must not change the checks'.
+	config, err := clientcmd.LoadFromFile(st.Kubeconfig)
+	if err != nil {
+		return fmt.Errorf("read the cluster's kubeconfig: %w", err)
+	}
+	if err := clientcmd.WriteToFile(*config, filepath.Join(dir, "kubeconfig")); err != nil {
+		return fmt.Errorf("write the shell's kubeconfig: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "bashrc"), []byte(bashrc), 0o600); err != nil {
+		return fmt.Errorf("write the shell's start file: %w", err)
+	}
+	if _, err := exec.LookPath("kubectl"); err == nil {
+		return nil
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the running program: %w", err)
+	}
+	bin := filepath.Join(dir, "bin")
+	if err := os.Mkdir(bin, 0o700); err != nil {
+		return fmt.Errorf("make the shell's kubectl: %w", err)
+	}
+	// A link for the script to find, whatever characters the path has.
+	if err := os.Symlink(exe, filepath.Join(bin, "netdojo")); err != nil {
+		return fmt.Errorf("make the shell's kubectl: %w", err)
+	}
+	script := "#!/bin/sh\nexec \"${0%/*}/netdojo\" kubectl \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(bin, "kubectl"), []byte(script), 0o700); err != nil {
+		return fmt.Errorf("make the shell's kubectl: %w", err)
+	}
+	return nil
+}
