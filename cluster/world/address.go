@@ -27,7 +27,7 @@ type picker struct {
 const (
 	wide       = 16
 	narrow     = 24
-	wideTries  = 1_000
+	wideTries  = 100
 	totalTries = 100_000
 )
 

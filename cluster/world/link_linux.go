@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/cilium/cilium/pkg/netns"
@@ -162,10 +163,25 @@ func (l *link) addAddr(addr netip.Addr) error {
 	return nil
 }
 
+// option sets something on a socket before it is bound.
+type option func(fd int) error
+
+func control(options []option) func(network, addr string, c syscall.RawConn) error {
+	return func(_, _ string, c syscall.RawConn) error {
+		var errs []error
+		err := c.Control(func(fd uintptr) {
+			for _, set := range options {
+				errs = append(errs, set(int(fd)))
+			}
+		})
+		return errors.Join(append(errs, err)...)
+	}
+}
+
 // listen opens a TCP listener in the world.
-func (l *link) listen(ctx context.Context, addr string) (ln net.Listener, err error) {
+func (l *link) listen(ctx context.Context, addr string, options ...option) (ln net.Listener, err error) {
 	err = l.ns.Do(func() error {
-		var cfg net.ListenConfig
+		cfg := net.ListenConfig{Control: control(options)}
 		cfg.SetMultipathTCP(false)
 		ln, err = cfg.Listen(ctx, "tcp4", addr)
 		return err
@@ -177,9 +193,9 @@ func (l *link) listen(ctx context.Context, addr string) (ln net.Listener, err er
 }
 
 // listenPacket opens a UDP socket in the world.
-func (l *link) listenPacket(ctx context.Context, addr string) (pc net.PacketConn, err error) {
+func (l *link) listenPacket(ctx context.Context, addr string, options ...option) (pc net.PacketConn, err error) {
 	err = l.ns.Do(func() error {
-		var cfg net.ListenConfig
+		cfg := net.ListenConfig{Control: control(options)}
 		pc, err = cfg.ListenPacket(ctx, "udp4", addr)
 		return err
 	})
@@ -187,6 +203,19 @@ func (l *link) listenPacket(ctx context.Context, addr string) (pc net.PacketConn
 		return nil, fmt.Errorf("listen in the world: %w", err)
 	}
 	return pc, nil
+}
+
+// dialFrom opens a UDP socket in the world between two given ends.
+func (l *link) dialFrom(ctx context.Context, from, to netip.AddrPort, options ...option) (conn net.Conn, err error) {
+	err = l.ns.Do(func() error {
+		dialer := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(from), Control: control(options)}
+		conn, err = dialer.DialContext(ctx, "udp4", to.String())
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("answer from %s: %w", from, err)
+	}
+	return conn, nil
 }
 
 // dial connects from the world. The address is numeric: one address is tried on

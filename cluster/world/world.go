@@ -4,13 +4,19 @@
 // (HTTP/1.1 and HTTP/2), ping and echo. Addresses that nobody serves swallow
 // packets, as unused ones do outside.
 //
+// With a Config.Outside the same path leads to the real internet instead: every
+// connection is relayed, and what its server does (accept, refuse, say nothing)
+// is what the pod sees.
+//
 // The world is a network namespace of its own inside the calling process, linked
 // with the namespace of the node by a veth pair. It knows no cluster, no pod and
 // no policy.
 package world
 
 import (
+	"context"
 	"log/slog"
+	"net"
 	"net/netip"
 )
 
@@ -25,6 +31,17 @@ type Config struct {
 	Names       []string     // served beside the usual ones; patterns as in Serve
 	Logger      *slog.Logger // optional
 	Seed        uint64       // the same seed gives names the same addresses
+	Outside     Outside      // optional: relay to it instead of simulating
+}
+
+// Outside is the way to the real internet, for a process that has none itself.
+// A connection that a server refuses is an error that is syscall.ECONNREFUSED;
+// after any other the packet is dropped. Package outside has one.
+type Outside interface {
+	// Dial connects to a numeric address; network is "tcp" or "udp".
+	Dial(ctx context.Context, network, addr string) (net.Conn, error)
+	// DialDNS connects to the resolver that the host uses.
+	DialDNS(ctx context.Context, network string) (net.Conn, error)
 }
 
 func (c *Config) setDefaults() {

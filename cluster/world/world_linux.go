@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/miekg/dns"
@@ -58,16 +60,25 @@ func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 			err = errors.Join(err, w.Close())
 		}
 	}()
-	if err := w.serveDefaults(); err != nil {
-		return nil, err
+	if cfg.Outside != nil {
+		err = w.relay(ctx)
+	} else {
+		err = w.simulate(ctx)
 	}
-	if err := w.Serve(cfg.Names...); err != nil {
-		return nil, err
-	}
-	if err := w.listen(ctx); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return w, ctx.Err()
+}
+
+func (w *World) simulate(ctx context.Context) error {
+	if err := w.serveDefaults(); err != nil {
+		return err
+	}
+	if err := w.Serve(w.cfg.Names...); err != nil {
+		return err
+	}
+	return w.listen(ctx)
 }
 
 func (w *World) serveDefaults() error {
@@ -79,8 +90,8 @@ func (w *World) serveDefaults() error {
 	if err := w.Serve(names...); err != nil {
 		return err
 	}
-	for name, target := range defaultAliases {
-		if err := w.Alias(name, target); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(defaultAliases)) {
+		if err := w.Alias(name, defaultAliases[name]); err != nil {
 			return err
 		}
 	}
@@ -94,25 +105,25 @@ func (w *World) listen(ctx context.Context) error {
 		dnsAddrs = append(dnsAddrs, addr)
 	}
 	for _, addr := range dnsAddrs {
-		if err := w.listenDNS(ctx, netip.AddrPortFrom(addr, 53).String()); err != nil {
+		if err := w.listenDNS(ctx, netip.AddrPortFrom(addr, 53).String(), &resolver{w.book}); err != nil {
 			return err
 		}
 	}
 	return errors.Join(w.listenWeb(ctx), w.listenEcho(ctx))
 }
 
-func (w *World) listenDNS(ctx context.Context, addr string) error {
+func (w *World) listenDNS(ctx context.Context, addr string, handler dns.Handler) error {
 	pc, err := w.link.listenPacket(ctx, addr)
 	if err != nil {
 		return err
 	}
-	udp := &dns.Server{PacketConn: pc, Handler: &resolver{w.book}}
+	udp := &dns.Server{PacketConn: pc, Handler: handler}
 	w.serve("dns over udp", udp.ActivateAndServe, pc.Close)
 	ln, err := w.link.listen(ctx, addr)
 	if err != nil {
 		return err
 	}
-	tcp := &dns.Server{Listener: ln, Handler: &resolver{w.book}}
+	tcp := &dns.Server{Listener: ln, Handler: handler}
 	w.serve("dns over tcp", tcp.ActivateAndServe, func() error { return stopDNS(tcp, ln) })
 	return nil
 }
@@ -137,7 +148,8 @@ func (w *World) CACertPEM() []byte { return append([]byte(nil), w.ca.pem...) }
 // Names returns the names that are served, sorted.
 func (w *World) Names() []string { return w.book.list() }
 
-// Lookup follows a name to its address, through CNAMEs.
+// Lookup follows a name to its address, through CNAMEs. It knows the names of
+// the simulated world only.
 func (w *World) Lookup(name string) (netip.Addr, bool) {
 	_, addr, _ := w.book.resolve(canonical(name))
 	return addr, addr.IsValid()
@@ -147,8 +159,12 @@ func (w *World) Lookup(name string) (netip.Addr, bool) {
 // are served already are left alone. "*.cilium.io" serves cilium.io and
 // www.cilium.io; an IPv4 address serves that address; names that the cluster
 // itself answers (single labels, cluster.local) are passed over. Names that are
-// none end in a *NameError; the others are served all the same.
+// none end in a *NameError; the others are served all the same. A world that is
+// the internet serves nothing itself and takes no names.
 func (w *World) Serve(names ...string) error {
+	if w.cfg.Outside != nil {
+		return nil
+	}
 	var errs []error
 	for _, name := range names {
 		if addr, err := netip.ParseAddr(name); err == nil {
@@ -191,8 +207,11 @@ func (w *World) serveAddr(addr netip.Addr) error {
 }
 
 // Alias makes name a CNAME of target, and serves target. A name that has an
-// address of its own cannot become an alias.
+// address of its own cannot become an alias. For the internet it does nothing.
 func (w *World) Alias(name, target string) error {
+	if w.cfg.Outside != nil {
+		return nil
+	}
 	name, target = canonical(name), canonical(target)
 	for _, one := range []string{name, target} {
 		if err := validName(one); err != nil {

@@ -1,0 +1,195 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/sys/unix"
+)
+
+// relayDNSTime bounds one question to the host's resolver.
+const relayDNSTime = 5 * time.Second
+
+// internet relays what reaches the world to the real outside.
+type internet struct {
+	out  Outside
+	link *link
+	gate *gate
+
+	ctx    context.Context // ends with close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows
+	conns map[net.Conn]struct{}
+	flows map[flowKey]*udpFlow
+}
+
+// relay starts the world's other form: the outside behind cfg.Outside instead of
+// a simulated one.
+func (w *World) relay(ctx context.Context) error {
+	n := &internet{
+		out: w.cfg.Outside, link: w.link,
+		conns: map[net.Conn]struct{}{}, flows: map[flowKey]*udpFlow{},
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	w.closers = append(w.closers, n.close)
+
+	ln, err := w.link.listen(ctx, "127.0.0.1:0", transparent)
+	if err != nil {
+		return err
+	}
+	w.serve("tcp to the outside", func() error { return n.acceptTCP(ln) }, ln.Close)
+	pc, err := w.link.listenPacket(ctx, "127.0.0.1:0", transparent, originalDst)
+	if err != nil {
+		return err
+	}
+	udp := pc.(*net.UDPConn)
+	w.serve("udp to the outside", func() error { return n.readUDP(udp) }, udp.Close)
+	if n.gate, err = newGate(w.link, n.out); err != nil {
+		return err
+	}
+	w.closers = append(w.closers, n.gate.close)
+	if err := w.listenDNS(ctx, w.resolver.String(), dns.HandlerFunc(n.resolve)); err != nil {
+		return err
+	}
+	return catchAll(w.link, w.cfg.GatewayAddr, w.cfg.PrefixLen,
+		uint16(ln.Addr().(*net.TCPAddr).Port), uint16(udp.LocalAddr().(*net.UDPAddr).Port))
+}
+
+func (n *internet) close() error {
+	n.cancel()
+	n.mu.Lock()
+	for conn := range n.conns {
+		_ = conn.Close()
+	}
+	for _, flow := range n.flows {
+		flow.close()
+	}
+	n.mu.Unlock()
+	n.wg.Wait()
+	return nil
+}
+
+// acceptTCP joins each connection that the gate let through with its other end.
+func (n *internet) acceptTCP(ln net.Listener) error {
+	for {
+		inner, err := ln.Accept()
+		if err != nil {
+			return err
+		}
+		key := flowKey{
+			from: inner.RemoteAddr().(*net.TCPAddr).AddrPort(),
+			to:   inner.LocalAddr().(*net.TCPAddr).AddrPort(),
+		}
+		outer := n.gate.take(key)
+		if outer == nil {
+			reset(inner)
+			continue
+		}
+		n.wg.Go(func() { n.join(inner, outer) })
+	}
+}
+
+// join copies both ways until both are done.
+func (n *internet) join(a, b net.Conn) {
+	if !n.hold(a, b) {
+		return
+	}
+	defer n.release(a, b)
+	var wg sync.WaitGroup
+	wg.Go(func() { pass(a, b) })
+	pass(b, a)
+	wg.Wait()
+}
+
+// pass copies from one connection to the other and hands on how it ended.
+func pass(from, to net.Conn) {
+	_, err := io.Copy(to, from)
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		reset(from)
+		reset(to)
+		return
+	}
+	if tcp, ok := to.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite()
+	}
+}
+
+func reset(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}
+
+// hold notes connections for close; false when that has been called.
+func (n *internet) hold(conns ...net.Conn) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, conn := range conns {
+		if n.ctx.Err() != nil {
+			_ = conn.Close()
+			continue
+		}
+		n.conns[conn] = struct{}{}
+	}
+	return n.ctx.Err() == nil
+}
+
+func (n *internet) release(conns ...net.Conn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, conn := range conns {
+		_ = conn.Close()
+		delete(n.conns, conn)
+	}
+}
+
+// resolve asks the host's resolver. IPv6 addresses are taken out of its answers:
+// pods have no way there.
+func (n *internet) resolve(w dns.ResponseWriter, query *dns.Msg) {
+	ctx, cancel := context.WithTimeout(n.ctx, relayDNSTime)
+	defer cancel()
+	reply, err := n.exchange(ctx, w.RemoteAddr().Network(), query)
+	if err != nil {
+		reply = new(dns.Msg).SetRcode(query, dns.RcodeServerFailure)
+	}
+	kept := reply.Answer[:0]
+	for _, rr := range reply.Answer {
+		if rr.Header().Rrtype != dns.TypeAAAA {
+			kept = append(kept, rr)
+		}
+	}
+	reply.Answer = kept
+	// A client that went away is all that can fail here.
+	_ = w.WriteMsg(reply)
+}
+
+func (n *internet) exchange(ctx context.Context, network string, query *dns.Msg) (*dns.Msg, error) {
+	conn, err := n.out.DialDNS(ctx, network)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	client := &dns.Client{Net: network, Timeout: relayDNSTime}
+	reply, _, err := client.ExchangeWithConnContext(ctx, query, &dns.Conn{Conn: conn, UDPSize: dns.DefaultMsgSize})
+	return reply, err
+}
+
+// transparent lets a socket take packets for addresses that are not its own.
+func transparent(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_TRANSPARENT, 1) }
+
+// originalDst has each datagram tell where it was sent to.
+func originalDst(fd int) error {
+	return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_RECVORIGDSTADDR, 1)
+}
+
+// reusable lets several sockets have one address.
+func reusable(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) }

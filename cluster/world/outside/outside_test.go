@@ -1,0 +1,266 @@
+//go:build linux
+
+package outside
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// asServer makes the test binary serve on descriptor 3, in the network namespace
+// that it is started in.
+const asServer = "NETDOJO_TEST_SERVE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asServer) == "" {
+		os.Exit(m.Run())
+	}
+	if err := serveHere(); err != nil {
+		_, _ = os.Stderr.WriteString(err.Error() + "\n")
+		os.Exit(1)
+	}
+}
+
+// serveHere gives the namespace an echo server at 44.0.0.1:4000, says that it is
+// there, and dials for the test.
+func serveHere() error {
+	if err := addressOnLoopback([4]byte{44, 0, 0, 1}); err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp4", "44.0.0.1:4000")
+	if err != nil {
+		return err
+	}
+	pc, err := net.ListenPacket("udp4", "44.0.0.1:4000")
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(conn, conn) }()
+		}
+	}()
+	go func() {
+		buf := make([]byte, 1024)
+		for {
+			n, peer, err := pc.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			_, _ = pc.WriteTo(buf[:n], peer)
+		}
+	}()
+	conn, err := unixConn(os.NewFile(3, "outside"))
+	if err != nil {
+		return err
+	}
+	return Serve(conn)
+}
+
+// addressOnLoopback brings lo up with one more address, by ioctl.
+func addressOnLoopback(addr [4]byte) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	up, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	up.SetUint16(unix.IFF_UP | unix.IFF_LOOPBACK)
+	alias, err := unix.NewIfreq("lo:1")
+	if err != nil {
+		return err
+	}
+	if err := alias.SetInet4Addr(addr[:]); err != nil {
+		return err
+	}
+	return errors.Join(unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, up), unix.IoctlIfreq(fd, unix.SIOCSIFADDR, alias))
+}
+
+// newDialer starts a server in a network namespace of its own.
+func newDialer(t *testing.T) *Dialer {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, ours := os.NewFile(uintptr(fds[0]), "server"), os.NewFile(uintptr(fds[1]), "dialer")
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), asServer+"=1")
+	cmd.Stderr = os.Stderr
+	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
+	}
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
+		ours.Close()
+		t.Skipf("needs user namespaces: %v", err)
+	}
+	d, err := NewDialer(ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the server: %v", err)
+		}
+	})
+	return d
+}
+
+func TestDial(t *testing.T) {
+	d := newDialer(t)
+	for _, network := range []string{"tcp", "udp"} {
+		t.Run(network, func(t *testing.T) {
+			conn, err := d.Dial(t.Context(), network, "44.0.0.1:4000")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := conn.Write([]byte("hello")); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, 5)
+			if _, err := io.ReadFull(conn, got); err != nil || string(got) != "hello" {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestDialFails(t *testing.T) {
+	d := newDialer(t)
+	cases := []struct {
+		name, addr string
+		want       error
+	}{
+		{"refused", "44.0.0.1:4001", syscall.ECONNREFUSED},
+		{"no route", "45.0.0.1:80", syscall.ENETUNREACH},
+		{"the host's loopback", "127.0.0.1:22", syscall.ENETUNREACH},
+		{"a cloud's metadata", "169.254.169.254:80", syscall.ENETUNREACH},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			conn, err := d.Dial(t.Context(), "tcp", c.addr)
+			if conn != nil {
+				conn.Close()
+			}
+			if !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+		})
+	}
+	t.Run("a name", func(t *testing.T) {
+		if _, err := d.Dial(t.Context(), "tcp", "example.com:80"); err == nil {
+			t.Error("no error")
+		}
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		conn, err := d.Dial(ctx, "tcp", "44.0.0.1:4000")
+		if conn != nil {
+			conn.Close()
+		}
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestManyAtOnce(t *testing.T) {
+	d := newDialer(t)
+	errs := make(chan error, 100)
+	for range cap(errs) {
+		go func() {
+			conn, err := d.Dial(t.Context(), "tcp", "44.0.0.1:4000")
+			if err == nil {
+				err = conn.Close()
+			}
+			errs <- err
+		}()
+	}
+	for range cap(errs) {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// When the server is gone, everyone is told.
+func TestServerGone(t *testing.T) {
+	server, file, err := Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := NewDialer(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := d.Dial(t.Context(), "tcp", "44.0.0.1:4000")
+		waiting <- err
+	}()
+	if _, err := server.Read(make([]byte, maxPacket)); err != nil { // the request came, no answer goes
+		t.Fatal(err)
+	}
+	if err := server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waiting; err == nil {
+		t.Error("no error for the one who waits")
+	}
+	if _, err := d.Dial(t.Context(), "tcp", "44.0.0.1:4000"); err == nil {
+		t.Error("no error afterwards")
+	}
+	_ = d.Close()
+}
+
+func TestNameserver(t *testing.T) {
+	cases := []struct{ name, text, want string }{
+		{"first of two", "search lan\n# nameserver 9.9.9.9\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n", "192.0.2.1"},
+		{"a stub", "nameserver\t127.0.0.53\noptions edns0\n", "127.0.0.53"},
+		{"IPv6", "nameserver 2001:db8::53\n", "2001:db8::53"},
+		{"none", "search lan\n", ""},
+		{"not an address", "nameserver localhost\n", ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "resolv.conf")
+			if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := nameserver(path)
+			if (err != nil) != (c.want == "") || (err == nil && got.String() != c.want) {
+				t.Errorf("got %s, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+}
