@@ -20,23 +20,33 @@ const (
 	SchemaVersion      = ciliumio.CustomResourceDefinitionSchemaVersion
 )
 
-// crdNames are the kinds that the datapath serves or publishes.
-var crdNames = []string{
-	client.CNPCRDName,
-	client.CCNPCRDName,
-	client.CCGCRDName,
-	client.CEPCRDName,
-	client.CIDCRDName,
-	client.CNCRDName,
+// kinds are those that the datapath serves or publishes: the name of the CRD
+// in Cilium's module, and where the API lists its objects.
+var kinds = []struct{ name, path string }{
+	{client.CNPCRDName, "/apis/cilium.io/v2/ciliumnetworkpolicies"},
+	{client.CCNPCRDName, "/apis/cilium.io/v2/ciliumclusterwidenetworkpolicies"},
+	{client.CCGCRDName, "/apis/cilium.io/v2/ciliumcidrgroups"},
+	{client.CEPCRDName, "/apis/cilium.io/v2/ciliumendpoints"},
+	{client.CIDCRDName, "/apis/cilium.io/v2/ciliumidentities"},
+	{client.CNCRDName, "/apis/cilium.io/v2/ciliumnodes"},
+}
+
+// CRDPaths are the API's paths of the lists of all kinds that CRDs define.
+func CRDPaths() []string {
+	out := make([]string, 0, len(kinds))
+	for _, k := range kinds {
+		out = append(out, k.path)
+	}
+	return out
 }
 
 // CRDs are Cilium's own definitions of the policy kinds, endpoints, identities
 // and nodes, with short names and printer columns, every default filled in.
 // Parsing them takes a tenth of a second or two. The caller owns the result.
 func CRDs(logger *slog.Logger) []*apiextv1.CustomResourceDefinition {
-	out := make([]*apiextv1.CustomResourceDefinition, 0, len(crdNames))
-	for _, name := range crdNames {
-		crd := client.GetPregeneratedCRD(logger, name)
+	out := make([]*apiextv1.CustomResourceDefinition, 0, len(kinds))
+	for _, k := range kinds {
+		crd := client.GetPregeneratedCRD(logger, k.name)
 		out = append(out, complete(&crd))
 	}
 	return out

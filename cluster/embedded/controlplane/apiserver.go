@@ -2,17 +2,19 @@ package controlplane
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/rest"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
+
+	"github.com/netdojo/netdojo/manifests/builtin"
 )
 
 // enabledPlugins are on beside the API's defaults, as kubeadm has it.
@@ -98,9 +100,6 @@ func (c *ControlPlane) runAPIServer(ctx context.Context, l net.Listener, etcdEnd
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if res.err != nil {
-		return res.err
-	}
 	if res.known {
 		disableHooks(config, slowHooks)
 	}
@@ -121,9 +120,9 @@ func (c *ControlPlane) runAPIServer(ctx context.Context, l net.Listener, etcdEnd
 	return prepared.Run(ctx)
 }
 
+// seedResult says whether the store has everything that slowHooks make.
 type seedResult struct {
 	known bool
-	err   error
 }
 
 func disableHooks(config *app.Config, names []string) {
@@ -140,7 +139,8 @@ func disableHooks(config *app.Config, names []string) {
 const readyProbe = 10 * time.Millisecond
 
 // waitAPI returns when every check of /readyz passes but those that wait for
-// objects which seed has laid.
+// objects which seed has laid, and when the seeded kinds are served: the first
+// request for one makes its storage, and is told to come back in a second.
 func (c *ControlPlane) waitAPI(ctx context.Context) error {
 	cfg := c.restConfig(certAdmin)
 	cfg.WrapTransport = nil
@@ -149,10 +149,20 @@ func (c *ControlPlane) waitAPI(ctx context.Context) error {
 		return fmt.Errorf("make client: %w", err)
 	}
 	client := &http.Client{Transport: transport, Timeout: 5 * time.Second}
-	url := cfg.Host + "/readyz?" + excludeSlowHooks()
+	if err := awaitOK(ctx, client, cfg.Host+"/readyz?"+excludeSlowHooks()); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, path := range builtin.CRDPaths() {
+		group.Go(func() error { return awaitOK(ctx, client, cfg.Host+path+"?limit=1") })
+	}
+	return group.Wait()
+}
+
+// awaitOK asks url until it answers 200.
+func awaitOK(ctx context.Context, client *http.Client, url string) error {
 	tick := time.NewTicker(readyProbe)
 	defer tick.Stop()
-	last := errors.New("it was not asked yet")
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
@@ -164,13 +174,12 @@ func (c *ControlPlane) waitAPI(ctx context.Context) error {
 			if resp.StatusCode == http.StatusOK {
 				return nil
 			}
-			err = fmt.Errorf("/readyz answers %s", resp.Status)
+			err = fmt.Errorf("%s answers %s", req.URL.Path, resp.Status)
 		}
-		last = err
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%w; last: %w", context.Cause(ctx), last)
+			return fmt.Errorf("%w; last: %w", context.Cause(ctx), err)
 		}
 	}
 }

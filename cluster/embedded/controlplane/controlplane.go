@@ -84,8 +84,7 @@ func (c *ControlPlane) run(ctx context.Context, l net.Listener) {
 	defer l.Close()
 	defer c.stop(errClosed)
 
-	c.cfg.Trace("etcd", PhaseStart)
-	store, err := startEtcd(ctx, c.cfg.Dir, c.cfg.Logger)
+	store, err := newEtcd(c.cfg.Dir)
 	if err != nil {
 		c.fail(ctx, "etcd", err)
 		return
@@ -95,31 +94,15 @@ func (c *ControlPlane) run(ctx context.Context, l net.Listener) {
 			c.cfg.Logger.Warn("close etcd", "error", err)
 		}
 	}()
-	c.cfg.Trace("etcd", PhaseReady)
-
 	var clients, api, helpers sync.WaitGroup
 	apiCtx, stopAPI := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stopAPI(errClosed)
 
 	seeded := make(chan seedResult, 1)
-	helpers.Go(func() {
-		c.cfg.Trace("seed", PhaseStart)
-		known, err := c.seed(ctx, store)
-		c.cfg.Trace("seed", PhaseReady)
-		seeded <- seedResult{known: known, err: err}
-	})
-	helpers.Go(func() {
-		select {
-		case err := <-store.server.Err():
-			c.fail(ctx, "etcd", err)
-		case <-store.server.Server.StopNotify():
-			c.fail(ctx, "etcd", errors.New("the store stopped"))
-		case <-ctx.Done():
-		}
-	})
+	helpers.Go(func() { c.runStore(ctx, store, seeded) })
 	api.Go(func() {
 		c.cfg.Trace("apiserver", PhaseStart)
-		c.fail(ctx, "apiserver", orEnded(c.runAPIServer(apiCtx, l, store.endpoint, seeded)))
+		c.fail(ctx, "apiserver", orEnded(c.runAPIServer(apiCtx, l, store.endpoint(), seeded)))
 	})
 	helpers.Go(func() {
 		if err := c.waitAPI(ctx); err != nil {
@@ -141,10 +124,42 @@ func (c *ControlPlane) run(ctx context.Context, l net.Listener) {
 	})
 
 	<-ctx.Done()
-	wait(&clients, 5*time.Second)
+	wait(&clients, clientsGrace)
 	stopAPI(errClosed)
-	wait(&api, 5*time.Second)
+	wait(&api, apiGrace)
 	helpers.Wait()
+}
+
+// How long an ordered end waits. The API would wait a minute for watches that
+// clients keep open.
+const (
+	clientsGrace = 5 * time.Second
+	apiGrace     = time.Second
+)
+
+// runStore starts the store, lays the seed and reports when the store fails.
+func (c *ControlPlane) runStore(ctx context.Context, store *etcd, seeded chan<- seedResult) {
+	c.cfg.Trace("etcd", PhaseStart)
+	if err := store.start(ctx, c.cfg.Logger); err != nil {
+		c.fail(ctx, "etcd", err)
+		return
+	}
+	c.cfg.Trace("etcd", PhaseReady)
+	c.cfg.Trace("seed", PhaseStart)
+	known, err := c.seed(ctx, store)
+	if err != nil {
+		c.fail(ctx, "etcd", err)
+		return
+	}
+	c.cfg.Trace("seed", PhaseReady)
+	seeded <- seedResult{known: known}
+	select {
+	case err := <-store.server.Err():
+		c.fail(ctx, "etcd", err)
+	case <-store.server.Server.StopNotify():
+		c.fail(ctx, "etcd", errors.New("the store stopped"))
+	case <-ctx.Done():
+	}
 }
 
 func orEnded(err error) error {

@@ -27,33 +27,42 @@ const (
 
 // etcd is the store: one member, reachable only through a unix socket.
 type etcd struct {
-	server   *embed.Etcd
-	endpoint string
-	cleanup  func() error
+	server  *embed.Etcd // nil until started
+	dir     string
+	socket  string
+	cleanup func() error
 }
 
-// startEtcd returns when the member leads itself and serves. It does not sync
-// to disk: what survives a kill of the process is enough for a lab.
-func startEtcd(ctx context.Context, dir string, logger *slog.Logger) (*etcd, error) {
+// newEtcd places the store's socket, so that its endpoint is known before it
+// is served. close gives it back.
+func newEtcd(dir string) (*etcd, error) {
 	socket, cleanup, err := socketPath(dir)
 	if err != nil {
 		return nil, fmt.Errorf("place etcd's socket: %w", err)
 	}
-	client := url.URL{Scheme: "unix", Path: socket}
+	return &etcd{dir: dir, socket: socket, cleanup: cleanup}, nil
+}
+
+func (e *etcd) endpoint() string { return "unix://" + e.socket }
+
+// start returns when the member leads itself and serves. It does not sync to
+// disk: what survives a kill of the process is enough for a lab.
+func (e *etcd) start(ctx context.Context, logger *slog.Logger) error {
+	client := url.URL{Scheme: "unix", Path: e.socket}
 	peer, err := url.Parse(peerURL)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	advertised, err := url.Parse(clientURL)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// Segments are allocated whole: the default of 64 MB is a lot for a lab.
 	wal.SegmentSizeBytes = 8 << 20
 
 	cfg := embed.NewConfig()
 	cfg.Name = memberName
-	cfg.Dir = filepath.Join(dir, "etcd")
+	cfg.Dir = filepath.Join(e.dir, "etcd")
 	cfg.ListenClientUrls = []url.URL{client}
 	cfg.AdvertiseClientUrls = []url.URL{*advertised}
 	cfg.ListenPeerUrls = nil
@@ -66,27 +75,29 @@ func startEtcd(ctx context.Context, dir string, logger *slog.Logger) (*etcd, err
 	cfg.SnapshotCatchUpEntries = 200
 	cfg.MaxTxnOps = 1024
 	cfg.EnableGRPCGateway = false
+	cfg.WarningUnaryRequestDuration = embed.DefaultWarningUnaryRequestDuration
+	cfg.WarningApplyDuration = embed.DefaultWarningApplyDuration
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapLogger(logger.With("component", "etcd")))
 
-	server, err := embed.StartEtcd(cfg)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start etcd: %w", err), cleanup())
+	if e.server, err = embed.StartEtcd(cfg); err != nil {
+		return fmt.Errorf("start etcd: %w", err)
 	}
-	e := &etcd{server: server, endpoint: "unix://" + socket, cleanup: cleanup}
 	select {
-	case <-server.Server.ReadyNotify():
-		return e, nil
-	case err := <-server.Err():
-		return nil, errors.Join(fmt.Errorf("start etcd: %w", err), e.close())
-	case <-server.Server.StopNotify():
-		return nil, errors.Join(errors.New("start etcd: it stopped at once"), e.close())
+	case <-e.server.Server.ReadyNotify():
+		return nil
+	case err := <-e.server.Err():
+		return fmt.Errorf("start etcd: %w", err)
+	case <-e.server.Server.StopNotify():
+		return errors.New("start etcd: it stopped at once")
 	case <-ctx.Done():
-		return nil, errors.Join(ctx.Err(), e.close())
+		return ctx.Err()
 	}
 }
 
 func (e *etcd) close() error {
-	e.server.Close()
+	if e.server != nil {
+		e.server.Close()
+	}
 	return e.cleanup()
 }
 

@@ -100,6 +100,7 @@ func runNode(dir string) error {
 	socket := filepath.Join(dir, "cri.sock")
 	_ = os.Remove(socket)
 	runtime := fakeremote.NewFakeRemoteRuntime()
+	runtime.ImageService.SetFakeImageSize(1 << 20)
 	if err := runtime.Start("unix://" + socket); err != nil {
 		return err
 	}
@@ -202,6 +203,9 @@ func startNode(t *testing.T, dir string) *node {
 		n.exited <- cmd.Wait()
 	}()
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the node's log ends with:\n%s", n.logTail())
+		}
 		_ = cmd.Process.Kill()
 	})
 	return n
@@ -232,7 +236,7 @@ func (n *node) logTail() string {
 	if err != nil {
 		return err.Error()
 	}
-	return string(data[max(0, len(data)-6000):])
+	return string(data[max(0, len(data)-20000):])
 }
 
 func (n *node) rest(t *testing.T) *rest.Config {
@@ -241,6 +245,7 @@ func (n *node) rest(t *testing.T) *rest.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.QPS = -1
 	return cfg
 }
 

@@ -42,17 +42,22 @@ func (c *ControlPlane) seed(ctx context.Context, e *etcd) (known bool, err error
 	if err != nil {
 		return false, fmt.Errorf("read seed's mark: %w", err)
 	}
-	if len(had.Kvs) == 1 && string(had.Kvs[0].Value) == seedVersion {
-		return true, nil
-	}
 	fresh := len(had.Kvs) == 0
+	if !fresh {
+		if err := e.forgetReady(ctx, c.cfg.NodeName); err != nil {
+			return false, fmt.Errorf("mark node %s as not ready: %w", c.cfg.NodeName, err)
+		}
+		if string(had.Kvs[0].Value) == seedVersion {
+			return true, nil
+		}
+	}
 	rootCA, err := os.ReadFile(c.pki.cert(certCA))
 	if err != nil {
 		return false, fmt.Errorf("read certificate authority: %w", err)
 	}
 	objects := seedObjects(&c.cfg, string(rootCA))
 	crds := seedCRDs(c.cfg.Logger)
-	enc, err := newSeedEncoder()
+	enc, err := newSeedCodec()
 	if err != nil {
 		return false, err
 	}
@@ -98,7 +103,40 @@ func (e *etcd) put(ctx context.Context, enc runtime.Encoder, objects map[string]
 	return err
 }
 
-func newSeedEncoder() (runtime.Encoder, error) {
+// forgetReady takes back what the node said of itself before the last end: a
+// kubelet that finds its node Ready reports it again only after a while.
+func (e *etcd) forgetReady(ctx context.Context, node string) error {
+	key := []byte("/registry/minions/" + node)
+	got, err := e.server.Server.Range(ctx, &pb.RangeRequest{Key: key})
+	if err != nil || len(got.Kvs) == 0 {
+		return err
+	}
+	codec, err := newSeedCodec()
+	if err != nil {
+		return err
+	}
+	n := &corev1.Node{}
+	if err := runtime.DecodeInto(codec, got.Kvs[0].Value, n); err != nil {
+		return err
+	}
+	for i := range n.Status.Conditions {
+		cond := &n.Status.Conditions[i]
+		if cond.Type == corev1.NodeReady {
+			cond.Status, cond.Reason, cond.Message = corev1.ConditionUnknown, "NodeStopped", "The node was stopped."
+			cond.LastTransitionTime = metav1.Now()
+		}
+	}
+	n.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Node"))
+	value, err := runtime.Encode(codec, n)
+	if err != nil {
+		return err
+	}
+	_, err = e.server.Server.Put(ctx, &pb.PutRequest{Key: key, Value: value})
+	return err
+}
+
+// newSeedCodec reads and writes objects as the API stores them.
+func newSeedCodec() (runtime.Serializer, error) {
 	scheme := runtime.NewScheme()
 	if err := clientscheme.AddToScheme(scheme); err != nil {
 		return nil, err
