@@ -131,7 +131,7 @@ func (w *Watcher) watchServices() {
 		set: slice, remove: slice,
 	})
 	close(ready)
-	cache.WaitForCacheSync(w.ctx.Done(), one, two)
+	allSynced(w.ctx, one, two)
 }
 
 func onlyName(m metav1.ObjectMeta) metav1.ObjectMeta {

@@ -110,10 +110,27 @@ func Start(ctx context.Context, cfg Config) (*Watcher, error) {
 
 // WaitForSync waits until the engine knows what the API server held at Start.
 func (w *Watcher) WaitForSync(ctx context.Context) error {
-	if !cache.WaitForCacheSync(ctx.Done(), w.synced...) {
+	if !allSynced(ctx, w.synced...) {
 		return fmt.Errorf("wait for objects of the API server: %w", ctx.Err())
 	}
 	return nil
+}
+
+// allSynced waits for watches to be in step; false when ctx ended first. It
+// looks more often than client-go's own wait: a node's start waits for it.
+func allSynced(ctx context.Context, synced ...cache.InformerSynced) bool {
+	t := time.NewTicker(2 * time.Millisecond)
+	defer t.Stop()
+	for _, done := range synced {
+		for !done() {
+			select {
+			case <-ctx.Done():
+				return false
+			case <-t.C:
+			}
+		}
+	}
+	return true
 }
 
 // Close ends the watches and waits for their goroutines. The engine keeps what
@@ -144,7 +161,7 @@ func (w *Watcher) watch(s source) (cache.Store, cache.InformerSynced) {
 	}
 	store, controller := cache.NewInformerWithOptions(cache.InformerOptions{
 		ListerWatcher: cache.ToListWatcherWithWatchListSemantics(
-			cache.NewFilteredListWatchFromClient(s.client, s.resource, s.namespace, s.options), s.client),
+			cache.NewFilteredListWatchFromClient(s.client, s.resource, s.namespace, s.options), plainList{}),
 		ObjectType: s.object,
 		Transform: func(obj any) (any, error) {
 			if m, err := meta.Accessor(obj); err == nil {
@@ -169,6 +186,13 @@ func (w *Watcher) watch(s source) (cache.Store, cache.InformerSynced) {
 	w.running.Go(func() { controller.RunWithContext(w.ctx) })
 	return store, controller.HasSynced
 }
+
+// plainList asks for LIST and WATCH instead of a streamed list. The first stream
+// of a custom resource is turned away for a second, while the API server fills
+// its cache; a list is answered at once.
+type plainList struct{}
+
+func (plainList) IsWatchListSemanticsUnSupported() bool { return true }
 
 // failed notes an engine call that went wrong for another reason than the object.
 func (w *Watcher) failed(what string, err error) {
