@@ -74,7 +74,7 @@ func judge(in Input) Verdict {
 		return v
 	case o.Cancelled:
 		return broken(CauseProbe, "the probe was ended before it told anything")
-	case unresolved(o):
+	case o.Curl && unresolved(o):
 		return broken(CauseDNS, sayOr(o.Message, "the name could not be resolved"))
 	case seen.other != nil:
 		v := broken(CauseOtherDrop, "dropped, but by no policy: "+dropText(seen.other))
@@ -175,8 +175,8 @@ func denied403(in Input, seen found) bool {
 	return seen.http != nil || in.FlowState != FlowsLive && in.Outcome.Envoy
 }
 
-// unresolved says whether curl came no further than the name. A probe that was
-// cancelled while it resolved counts; so does any other program's failure.
+// unresolved says whether curl came no further than the name, or was cancelled
+// while it resolved. How far another program came nobody knows.
 func unresolved(o Outcome) bool {
 	if !o.Curl {
 		return true

@@ -200,6 +200,7 @@ func (p *Prober) awaitDrop(ctx context.Context, in Input, mark int, curl bool, l
 		t := target{subject: in.Subject, dest: dest, since: in.Outcome.Started, addrs: soFar.Tried, known: knownAddrs(in)}
 		seen := t.search(flows)
 		if seen.drop != nil || seen.dnsL4 && len(soFar.Tried) == 0 {
+			live.awaitPID(ctx, curl)
 			return true
 		}
 		select {
@@ -284,6 +285,22 @@ func (b *liveBuffer) Write(text []byte) (int, error) {
 	default:
 	}
 	return n, err
+}
+
+// awaitPID gives the probe's process id a moment to come: the flow may have been
+// faster than the exec stream, and without it the probe cannot be ended.
+func (b *liveBuffer) awaitPID(ctx context.Context, curl bool) {
+	grace := time.NewTimer(flowGrace)
+	defer grace.Stop()
+	for ReadOutcome(curl, ExecResult{Stderr: b.Bytes()}, context.Canceled).PID == 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-grace.C:
+			return
+		case <-b.changed:
+		}
+	}
 }
 
 // Bytes is a copy of what came so far.

@@ -1,0 +1,351 @@
+package checks
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	flowpb "github.com/cilium/cilium/api/v1/flow"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// localExecer runs commands on this machine. Like an exec whose client goes
+// away, it leaves a command running when ctx ends.
+type localExecer struct {
+	t    *testing.T
+	mu   sync.Mutex
+	left []*exec.Cmd
+}
+
+func (l *localExecer) Exec(ctx context.Context, req ExecRequest) (ExecResult, error) {
+	var stdout, stderr safeBuffer
+	cmd := exec.Command(req.Command[0], req.Command[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = req.Stdin, &stdout, io.Writer(&stderr)
+	if req.Stderr != nil {
+		cmd.Stderr = io.MultiWriter(&stderr, req.Stderr)
+	}
+	if err := cmd.Start(); err != nil {
+		return ExecResult{}, err
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case <-ctx.Done():
+		l.mu.Lock()
+		l.left = append(l.left, cmd)
+		l.mu.Unlock()
+		l.t.Cleanup(func() {
+			_ = cmd.Process.Kill() // it may have ended
+			<-done
+		})
+		return ExecResult{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}, ctx.Err()
+	case err := <-done:
+		var failed *exec.ExitError
+		if err != nil && !errors.As(err, &failed) {
+			return ExecResult{}, err
+		}
+		return ExecResult{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), ExitCode: cmd.ProcessState.ExitCode()}, nil
+	}
+}
+
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) Bytes() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Clone(s.b.Bytes())
+}
+
+type fixedSubject struct{ s Subject }
+
+func (f fixedSubject) Subject(context.Context, From, Destination) (Subject, error) { return f.s, nil }
+
+// fakeFlows is a stream that a test feeds.
+type fakeFlows struct {
+	ch   chan *flowpb.Flow
+	once sync.Once
+}
+
+func newFakeFlows() *fakeFlows { return &fakeFlows{ch: make(chan *flowpb.Flow, 16)} }
+
+func (f *fakeFlows) Subscribe(context.Context) (FlowStream, error) { return f, nil }
+
+func (f *fakeFlows) Recv() (*flowpb.Flow, error) {
+	fl, ok := <-f.ch
+	if !ok {
+		return nil, io.EOF
+	}
+	return fl, nil
+}
+
+func (f *fakeFlows) Close() error {
+	f.once.Do(func() { close(f.ch) })
+	return nil
+}
+
+func openLog(t *testing.T, f *fakeFlows) *FlowLog {
+	t.Helper()
+	log, err := OpenFlowLog(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return log
+}
+
+// The real curl against a real server: the wrapper leaves stdout as the page's
+// command gives it, and everything is read.
+func TestProbeWithCurl(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("needs curl")
+	}
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+	defer server.Close()
+	check := Check{ID: "x", From: From{Namespace: "default", App: "backend"}, To: server.URL, Before: ExpectAllowed}
+	local := &localExecer{t: t}
+	p := &Prober{Exec: local, Inspect: fixedSubject{backend()}}
+	defer p.Close()
+	r, err := p.Run(t.Context(), Request{Check: check, Phase: Before})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Verdict.Kind != Allowed || r.Outcome.ExitCode != 0 || r.Outcome.HTTPStatus != 200 {
+		t.Errorf("verdict %+v of outcome %+v", r.Verdict, r.Outcome)
+	}
+	if r.Outcome.RemoteIP != "127.0.0.1" || r.Outcome.LocalPort == 0 || len(r.Outcome.Tried) != 1 || r.Outcome.PID == 0 {
+		t.Errorf("outcome lacks something: %+v", r.Outcome)
+	}
+	wrapped, err := local.Exec(t.Context(), ExecRequest{Command: curlCommand(check.CommandLine())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare, err := local.Exec(t.Context(), ExecRequest{Command: check.CommandLine()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(wrapped.Stdout) != string(bare.Stdout) {
+		t.Errorf("stdout is %q, the page's command gives %q", wrapped.Stdout, bare.Stdout)
+	}
+}
+
+func TestProbeRefusedByCurl(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("needs curl")
+	}
+	server := httptest.NewServer(http.NotFoundHandler())
+	url := server.URL
+	server.Close()
+	check := Check{ID: "x", To: url, Before: ExpectAllowed, Timeout: time.Millisecond}
+	p := &Prober{Exec: &localExecer{t: t}, Inspect: fixedSubject{backend()}}
+	defer p.Close()
+	r, err := p.Run(t.Context(), Request{Check: check, Phase: Before})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Verdict.Cause != CauseRefused || r.Outcome.ExitCode != 7 {
+		t.Errorf("verdict %+v, exit code %d, want refused, 7", r.Verdict, r.Outcome.ExitCode)
+	}
+}
+
+// fakeCurl puts a program named curl first into PATH.
+func fakeCurl(t *testing.T, script string) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "curl"), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+}
+
+func deniedRequest() Request {
+	return Request{Check: ciliumCheck(), Phase: After, Controls: []Control{controlBefore()}}
+}
+
+// A drop ends the probe: its exit code is unknown, and curl does not run on.
+func TestProbeEndsAtTheDrop(t *testing.T) {
+	fakeCurl(t, `echo "*   Trying 203.0.113.7:443..." >&2; exec sleep 60`)
+	flows := newFakeFlows()
+	p := &Prober{Exec: &localExecer{t: t}, Inspect: fixedSubject{backend()}, Flows: openLog(t, flows)}
+	wrong := flowOf(flowpb.Verdict_DROPPED, func(f *flowpb.Flow) { f.Time, f.IP.Destination = nil, "203.0.113.99" })
+	right := flowOf(flowpb.Verdict_DROPPED, func(f *flowpb.Flow) { f.Time = timestamppb.New(time.Now().Add(time.Hour)) })
+	go func() { flows.ch <- wrong; flows.ch <- right }()
+	start := time.Now()
+	r, err := p.Run(t.Context(), deniedRequest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Close()
+	if r.Verdict.Kind != Denied || !r.Outcome.Cancelled || r.Outcome.HasExit() {
+		t.Errorf("verdict %+v, outcome %+v", r.Verdict, r.Outcome)
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("took %v", took)
+	}
+	waitGone(t, r.Outcome.PID)
+}
+
+// waitGone waits until a process has ended; a zombie that its parent has yet to
+// collect has.
+func waitGone(t *testing.T, pid int) {
+	t.Helper()
+	if pid == 0 {
+		t.Fatal("the probe told no process id")
+	}
+	deadline := time.Now().Add(5 * time.Second)
+	for time.Now().Before(deadline) {
+		stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+		if err != nil && syscall.Kill(pid, 0) != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	t.Errorf("process %d runs on", pid)
+}
+
+func TestProbeWaitsForTheTimeout(t *testing.T) {
+	fakeCurl(t, `echo "*   Trying 203.0.113.7:443..." >&2; echo "curl: (28) Connection timed out" >&2; exit 28`)
+	flows := newFakeFlows()
+	p := &Prober{Exec: &localExecer{t: t}, Inspect: fixedSubject{backend()}, Flows: openLog(t, flows), WaitTimeout: true}
+	defer p.Close()
+	// The flow comes after curl has ended, but within the grace.
+	flows.ch <- flowOf(flowpb.Verdict_DROPPED, func(f *flowpb.Flow) { f.Time = timestamppb.New(time.Now().Add(time.Hour)) })
+	r, err := p.Run(t.Context(), deniedRequest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Verdict.Kind != Denied || !r.Outcome.HasExit() || r.Outcome.ExitCode != 28 {
+		t.Errorf("verdict %+v, outcome %+v", r.Verdict, r.Outcome)
+	}
+}
+
+// scripted answers each probe with the next result, and repeats the last.
+type scripted struct {
+	mu    sync.Mutex
+	calls int
+	steps []ExecResult
+	errs  []error
+}
+
+func (s *scripted) Exec(context.Context, ExecRequest) (ExecResult, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := min(s.calls, len(s.steps)-1)
+	s.calls++
+	var err error
+	if i < len(s.errs) {
+		err = s.errs[i]
+	}
+	return s.steps[i], err
+}
+
+func curlSays(code, status int) ExecResult {
+	return ExecResult{ExitCode: code, Stderr: []byte("netdojo-pid 1\nnetdojo-curl exit=" + strconv.Itoa(code) + "\thttp=" + strconv.Itoa(status) + "\n")}
+}
+
+func TestProbeRetriesTransportAndNotReadyYet(t *testing.T) {
+	exec := &scripted{
+		steps: []ExecResult{{}, curlSays(6, 0), curlSays(7, 0), curlSays(0, 200)},
+		errs:  []error{ErrStreamLost},
+	}
+	p := &Prober{Exec: exec, Inspect: fixedSubject{backend()}}
+	defer p.Close()
+	r, err := p.Run(t.Context(), Request{Check: ciliumCheck(), Phase: Before})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Verdict.Kind != Allowed || r.Attempts != 4 {
+		t.Errorf("verdict %+v after %d attempts, want allowed after 4", r.Verdict, r.Attempts)
+	}
+}
+
+func TestProbeBelievesWhatStaysAllowed(t *testing.T) {
+	p := &Prober{Exec: &scripted{steps: []ExecResult{curlSays(0, 200)}}, Inspect: fixedSubject{backend()}}
+	defer p.Close()
+	start := time.Now()
+	r, err := p.Run(t.Context(), deniedRequest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); r.Verdict.Kind != Allowed || r.Attempts < 2 || took < settleTime || took > DefaultTimeout/2 {
+		t.Errorf("verdict %+v after %d attempts in %v", r.Verdict, r.Attempts, took)
+	}
+}
+
+func TestProbeThatFlapsIsNotConverged(t *testing.T) {
+	var steps []ExecResult
+	for range 200 {
+		steps = append(steps, curlSays(7, 0), curlSays(56, 0))
+	}
+	check := ciliumCheck()
+	check.Timeout = 300 * time.Millisecond
+	p := &Prober{Exec: &scripted{steps: steps}, Inspect: fixedSubject{backend()}}
+	defer p.Close()
+	r, err := p.Run(t.Context(), Request{Check: check, Phase: Before})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Verdict.Kind != Inconclusive || r.Verdict.Cause != CauseNotConverged {
+		t.Errorf("verdict is %+v, want not-converged", r.Verdict)
+	}
+}
+
+func TestProbeEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	p := &Prober{Exec: &scripted{steps: []ExecResult{curlSays(7, 0)}}, Inspect: fixedSubject{backend()}}
+	defer p.Close()
+	if _, err := p.Run(ctx, deniedRequest()); !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v, want cancelled", err)
+	}
+}
+
+func TestFlowLogTellsThatItIsLost(t *testing.T) {
+	flows := newFakeFlows()
+	log, err := OpenFlowLog(t.Context(), flows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark := log.Mark()
+	flows.ch <- flowOf(flowpb.Verdict_FORWARDED)
+	close(flows.ch)
+	flows.once.Do(func() {})
+	<-log.done
+	if log.State() != FlowsLost {
+		t.Errorf("state is %s", log.State())
+	}
+	if got, _, lost := log.Since(mark); len(got) != 1 || lost == nil {
+		t.Errorf("%d flows, lost %v; want 1 and a reason", len(got), lost)
+	}
+	if err := log.Close(); err != nil {
+		t.Error(err)
+	}
+	var none *FlowLog
+	if none.State() != FlowsNone || none.Close() != nil || none.Mark() != 0 {
+		t.Error("a nil log is no source without flows")
+	}
+}
