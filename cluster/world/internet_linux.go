@@ -22,9 +22,9 @@ type internet struct {
 	link *link
 	gate *gate
 
-	ctx    context.Context // ends with close
+	ctx    context.Context // ends with the world
 	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	wg     *sync.WaitGroup // the world's, which waits for its servers too
 
 	mu    sync.Mutex // guards what follows
 	conns map[net.Conn]struct{}
@@ -35,12 +35,16 @@ type internet struct {
 // a simulated one.
 func (w *World) relay(ctx context.Context) error {
 	n := &internet{
-		out: w.cfg.Outside, link: w.link,
+		out: w.cfg.Outside, link: w.link, wg: &w.serving,
 		conns: map[net.Conn]struct{}{}, flows: map[flowKey]*udpFlow{},
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	w.closers = append(w.closers, n.close)
-
+	var err error
+	if n.gate, err = newGate(w.link, n.out); err != nil {
+		return err
+	}
+	w.closers = append(w.closers, n.gate.close)
 	ln, err := w.link.listen(ctx, "127.0.0.1:0", transparent)
 	if err != nil {
 		return err
@@ -52,13 +56,11 @@ func (w *World) relay(ctx context.Context) error {
 	}
 	udp := pc.(*net.UDPConn)
 	w.serve("udp to the outside", func() error { return n.readUDP(udp) }, udp.Close)
-	if n.gate, err = newGate(w.link, n.out); err != nil {
-		return err
-	}
-	w.closers = append(w.closers, n.gate.close)
 	if err := w.listenDNS(ctx, w.resolver.String(), dns.HandlerFunc(n.resolve)); err != nil {
 		return err
 	}
+	// Closed first: questions that are under way would be waited for.
+	w.closers = append(w.closers, func() error { n.cancel(); return nil })
 	return catchAll(w.link, w.cfg.GatewayAddr, w.cfg.PrefixLen,
 		uint16(ln.Addr().(*net.TCPAddr).Port), uint16(udp.LocalAddr().(*net.UDPAddr).Port))
 }
@@ -73,7 +75,6 @@ func (n *internet) close() error {
 		flow.close()
 	}
 	n.mu.Unlock()
-	n.wg.Wait()
 	return nil
 }
 
