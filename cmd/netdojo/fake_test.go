@@ -24,7 +24,8 @@ import (
 // fake is a provider whose clusters are files. Scripts steer it:
 //
 //	FAKE_API   the address of an API server, for the private kubeconfig
-//	FAKE_UP    "fail": Up fails; "hang": Up waits until it is cancelled
+//	FAKE_UP    "fail": Up fails; "hang": Up waits until it is cancelled;
+//	           "stuck": not even then it ends
 type fake struct{ dir string }
 
 func newFake(e *env.Env) (cluster.Provider, error) {
@@ -66,13 +67,19 @@ func (f *fake) Up(ctx context.Context, spec cluster.Spec, report step.Reporter) 
 			switch os.Getenv("FAKE_UP") {
 			case "fail":
 				return nil, exit.WithCure(errors.New("the daemon ended"), "read its log")
-			case "hang":
+			case "hang", "stuck":
 				if err := os.WriteFile("hanging", nil, 0o644); err != nil {
 					return nil, err
 				}
 				detail("nothing in particular")
 				<-ctx.Done()
-				return nil, context.Cause(ctx)
+				if os.Getenv("FAKE_UP") == "hang" {
+					return nil, context.Cause(ctx)
+				}
+				if err := os.WriteFile("stuck", nil, 0o644); err != nil {
+					return nil, err
+				}
+				select {} // deaf
 			}
 			return nil, nil
 		}},

@@ -67,8 +67,9 @@ func Run(ctx context.Context, args []string, e *env.Env) int {
 	if !began {
 		err = usage(err)
 	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		err = exit.With(exit.Interrupted, exit.ErrInterrupted)
+	// What went wrong after the user ended it is of no interest but to them.
+	if errors.Is(context.Cause(ctx), exit.ErrInterrupted) {
+		err = exit.Interrupt(err)
 	}
 	exit.Print(e.Err, err)
 	return exit.Code(err)

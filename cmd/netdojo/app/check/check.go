@@ -35,7 +35,8 @@ func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
 has to run, with the lab's pods in it (netdojo run LAB --keep --solve=false).
 
 The exit code is 0 only if every verdict is as expected.`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: verdicts.CompleteLab,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Lab = args[0]
 			if err := verdicts.CheckOutput(o.Output); err != nil {

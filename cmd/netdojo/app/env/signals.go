@@ -14,8 +14,9 @@ import (
 // second into the end of the process. A command that runs a program of the
 // user's own hands them over. Safe for concurrent use.
 type Signals struct {
-	mu     sync.Mutex // guards held
+	mu     sync.Mutex // guards held and seen
 	held   int        // how many want signals dropped
+	seen   bool       // a signal ended the context
 	cancel context.CancelCauseFunc
 	ch     chan os.Signal
 	done   chan struct{}
@@ -36,19 +37,22 @@ func Watch(parent context.Context) (context.Context, *Signals) {
 
 func (s *Signals) listen() {
 	defer close(s.done)
-	seen := false
 	for range s.ch {
-		s.mu.Lock()
-		held := s.held > 0
-		s.mu.Unlock()
-		switch {
-		case held:
-		case seen:
-			s.quit(exit.Interrupted)
-		default:
-			seen = true
-			s.cancel(exit.ErrInterrupted)
-		}
+		s.take()
+	}
+}
+
+// take does what a signal is to do.
+func (s *Signals) take() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.held > 0:
+	case s.seen:
+		s.quit(exit.Interrupted)
+	default:
+		s.seen = true
+		s.cancel(exit.ErrInterrupted)
 	}
 }
 

@@ -56,6 +56,19 @@ func Silent(code int) error {
 	return &codeError{code: code}
 }
 
+// Interrupt is err as the end of a command that a signal interrupted. A silent
+// one stays so.
+func Interrupt(err error) error {
+	var coded *codeError
+	if errors.As(err, &coded) && coded.err == nil {
+		return Silent(Interrupted)
+	}
+	if errors.Is(err, context.Canceled) && !errors.Is(err, ErrInterrupted) {
+		err = ErrInterrupted
+	}
+	return With(Interrupted, err)
+}
+
 // Usagef is an error of the command line itself.
 func Usagef(format string, args ...any) error {
 	return With(Usage, fmt.Errorf(format, args...))

@@ -132,7 +132,7 @@ func show(ctx context.Context, o *Options, stream cluster.FlowStream) error {
 		f, err := stream.Recv()
 		if ctx.Err() != nil {
 			if o.Follow {
-				return nil // Ctrl-C is how following ends
+				return exit.Silent(exit.Interrupted) // the usual end: nothing to say
 			}
 			return context.Cause(ctx)
 		}

@@ -3,11 +3,13 @@ package run
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/preflight"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/up"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/verdicts"
@@ -49,7 +51,8 @@ The exit code is 0 only if every verdict is as expected.`,
 		Example: `  netdojo run 04
   netdojo run 04 --task 4.1 --output json
   netdojo run ./my-lab --keep`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: verdicts.CompleteLab,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Lab = args[0]
 			o.GivenProvider = cmd.Flags().Changed("provider")
@@ -89,7 +92,10 @@ func Run(ctx context.Context, o *Options) error {
 		if err := preflight.Quick(ctx, o.Env, o.Spec); err != nil {
 			return err
 		}
-	case !o.GivenProvider:
+	case o.GivenProvider && o.Spec.Provider != st.Provider:
+		return exit.WithCure(fmt.Errorf("cluster %s runs already, made by provider %s", o.Spec.Name, st.Provider),
+			"leave --provider out to use it, or give another --name")
+	default:
 		// The cluster that runs is used, whatever made it.
 		provider, o.Spec.Provider = running, st.Provider
 	}
@@ -97,5 +103,8 @@ func Run(ctx context.Context, o *Options) error {
 		Provider: provider, Spec: o.Spec, Lab: lab, Task: o.Task, Solve: o.Solve,
 		WaitTimeout: o.WaitTimeout, Keep: o.Keep, StateDir: o.Env.StateDir, Log: o.Env.Log,
 	}, runner.Run)
+	if err != nil && exit.Code(err) == exit.Environment && !st.Running {
+		return preflight.Explain(ctx, o.Env, o.Spec, err)
+	}
 	return err
 }

@@ -42,7 +42,8 @@ holds the lab's files, without its solutions; what you write there stays.
 
 It ends with the shell's own exit code. Standard input that is no terminal is
 taken as a script.`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: verdicts.CompleteLab,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				o.Lab = args[0]

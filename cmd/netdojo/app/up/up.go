@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,11 +81,7 @@ func CheckSpec(spec cluster.Spec) error {
 		{"datapath", spec.Datapath, []string{"netdojo"}},
 		{"world", spec.World, []string{"simulated"}},
 	} {
-		ok := false
-		for _, k := range v.known {
-			ok = ok || k == v.value
-		}
-		if !ok {
+		if !slices.Contains(v.known, v.value) {
 			return exit.WithCure(exit.Usagef("--%s %q is not known", v.flag, v.value), "use --%s %s", v.flag, strings.Join(v.known, " or "))
 		}
 	}
@@ -155,7 +152,7 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	if st.Running {
-		return already(ctx, o, st, files)
+		return already(ctx, o, provider, st, files)
 	}
 	// What Merge could not do is found before anything is started.
 	if err := files.Check(); err != nil {
@@ -173,7 +170,7 @@ func Run(ctx context.Context, o *Options) error {
 		if st, err = provider.Status(ctx, o.Spec.Name); err != nil {
 			return err
 		}
-		return already(ctx, o, st, files)
+		return already(ctx, o, provider, st, files)
 	}
 	if err != nil {
 		return preflight.Explain(ctx, o.Env, o.Spec, fmt.Errorf("bring cluster %s up: %w", o.Spec.Name, err))
@@ -197,10 +194,25 @@ func Run(ctx context.Context, o *Options) error {
 	return nil
 }
 
+// rememberer is a provider that knows what a cluster was asked to be.
+type rememberer interface {
+	Spec(name string) (cluster.Spec, error)
+}
+
 // already handles an `up` of a cluster that runs: the same one is fine, another
 // one would silently not be what was asked for.
-func already(ctx context.Context, o *Options, st cluster.Status, files kubeconfig.Files) error {
-	if diff := difference(o.Spec, st); diff != "" {
+func already(ctx context.Context, o *Options, provider cluster.Provider, st cluster.Status, files kubeconfig.Files) error {
+	diff := difference(o.Spec, st)
+	if p, ok := provider.(rememberer); ok && diff == "" {
+		was, err := p.Spec(o.Spec.Name)
+		if err != nil {
+			return fmt.Errorf("read what cluster %s was asked to be: %w", o.Spec.Name, err)
+		}
+		if !slices.Equal(was.Publish, o.Spec.Publish) {
+			diff = "set of published ports"
+		}
+	}
+	if diff != "" {
 		down := "netdojo down"
 		if o.Spec.Name != cluster.DefaultName {
 			down += " --name " + o.Spec.Name

@@ -51,6 +51,22 @@ func Lab(idOrPath, task string) (*labs.Lab, error) {
 	return lab, nil
 }
 
+// CompleteLab completes a lab's id, else a folder.
+func CompleteLab(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	all, err := labs.Catalogue()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var ids []string
+	for _, l := range all {
+		ids = append(ids, l.ID+"\t"+l.Title)
+	}
+	return ids, cobra.ShellCompDirectiveDefault
+}
+
 // Session is what runner.Run and runner.Check are.
 type Session func(context.Context, runner.Options) (record.Run, error)
 

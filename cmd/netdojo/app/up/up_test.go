@@ -1,0 +1,128 @@
+package up
+
+import (
+	"context"
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/streams"
+)
+
+func TestFlags(t *testing.T) {
+	t.Setenv(env.ClusterVar, "")
+	plain := cluster.Spec{Name: "netdojo", Provider: "fake", Datapath: "netdojo", World: "simulated"}
+	with := func(change func(*cluster.Spec)) cluster.Spec {
+		s := plain
+		change(&s)
+		return s
+	}
+	for name, tc := range map[string]struct {
+		args string
+		want cluster.Spec
+		err  string
+	}{
+		"none":               {"", plain, ""},
+		"name":               {"--name two", with(func(s *cluster.Spec) { s.Name = "two" }), ""},
+		"fresh on a port":    {"--fresh --api-port 6443", with(func(s *cluster.Spec) { s.Fresh, s.APIPort = true, 6443 }), ""},
+		"publish":            {"--publish 8080:lab/web:80", with(func(s *cluster.Spec) { s.Publish = []cluster.Publish{{HostPort: 8080, Namespace: "lab", Service: "web", ServicePort: 80}} }), ""},
+		"publish in default": {"--publish 1:web:2", with(func(s *cluster.Spec) { s.Publish = []cluster.Publish{{HostPort: 1, Namespace: "default", Service: "web", ServicePort: 2}} }), ""},
+		"publish without":    {"--publish 8080:80", plain, "three parts"},
+		"publish no port":    {"--publish x:web:80", plain, "is no port"},
+		"publish big port":   {"--publish 8080:web:65536", plain, "is no port"},
+		"publish no service": {"--publish 8080:lab/:80", plain, "no name"},
+		"bad name":           {"--name a_b", plain, "cannot name"},
+		"bad port":           {"--api-port 70000", plain, "no port"},
+		"bad world":          {"--world mars", plain, "not known"},
+		"bad datapath":       {"--datapath ovs", plain, "not known"},
+		"argument":           {"more", plain, "unknown command"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _, _ := streams.Test("")
+			var got *Options
+			cmd := New(&env.Env{Streams: s, Kinds: []env.Kind{{Name: "fake"}}}, func(_ context.Context, o *Options) error {
+				got = o
+				return nil
+			})
+			cmd.SetArgs(strings.Fields(tc.args))
+			cmd.SetOut(io.Discard)
+			cmd.SetErr(io.Discard)
+			err := cmd.Execute()
+			if tc.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.err) {
+					t.Fatalf("error %v, want %q", err, tc.err)
+				}
+				if got != nil {
+					t.Error("ran all the same")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got.Spec, tc.want) {
+				t.Errorf("spec %+v, want %+v", got.Spec, tc.want)
+			}
+		})
+	}
+}
+
+func TestDifference(t *testing.T) {
+	running := cluster.Status{Provider: "embedded", Datapath: "netdojo", World: "simulated", Server: "https://127.0.0.1:6443"}
+	same := cluster.Spec{Provider: "embedded", Datapath: "netdojo", World: "simulated"}
+	for name, tc := range map[string]struct {
+		change func(*cluster.Spec)
+		want   string
+	}{
+		"the same":     {func(*cluster.Spec) {}, ""},
+		"same port":    {func(s *cluster.Spec) { s.APIPort = 6443 }, ""},
+		"another port": {func(s *cluster.Spec) { s.APIPort = 1 }, "port: its API is on 6443, not 1"},
+		"kind":         {func(s *cluster.Spec) { s.Provider = "kind" }, "provider: it has embedded, not kind"},
+		"datapath":     {func(s *cluster.Spec) { s.Datapath = "cilium" }, "datapath: it has netdojo, not cilium"},
+		"world":        {func(s *cluster.Spec) { s.World = "internet" }, "world: it has simulated, not internet"},
+		"fresh":        {func(s *cluster.Spec) { s.Fresh = true }, "age: --fresh wants an empty one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := same
+			tc.change(&spec)
+			if got := difference(spec, running); got != tc.want {
+				t.Errorf("difference %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestAlreadyRunningWithAnotherPublish(t *testing.T) {
+	s, _, _ := streams.Test("")
+	o := &Options{Env: &env.Env{Streams: s}, Spec: cluster.Spec{Name: "x", Publish: []cluster.Publish{{HostPort: 1}}}}
+	err := already(context.Background(), o, remembering{}, cluster.Status{Ready: true}, nil)
+	if exit.Code(err) != exit.Environment || !strings.Contains(err.Error(), "published ports") || len(exit.Cures(err)) == 0 {
+		t.Errorf("error %v, want one on published ports with a cure", err)
+	}
+}
+
+// remembering is a provider that knows nothing but a spec without ports.
+type remembering struct{ cluster.Provider }
+
+func (remembering) Spec(string) (cluster.Spec, error) { return cluster.Spec{}, nil }
+
+func TestToldOnATerminal(t *testing.T) {
+	t.Setenv(env.ClusterVar, "")
+	s, out, _ := streams.Test("")
+	s.OutTTY = true
+	o := &Options{Env: &env.Env{Streams: s}, Spec: cluster.Spec{Name: "two"}}
+	told(o, cluster.Status{Server: "https://127.0.0.1:1"}, "/home/x/.kube/config", "is ready after 3.0 s")
+	for _, want := range []string{
+		"cluster two is ready after 3.0 s at https://127.0.0.1:1\n",
+		"context netdojo-two is the current one in /home/x/.kube/config\n",
+		"netdojo run 04 --name two\n", "netdojo down --name two\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
