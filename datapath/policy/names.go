@@ -177,7 +177,8 @@ func (n *names) collect(ctx context.Context, eps []*endpoint, alive map[netip.Ad
 			for _, name := range z.Names {
 				clean.Insert(name)
 				owned.Insert(name)
-				held.Update(now, name, []netip.Addr{z.IP}, holdSeconds)
+				// By the clock that ReplaceFromCacheByNames goes by, not by now.
+				held.Update(time.Now(), name, []netip.Addr{z.IP}, holdSeconds)
 			}
 		}
 		for _, z := range dead {

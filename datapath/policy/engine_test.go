@@ -1,0 +1,546 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	ciliumv2 "github.com/cilium/cilium/pkg/k8s/apis/cilium.io/v2"
+	"github.com/cilium/cilium/pkg/policy/api"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/netdojo/netdojo/datapath/verdict"
+)
+
+var (
+	addrA = netip.MustParseAddr("10.244.0.10")
+	addrB = netip.MustParseAddr("10.244.0.11")
+)
+
+const fqdnPolicy = `
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: fqdn, namespace: default, uid: u-fqdn, generation: 3}
+spec:
+  endpointSelector: {matchLabels: {app: a}}
+  egress:
+  - toFQDNs: [{matchName: kubernetes.io}]
+`
+
+const denyAll = `
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: closed, namespace: default, uid: u-closed, generation: 1}
+spec:
+  endpointSelector: {matchLabels: {app: a}}
+  egress: [{}]
+`
+
+// twoPods has app=a at addrA and app=b at addrB.
+func twoPods(t testing.TB, e *Engine) {
+	t.Helper()
+	for name, addr := range map[string]netip.Addr{"a": addrA, "b": addrB} {
+		p := makePod("default", name)
+		p.Labels["app"] = name
+		if _, err := e.SetPod(t.Context(), p, addr); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func apply(t testing.TB, e *Engine, doc string) {
+	t.Helper()
+	if err := setYAML(t.Context(), e, []byte(doc)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func to(dst string, port uint16) verdict.Query {
+	return verdict.Query{Src: addrA, Dst: netip.MustParseAddr(dst), Proto: 6, SrcPort: 40000, DstPort: port}
+}
+
+func wantAction(t testing.TB, e *Engine, q verdict.Query, want verdict.Action) {
+	t.Helper()
+	if v := e.Decide(q); v.Action != want {
+		t.Errorf("%v to %v: got %+v, want action %d", q.Src, q.Dst, v, want)
+	}
+}
+
+// TestEpoch: whatever can revoke access starts a new epoch, what cannot does not.
+func TestEpoch(t *testing.T) {
+	e, other := newEngine(t), newEngine(t)
+	if e.Epoch() == other.Epoch() {
+		t.Errorf("two engines start with epoch %d", e.Epoch())
+	}
+	ctx := t.Context()
+	twoPods(t, e)
+	for _, step := range []struct {
+		name  string
+		do    func() error
+		bumps bool
+	}{
+		{"new pod", func() error {
+			_, err := e.SetPod(ctx, makePod("default", "c"), netip.MustParseAddr("10.244.0.12"))
+			return err
+		}, false},
+		{"policy", func() error { return setYAML(ctx, e, []byte(fqdnPolicy)) }, true},
+		{"learned name", func() error {
+			return e.LearnDNS(ctx, addrA, verdict.Answer{Name: "kubernetes.io.", Addrs: []netip.Addr{netip.MustParseAddr("147.75.40.1")}, TTL: time.Minute})
+		}, false},
+		{"pod labels", func() error {
+			p := makePod("default", "b")
+			p.Labels["app"] = "changed"
+			return e.UpdatePod(ctx, p)
+		}, true},
+		{"same pod labels", func() error {
+			p := makePod("default", "b")
+			p.Labels["app"] = "changed"
+			return e.UpdatePod(ctx, p)
+		}, false},
+		{"namespace labels", func() error { return e.SetNamespace(ctx, "default", map[string]string{"team": "red"}) }, true},
+		{"CIDR group", func() error {
+			return e.SetCIDRGroup(ctx, &ciliumv2.CiliumCIDRGroup{
+				ObjectMeta: metav1.ObjectMeta{Name: "g"}, Spec: ciliumv2.CiliumCIDRGroupSpec{ExternalCIDRs: []api.CIDR{"1.0.0.0/8"}},
+			})
+		}, true},
+		{"CIDR group gone", func() error { return e.DeleteCIDRGroup(ctx, "g") }, true},
+		{"pod gone", func() error { e.RemovePod(ctx, "default-c"); return nil }, true},
+		{"policy gone", func() error { return e.DeletePolicy(ctx, Key{KindCiliumNetworkPolicy, "default", "fqdn"}) }, true},
+		{"policy gone twice", func() error { return e.DeletePolicy(ctx, Key{KindCiliumNetworkPolicy, "default", "fqdn"}) }, false},
+	} {
+		before := e.Epoch()
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if bumped := e.Epoch() != before; bumped != step.bumps {
+			t.Errorf("%s: new epoch is %v, want %v", step.name, bumped, step.bumps)
+		}
+	}
+	e.epoch.Store(MaxEpoch)
+	if got := e.bump(); got != 1 {
+		t.Errorf("after the greatest epoch comes %d", got)
+	}
+}
+
+// TestSubscribe: the first change is told at once and a burst as few.
+func TestSubscribe(t *testing.T) {
+	e := newEngine(t)
+	told := make(chan uint32, 100)
+	e.Subscribe(func(epoch uint32) { told <- epoch })
+	for range 50 {
+		e.bump()
+	}
+	last, calls := uint32(0), 0
+	for last != e.Epoch() {
+		select {
+		case last = <-told:
+			calls++
+		case <-time.After(5 * time.Second):
+			t.Fatalf("told %d, epoch is %d", last, e.Epoch())
+		}
+	}
+	if calls > 10 {
+		t.Errorf("a burst of 50 changes was told %d times", calls)
+	}
+}
+
+// TestDecideRace: a verdict that carries the epoch of a revocation never comes
+// from the state before it.
+func TestDecideRace(t *testing.T) {
+	e := newEngine(t)
+	twoPods(t, e)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	closedAt := map[uint32]bool{} // epoch → denied, as the writer knows
+	type seen struct {
+		epoch  uint32
+		action verdict.Action
+	}
+	var all []seen
+	for range 2 {
+		wg.Go(func() {
+			var mine []seen
+			for ctx.Err() == nil {
+				v := e.Decide(to("10.244.0.11", 80))
+				if n := len(mine); n == 0 || mine[n-1] != (seen{v.Epoch, v.Action}) {
+					mine = append(mine, seen{v.Epoch, v.Action})
+				}
+			}
+			mu.Lock()
+			all = append(all, mine...)
+			mu.Unlock()
+		})
+	}
+	for range 30 {
+		apply(t, e, denyAll)
+		closedAt[e.Epoch()] = true
+		if err := e.DeletePolicy(t.Context(), Key{KindCiliumNetworkPolicy, "default", "closed"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	wg.Wait()
+	for _, s := range all {
+		// An epoch begins after its change; the next change may show early, never late.
+		if closedAt[s.epoch] && s.action == verdict.Allow && !allowedNext(e, closedAt, s.epoch) {
+			t.Errorf("epoch %d denies, but a verdict under it allowed", s.epoch)
+		}
+	}
+}
+
+// allowedNext: the state after a denying epoch allows again, and may be seen
+// while that epoch's number still stands.
+func allowedNext(e *Engine, closedAt map[uint32]bool, epoch uint32) bool {
+	next := epoch + 1
+	return next <= e.Epoch() && !closedAt[next]
+}
+
+// TestNamesExpire: a name goes after its TTL, except while a connection that it
+// opened lives, and a question renews it.
+func TestNamesExpire(t *testing.T) {
+	var mu sync.Mutex
+	var live []Conn
+	var listErr error
+	e := newEngine(t, func(c *Config) {
+		c.ActiveConns = func(context.Context) ([]Conn, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return live, listErr
+		}
+	})
+	set := func(c []Conn, err error) { mu.Lock(); live, listErr = c, err; mu.Unlock() }
+	twoPods(t, e)
+	apply(t, e, fqdnPolicy)
+	one, two := netip.MustParseAddr("147.75.40.1"), netip.MustParseAddr("147.75.40.2")
+	answer := verdict.Answer{Name: "kubernetes.io.", Addrs: []netip.Addr{one, two}, TTL: 5 * time.Second}
+	if err := e.LearnDNS(t.Context(), addrA, answer); err != nil {
+		t.Fatal(err)
+	}
+	wantAction(t, e, to("147.75.40.1", 443), verdict.Allow)
+	if p := e.Peer(one); len(p.Names) != 1 || p.Names[0] != "kubernetes.io." {
+		t.Errorf("names of %v: %v", one, p.Names)
+	}
+	now := time.Now()
+	rounds := func(n int, step time.Duration) {
+		t.Helper()
+		for range n {
+			now = now.Add(step)
+			if err := e.collectOnce(t.Context(), now); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	rounds(2, time.Second) // before the TTL
+	wantAction(t, e, to("147.75.40.1", 443), verdict.Allow)
+
+	set([]Conn{{addrA, one}}, nil)
+	rounds(6, 10*time.Second)
+	wantAction(t, e, to("147.75.40.1", 443), verdict.Allow)
+
+	set(nil, errors.New("no conntrack")) // unknown is not dead
+	rounds(6, 10*time.Second)
+	wantAction(t, e, to("147.75.40.1", 443), verdict.Allow)
+
+	set(nil, nil)
+	before := e.Epoch()
+	rounds(6, 10*time.Second)
+	wantAction(t, e, to("147.75.40.1", 443), verdict.Drop)
+	wantAction(t, e, to("147.75.40.2", 443), verdict.Drop)
+	if e.Epoch() == before {
+		t.Error("an expired name started no new epoch")
+	}
+	if p := e.Peer(one); len(p.Names) != 0 || p.Identity != 2 {
+		t.Errorf("after expiry %v is %+v", one, p)
+	}
+	if err := e.LearnDNS(t.Context(), addrA, answer); err != nil {
+		t.Fatal(err)
+	}
+	wantAction(t, e, to("147.75.40.1", 443), verdict.Allow)
+}
+
+// TestNamesOfRemovedPod: what only a removed pod had asked for goes.
+func TestNamesOfRemovedPod(t *testing.T) {
+	e := newEngine(t)
+	twoPods(t, e)
+	p := makePod("default", "a2")
+	p.Labels["app"] = "a"
+	second := netip.MustParseAddr("10.244.0.12")
+	if _, err := e.SetPod(t.Context(), p, second); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, e, fqdnPolicy)
+	site := netip.MustParseAddr("147.75.40.1")
+	if err := e.LearnDNS(t.Context(), second, verdict.Answer{Name: "kubernetes.io.", Addrs: []netip.Addr{site}, TTL: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	wantAction(t, e, to("147.75.40.1", 443), verdict.Allow) // names are the node's, as in Cilium
+	e.RemovePod(t.Context(), "default-a2")
+	for i := range 3 {
+		if err := e.collectOnce(t.Context(), time.Now().Add(time.Duration(i)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantAction(t, e, to("147.75.40.1", 443), verdict.Drop)
+}
+
+// TestLearnForeign: answers for what is no pod here open nothing.
+func TestLearnForeign(t *testing.T) {
+	e := newEngine(t)
+	twoPods(t, e)
+	apply(t, e, fqdnPolicy)
+	a := verdict.Answer{Name: "kubernetes.io.", Addrs: []netip.Addr{netip.MustParseAddr("147.75.40.1")}, TTL: time.Hour}
+	if err := e.LearnDNS(t.Context(), netip.MustParseAddr("9.9.9.9"), a); err != nil {
+		t.Fatal(err)
+	}
+	wantAction(t, e, to("147.75.40.1", 443), verdict.Drop)
+	// A name that points into the cluster selects no pod and no node.
+	a.Addrs = []netip.Addr{addrB, nodeAddr}
+	if err := e.LearnDNS(t.Context(), addrA, a); err != nil {
+		t.Fatal(err)
+	}
+	wantAction(t, e, to(addrB.String(), 80), verdict.Drop)
+	wantAction(t, e, to(nodeAddr.String(), 80), verdict.Drop)
+}
+
+func TestEnforced(t *testing.T) {
+	e := newEngine(t)
+	twoPods(t, e)
+	key := Key{KindCiliumNetworkPolicy, "default", "fqdn"}
+	short := func() context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	if err := e.Enforced(short(), Ref{Key: key}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("unknown policy: %v", err)
+	}
+	if err := e.Enforced(short(), Ref{Key: key, Deleted: true}); err != nil {
+		t.Errorf("end of an unknown policy: %v", err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- e.Enforced(t.Context(), Ref{Key: key, UID: "u-fqdn", Generation: 3}) }()
+	apply(t, e, fqdnPolicy)
+	if err := <-done; err != nil {
+		t.Errorf("policy that came: %v", err)
+	}
+	if err := e.Enforced(short(), Ref{Key: key, UID: "u-fqdn", Generation: 4}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("later generation: %v", err)
+	}
+	if err := e.Enforced(short(), Ref{Key: key, UID: "u-fqdn", Deleted: true}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("end of a policy in force: %v", err)
+	}
+	if st, ok := e.PolicyState(key); !ok || !st.Enforced || st.Generation != 3 || st.Epoch != e.Epoch() || st.Revision != e.Revision() {
+		t.Errorf("state is %+v %v", st, ok)
+	}
+	if v := e.Decide(to("1.2.3.4", 443)); len(v.Rules) != 1 || v.Rules[0] != (verdict.Rule{
+		Kind: KindCiliumNetworkPolicy, Namespace: "default", Name: "fqdn", UID: "u-fqdn", Revision: e.Revision(),
+	}) || v.Reason != verdict.ReasonPolicy || v.Direction != verdict.Egress {
+		t.Errorf("default deny is %+v", v)
+	}
+
+	// A refused version says so; an invalid one leaves the one before in force.
+	served := strings.Replace(fqdnPolicy, "generation: 3", "generation: 4", 1)
+	refused := served + "    toPorts: [{ports: [{port: '443', protocol: TCP}], serverNames: [kubernetes.io]}]\n"
+	var unsupported *UnsupportedError
+	if err := setYAML(t.Context(), e, []byte(refused)); !errors.As(err, &unsupported) || unsupported.Cure() == "" {
+		t.Fatalf("refused policy: %v", err)
+	}
+	var rejected *RejectedError
+	if err := e.Enforced(t.Context(), Ref{Key: key, Generation: 4}); !errors.As(err, &rejected) || !strings.Contains(rejected.Reason, "serverNames") {
+		t.Errorf("refused policy: %v", err)
+	}
+	apply(t, e, strings.Replace(fqdnPolicy, "generation: 3", "generation: 5", 1))
+	invalid := strings.Replace(strings.Replace(fqdnPolicy, "generation: 3", "generation: 6", 1), "kubernetes.io", "'*'", 1)
+	var bad *InvalidError
+	if err := setYAML(t.Context(), e, []byte(invalid)); !errors.As(err, &bad) {
+		t.Fatalf("invalid policy: %v", err)
+	}
+	if err := e.Enforced(t.Context(), Ref{Key: key, Generation: 6}); !errors.As(err, &rejected) {
+		t.Errorf("invalid policy: %v", err)
+	}
+	wantAction(t, e, to("1.2.3.4", 443), verdict.Drop)
+
+	if err := e.DeletePolicy(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Enforced(t.Context(), Ref{Key: key, UID: "u-fqdn", Deleted: true}); err != nil {
+		t.Errorf("deleted policy: %v", err)
+	}
+}
+
+// TestIdentitiesGo: nothing is left of pods and policies that went.
+func TestIdentitiesGo(t *testing.T) {
+	e := newEngine(t)
+	start := len(e.ids.GetIdentityCache())
+	twoPods(t, e)
+	apply(t, e, `
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: cidr, namespace: default}
+spec:
+  endpointSelector: {matchLabels: {app: a}}
+  egress: [{toCIDR: [20.0.0.0/8, 30.0.0.0/8]}]
+`)
+	if got := len(e.ids.GetIdentityCache()); got < start+4 {
+		t.Errorf("%d identities, started with %d", got, start)
+	}
+	if err := e.DeletePolicy(t.Context(), Key{KindCiliumNetworkPolicy, "default", "cidr"}); err != nil {
+		t.Fatal(err)
+	}
+	e.RemovePod(t.Context(), "default-a")
+	e.RemovePod(t.Context(), "default-b")
+	deadline := time.Now().Add(5 * time.Second)
+	for len(e.ids.GetIdentityCache()) != start && time.Now().Before(deadline) {
+		runtime.Gosched()
+	}
+	if got := len(e.ids.GetIdentityCache()); got != start {
+		t.Errorf("%d identities are left, started with %d", got, start)
+	}
+	if eps := e.Endpoints(); len(eps) != 0 {
+		t.Errorf("endpoints are left: %+v", eps)
+	}
+}
+
+// TestClose: an engine leaves no goroutine behind.
+func TestClose(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for range 3 {
+		e, err := New(t.Context(), Config{NodeName: "n", NodeAddrs: []netip.Addr{nodeAddr}, PodCIDRs: []netip.Prefix{podCIDR}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		twoPods(t, e)
+		apply(t, e, fqdnPolicy)
+		e.Close()
+	}
+	deadline := time.Now().Add(5 * time.Second)
+	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
+		runtime.Gosched()
+	}
+	if after := runtime.NumGoroutine(); after > before {
+		buf := make([]byte, 1<<16)
+		t.Errorf("%d goroutines before, %d after:\n%s", before, after, buf[:runtime.Stack(buf, true)])
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	e := newEngine(t)
+	twoPods(t, e)
+	apply(t, e, denyAll)
+	eps := e.Endpoints()
+	if len(eps) != 2 || eps[0].Pod != "a" || eps[0].Addr != addrA || eps[0].ID == eps[1].ID || eps[0].ID == 0 {
+		t.Fatalf("endpoints are %+v", eps)
+	}
+	a := eps[0]
+	if !a.EgressEnforced || a.IngressEnforced || len(a.Egress) != 1 || a.Egress[0].Name != "closed" || len(a.Ingress) != 0 {
+		t.Errorf("endpoint a is %+v", a)
+	}
+	if p := e.Peer(addrA); p.Endpoint != a.ID || p.Identity != a.Identity || p.Pod != "a" || p.Namespace != "default" {
+		t.Errorf("peer is %+v", p)
+	}
+	if p := e.Peer(nodeAddr); p.Identity != 1 || len(p.Labels) == 0 {
+		t.Errorf("node is %+v", p)
+	}
+}
+
+// crowd has n pods, each with a label of its own, and m policies.
+func crowd(b testing.TB, e *Engine, pods, policies int) {
+	b.Helper()
+	for i := range pods {
+		p := makePod("default", fmt.Sprintf("p%d", i))
+		p.Labels["app"] = fmt.Sprintf("app%d", i)
+		if _, err := e.SetPod(b.Context(), p, netip.AddrFrom4([4]byte{10, 244, byte(i >> 8), byte(i)})); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for i := range policies {
+		apply(b, e, policyDoc(i, 80))
+	}
+}
+
+func policyDoc(i, port int) string {
+	return fmt.Sprintf(`
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: p%d, namespace: default}
+spec:
+  endpointSelector: {matchLabels: {app: app%d}}
+  egress:
+  - toEndpoints: [{matchLabels: {app: app%d}}]
+    toPorts: [{ports: [{port: "%d", protocol: TCP}]}]
+  - toCIDR: [20.%d.0.0/16]
+`, i, i, i+1, port, i%256)
+}
+
+func BenchmarkDecide(b *testing.B) {
+	e := newEngine(b)
+	crowd(b, e, 100, 50)
+	pod := func(i byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 244, 0, i}) }
+	for name, q := range map[string]verdict.Query{
+		"pod-allowed":   {Src: pod(1), Dst: pod(2), Proto: 6, DstPort: 80},
+		"pod-denied":    {Src: pod(1), Dst: pod(3), Proto: 6, DstPort: 80},
+		"world-allowed": {Src: pod(1), Dst: netip.MustParseAddr("20.1.2.3"), Proto: 6, DstPort: 443},
+		"world-denied":  {Src: pod(1), Dst: netip.MustParseAddr("21.1.2.3"), Proto: 6, DstPort: 443},
+		"unselected":    {Src: pod(90), Dst: pod(91), Proto: 6, DstPort: 80},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				e.Decide(q)
+			}
+		})
+	}
+}
+
+func BenchmarkPolicyUpdate(b *testing.B) {
+	e := newEngine(b)
+	crowd(b, e, 100, 50)
+	cnp := [2]*ciliumv2.CiliumNetworkPolicy{{}, {}}
+	for i, port := range []int{80, 81} {
+		if err := yaml.Unmarshal([]byte(policyDoc(1, port)), cnp[i]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	i := 0
+	for b.Loop() {
+		if err := e.SetCiliumPolicy(b.Context(), cnp[i%2], false); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}
+
+func BenchmarkLearnDNS(b *testing.B) {
+	e := newEngine(b)
+	twoPods(b, e)
+	apply(b, e, fqdnPolicy)
+	i := 0
+	for b.Loop() {
+		a := verdict.Answer{Name: "kubernetes.io.", TTL: time.Minute, Addrs: []netip.Addr{netip.AddrFrom4([4]byte{80, byte(i >> 16), byte(i >> 8), byte(i)})}}
+		if err := e.LearnDNS(b.Context(), addrA, a); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}
+
+func BenchmarkSetPod(b *testing.B) {
+	e := newEngine(b)
+	crowd(b, e, 20, 20)
+	p := makePod("default", "new")
+	p.Labels["app"] = "app1"
+	for b.Loop() {
+		if _, err := e.SetPod(b.Context(), p, netip.MustParseAddr("10.244.9.9")); err != nil {
+			b.Fatal(err)
+		}
+		e.RemovePod(b.Context(), string(p.UID))
+	}
+}
