@@ -3,6 +3,8 @@ package dns
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -30,6 +32,8 @@ var (
 	nodeAddr   = netip.MustParseAddr("192.168.77.2")
 	clientAddr = netip.MustParseAddr("10.244.0.10")
 	serverAddr = netip.MustParseAddr("10.244.0.53")
+	// serviceAddr is translated to serverAddr before anything else.
+	serviceAddr = netip.MustParseAddr("10.96.0.10")
 )
 
 // fake decides by name and remembers what it was told.
@@ -82,7 +86,7 @@ type rig struct {
 	client, server *testnet.Pod
 }
 
-func newRig(t *testing.T, handler dns.HandlerFunc) *rig {
+func newRig(t *testing.T, handler dns.HandlerFunc, change ...func(*Config)) *rig {
 	t.Helper()
 	testnet.Node(t, nodeAddr)
 	r := &rig{fake: &fake{deny: map[string]bool{}}}
@@ -92,7 +96,11 @@ func newRig(t *testing.T, handler dns.HandlerFunc) *rig {
 	serve(t, &dns.Server{PacketConn: r.server.ListenPacket(t, ":53"), Handler: handler})
 
 	var err error
-	r.proxy, err = Start(t.Context(), Config{Decider: r, Sink: r, Mark: 0x400, Timeout: time.Second})
+	cfg := Config{Decider: r, Sink: r, Mark: 0x400, Timeout: time.Second}
+	for _, f := range change {
+		f(&cfg)
+	}
+	r.proxy, err = Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +130,23 @@ func divert(t *testing.T, link string, to netip.AddrPort) {
 	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "divert"})
 	chain := c.AddChain(&nftables.Chain{Name: "pre", Table: table, Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRef(-89)})
+	// What answers a transparent socket goes to it.
+	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+		&expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1},
+		&expr.Cmp{Register: 1, Data: []byte{1}},
+		&expr.Socket{Key: expr.SocketKeyTransparent, Register: 1},
+		&expr.Cmp{Register: 1, Data: []byte{1}},
+		&expr.Immediate{Register: 1, Data: binaryutil.NativeEndian.PutUint32(divertMark)},
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: 1, SourceRegister: true},
+	}})
+	nat := c.AddChain(&nftables.Chain{Name: "nat", Table: table, Type: nftables.ChainTypeNAT,
+		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityNATDest})
+	c.AddRule(&nftables.Rule{Table: table, Chain: nat, Exprs: []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4},
+		&expr.Cmp{Register: 1, Data: serviceAddr.AsSlice()},
+		&expr.Immediate{Register: 1, Data: serverAddr.AsSlice()},
+		&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: 1},
+	}})
 	for _, proto := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
 		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
 			&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
@@ -163,7 +188,12 @@ func divert(t *testing.T, link string, to netip.AddrPort) {
 // ask sends a question from the client pod to the server's address.
 func (r *rig) ask(t *testing.T, network string, m *dns.Msg) (*dns.Msg, error) {
 	t.Helper()
-	c, err := r.client.Dial(net.Dialer{Timeout: time.Second}, network, serverAddr.String()+":53")
+	return r.askAt(t, serverAddr, network, m)
+}
+
+func (r *rig) askAt(t *testing.T, server netip.Addr, network string, m *dns.Msg) (*dns.Msg, error) {
+	t.Helper()
+	c, err := r.client.Dial(net.Dialer{Timeout: time.Second}, network, server.String()+":53")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,6 +280,41 @@ func TestAllowedAnswerIsLearnedAndReleased(t *testing.T) {
 			if d.Name != "www.example.org." || len(d.Addrs) != 2 || d.TTL != 30 || d.Latency <= 0 ||
 				!slices.Equal(d.CNAMEs, []string{"edge.example.net."}) {
 				t.Errorf("response event %+v", d)
+			}
+		})
+	}
+}
+
+// TestThroughService asks a Service's address, with both sources that the
+// proxy can ask the server from.
+func TestThroughService(t *testing.T) {
+	for _, clientSource := range []bool{false, true} {
+		t.Run(fmt.Sprintf("clientSource=%v", clientSource), func(t *testing.T) {
+			sources := make(chan netip.Addr, 1)
+			inner := zone(t, "a.test. 5 IN A 203.0.113.1")
+			r := newRig(t, func(w dns.ResponseWriter, q *dns.Msg) {
+				from, err := netip.ParseAddrPort(w.RemoteAddr().String())
+				if err != nil {
+					t.Error(err)
+				}
+				sources <- from.Addr()
+				inner(w, q)
+			}, func(c *Config) { c.ClientSource = clientSource })
+			want := nodeAddr
+			if clientSource {
+				want = clientAddr
+			}
+			for _, network := range []string{"udp4", "tcp4"} {
+				got, err := r.askAt(t, serviceAddr, network, query("a.test.", dns.TypeA))
+				if err != nil || len(got.Answer) != 1 {
+					t.Fatalf("%s: got %v, %v", network, got, err)
+				}
+				if from := <-sources; from != want {
+					t.Errorf("%s: the server saw %v, want %v", network, from, want)
+				}
+			}
+			if q := r.asked[0]; q.Dst != serverAddr {
+				t.Errorf("judged %+v, want the endpoint as destination", q)
 			}
 		})
 	}
@@ -465,3 +530,44 @@ func TestCloseEndsWhatWaits(t *testing.T) {
 		t.Errorf("close took %v", d)
 	}
 }
+
+// FuzzQuestion feeds messages of any kind to a proxy that denies all. What it
+// answers must be a response to that message, and nothing may reach a server.
+func FuzzQuestion(f *testing.F) {
+	for _, m := range []*dns.Msg{
+		query("a.test.", dns.TypeA), query("b.test.", dns.TypeANY).SetEdns0(512, true), new(dns.Msg).SetReply(query("c.test.", dns.TypeA)),
+		{MsgHdr: dns.MsgHdr{Opcode: dns.OpcodeUpdate}}, {Question: make([]dns.Question, 2)},
+	} {
+		raw, err := m.Pack()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	f.Add([]byte("short"))
+	p := &Proxy{ctx: f.Context(), cfg: Config{Decider: denyAll{}, Sink: denyAll{}, Timeout: time.Second, Logger: slog.New(slog.DiscardHandler)}}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		ask := func(context.Context, *question, uint16) ([]byte, *dns.Msg, error) {
+			t.Error("a server was asked")
+			return nil, nil, net.ErrClosed
+		}
+		answer := p.exchange(protoUDP, netip.AddrPort{}, netip.AddrPort{}, raw, ask)
+		if answer == nil {
+			if len(raw) >= headerSize && raw[2]&0x80 == 0 {
+				t.Error("a question stayed without answer")
+			}
+			return
+		}
+		if len(answer) < headerSize || answer[2]&0x80 == 0 || answer[0] != raw[0] || answer[1] != raw[1] || answer[3]&0xf == 0 {
+			t.Errorf("answer %x to %x", answer, raw)
+		}
+	})
+}
+
+type denyAll struct{}
+
+func (denyAll) DecideDNS(verdict.Query, string) verdict.Verdict { return verdict.Verdict{} }
+func (denyAll) LearnDNS(context.Context, netip.Addr, verdict.Answer) error {
+	return errors.New("nothing to learn")
+}
+func (denyAll) Publish(verdict.Event) {}

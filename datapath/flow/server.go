@@ -13,6 +13,7 @@ import (
 	"time"
 
 	observerpb "github.com/cilium/cilium/api/v1/observer"
+	hubble "github.com/cilium/cilium/pkg/hubble/api/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -76,7 +77,9 @@ func Start(ctx context.Context, cfg Config) (*Log, error) {
 	l.grpc = grpc.NewServer()
 	observerpb.RegisterObserverServer(l.grpc, &observer{log: l})
 	state := health.NewServer()
-	state.SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
+	for _, service := range []string{"", hubble.ObserverServiceName} {
+		state.SetServingStatus(service, healthpb.HealthCheckResponse_SERVING)
+	}
 	healthpb.RegisterHealthServer(l.grpc, state)
 	l.wg.Go(func() {
 		if err := l.grpc.Serve(listener); err != nil {

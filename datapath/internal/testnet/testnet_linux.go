@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -95,6 +96,7 @@ func Node(t *testing.T, addr netip.Addr) {
 			must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: prefix(netip.IPv4Unspecified(), 0), Scope: netlink.SCOPE_LINK}))
 		}
 	}
+	waitUp(t, "eth0")
 }
 
 // Pod is a namespace with one address behind the node.
@@ -141,14 +143,27 @@ func NewPod(t *testing.T, link string, addr netip.Addr) *Pod {
 			netlink.LinkSetUp(lo), netlink.LinkSetUp(eth0),
 			netlink.AddrAdd(eth0, &netlink.Addr{IPNet: prefix(addr, 32)}),
 			netlink.RouteAdd(&netlink.Route{LinkIndex: index, Dst: prefix(Gateway, 32), Scope: netlink.SCOPE_LINK}),
-			netlink.NeighAdd(&netlink.Neigh{LinkIndex: index, IP: Gateway.AsSlice(),
+			netlink.NeighSet(&netlink.Neigh{LinkIndex: index, IP: Gateway.AsSlice(),
 				HardwareAddr: host.Attrs().HardwareAddr, State: netlink.NUD_PERMANENT}),
 			netlink.RouteAdd(&netlink.Route{LinkIndex: index, Gw: Gateway.AsSlice(), Dst: prefix(netip.IPv4Unspecified(), 0)}),
 		)
 	}))
-	must(t, netlink.NeighAdd(&netlink.Neigh{LinkIndex: host.Attrs().Index, IP: addr.AsSlice(),
+	must(t, netlink.NeighSet(&netlink.Neigh{LinkIndex: host.Attrs().Index, IP: addr.AsSlice(),
 		HardwareAddr: p.mac(t), State: netlink.NUD_PERMANENT}))
+	waitUp(t, link)
+	must(t, p.Do(func() error { waitUp(t, "eth0"); return nil }))
 	return p
+}
+
+// waitUp waits until a link carries packets: the kernel activates it some time
+// after both ends are up, and drops what is sent before.
+func waitUp(t *testing.T, name string) {
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if link, err := netlink.LinkByName(name); err == nil && link.Attrs().OperState == netlink.OperUp {
+			return
+		}
+	}
+	t.Errorf("link %s does not come up", name)
 }
 
 // Do runs f on a thread in the pod's namespace. Sockets that f opens stay
