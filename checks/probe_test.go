@@ -24,9 +24,10 @@ import (
 // localExecer runs commands on this machine. Like an exec whose client goes
 // away, it leaves a command running when ctx ends.
 type localExecer struct {
-	t    *testing.T
-	mu   sync.Mutex
-	left []*exec.Cmd
+	t      *testing.T
+	onExec func() // called when a command has started
+	mu     sync.Mutex
+	left   []*exec.Cmd
 }
 
 func (l *localExecer) Exec(ctx context.Context, req ExecRequest) (ExecResult, error) {
@@ -38,6 +39,9 @@ func (l *localExecer) Exec(ctx context.Context, req ExecRequest) (ExecResult, er
 	}
 	if err := cmd.Start(); err != nil {
 		return ExecResult{}, err
+	}
+	if l.onExec != nil {
+		l.onExec()
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
@@ -190,10 +194,12 @@ func deniedRequest() Request {
 func TestProbeEndsAtTheDrop(t *testing.T) {
 	fakeCurl(t, `echo "*   Trying 203.0.113.7:443..." >&2; exec sleep 60`)
 	flows := newFakeFlows()
-	p := &Prober{Exec: &localExecer{t: t}, Inspect: fixedSubject{backend()}, Flows: openLog(t, flows)}
+	local := &localExecer{t: t}
+	p := &Prober{Exec: local, Inspect: fixedSubject{backend()}, Flows: openLog(t, flows)}
 	wrong := flowOf(flowpb.Verdict_DROPPED, func(f *flowpb.Flow) { f.Time, f.IP.Destination = nil, "203.0.113.99" })
 	right := flowOf(flowpb.Verdict_DROPPED, func(f *flowpb.Flow) { f.Time = timestamppb.New(time.Now().Add(time.Hour)) })
-	go func() { flows.ch <- wrong; flows.ch <- right }()
+	var once sync.Once
+	local.onExec = func() { once.Do(func() { flows.ch <- wrong; flows.ch <- right }) }
 	start := time.Now()
 	r, err := p.Run(t.Context(), deniedRequest())
 	if err != nil {
@@ -230,10 +236,12 @@ func waitGone(t *testing.T, pid int) {
 func TestProbeWaitsForTheTimeout(t *testing.T) {
 	fakeCurl(t, `echo "*   Trying 203.0.113.7:443..." >&2; echo "curl: (28) Connection timed out" >&2; exit 28`)
 	flows := newFakeFlows()
-	p := &Prober{Exec: &localExecer{t: t}, Inspect: fixedSubject{backend()}, Flows: openLog(t, flows), WaitTimeout: true}
+	local := &localExecer{t: t}
+	p := &Prober{Exec: local, Inspect: fixedSubject{backend()}, Flows: openLog(t, flows), WaitTimeout: true}
 	defer p.Close()
-	// The flow comes after curl has ended, but within the grace.
-	flows.ch <- flowOf(flowpb.Verdict_DROPPED, func(f *flowpb.Flow) { f.Time = timestamppb.New(time.Now().Add(time.Hour)) })
+	local.onExec = func() {
+		flows.ch <- flowOf(flowpb.Verdict_DROPPED, func(f *flowpb.Flow) { f.Time = timestamppb.New(time.Now().Add(time.Hour)) })
+	}
 	r, err := p.Run(t.Context(), deniedRequest())
 	if err != nil {
 		t.Fatal(err)
