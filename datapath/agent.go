@@ -1,0 +1,261 @@
+//go:build linux
+
+// Package datapath is the node's agent: it wires the policy engine, the packet
+// path, the DNS proxy, Services, pod links and the flow log, and owns the order
+// in which they start and stop. What each does is in its own folder.
+package datapath
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/netdojo/netdojo/datapath/cni"
+	"github.com/netdojo/netdojo/datapath/dns"
+	"github.com/netdojo/netdojo/datapath/flow"
+	"github.com/netdojo/netdojo/datapath/nfqueue"
+	"github.com/netdojo/netdojo/datapath/policy"
+	"github.com/netdojo/netdojo/datapath/ruleset"
+	"github.com/netdojo/netdojo/datapath/verdict"
+)
+
+// firstQueue is the first netfilter queue of the agent's network namespace.
+const firstQueue = 100
+
+// Config says which node the agent works for.
+type Config struct {
+	NodeName    string
+	NodeAddr    netip.Addr
+	WorldIface  string // the link to the outside, whose MTU pods get
+	PodCIDR     netip.Prefix
+	ServiceCIDR netip.Prefix
+	ClusterDNS  netip.Addr
+	APIServer   netip.AddrPort
+	REST        *rest.Config
+	FlowSocket  string // where the Hubble observer is served; empty serves it nowhere
+	RunDir      string // holds the leases of pod addresses; empty keeps them in memory
+	Version     string // told by the observer
+	Logger      *slog.Logger
+}
+
+// Agent is a running agent. Its methods are safe for concurrent use.
+type Agent struct {
+	cfg    Config
+	log    *slog.Logger
+	engine *policy.Engine
+	flows  *flow.Log
+	table  *ruleset.Table
+	queues *nfqueue.Queues
+	dns    *dns.Proxy
+	net    *cni.Network
+	local  []netip.Addr
+
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	api    apiParts
+
+	epochMu sync.Mutex // orders reading the engine's epoch with setting the table's
+
+	podsMu    sync.Mutex
+	sandboxes map[string]string // sandbox → pod UID; guarded by podsMu
+	current   map[string]string // pod UID → its latest sandbox; guarded by podsMu
+}
+
+// Start sets the packet path up and returns when packets are judged. The
+// objects of the API server follow as soon as it answers; until then what a
+// policy could deny is dropped. On error nothing is left running.
+func Start(ctx context.Context, cfg Config) (_ *Agent, err error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	a := &Agent{
+		cfg: cfg, log: cfg.Logger, cancel: cancel,
+		sandboxes: map[string]string{}, current: map[string]string{},
+	}
+	a.api.init()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	if err := ruleset.PrepareNode(); err != nil {
+		return nil, fmt.Errorf("start datapath: %w", err)
+	}
+	if a.local, err = localAddrs(cfg.NodeAddr); err != nil {
+		return nil, fmt.Errorf("start datapath: %w", err)
+	}
+	if a.net, err = cni.New(cni.Config{
+		PodCIDR: cfg.PodCIDR, NodeAddr: cfg.NodeAddr, MTU: linkMTU(cfg.WorldIface), RunDir: cfg.RunDir, Logger: a.log,
+	}); err != nil {
+		return nil, fmt.Errorf("start datapath: %w", err)
+	}
+	if a.engine, err = policy.New(ctx, policy.Config{
+		NodeName: cfg.NodeName, NodeAddrs: a.local, PodCIDRs: []netip.Prefix{cfg.PodCIDR},
+		ActiveConns: activeConns, Logger: a.log,
+	}); err != nil {
+		return nil, fmt.Errorf("start datapath: policy engine: %w", err)
+	}
+	if cfg.APIServer.IsValid() {
+		if err := a.engine.SetAPIServer(ctx, []netip.Addr{cfg.APIServer.Addr()}); err != nil {
+			return nil, fmt.Errorf("start datapath: %w", err)
+		}
+	}
+	if a.flows, err = flow.Start(ctx, flow.Config{
+		Node: cfg.NodeName, Socket: cfg.FlowSocket, Version: cfg.Version, Logger: a.log,
+		Names: flow.Names{Service: a.api.serviceName},
+	}); err != nil {
+		return nil, fmt.Errorf("start datapath: %w", err)
+	}
+	if a.dns, err = dns.Start(ctx, dns.Config{
+		Decider: a.engine, Sink: a.flows, ClientSource: true, Logger: a.log,
+	}); err != nil {
+		return nil, fmt.Errorf("start datapath: %w", err)
+	}
+	if err := a.startPackets(run); err != nil {
+		return nil, fmt.Errorf("start datapath: %w", err)
+	}
+	a.wg.Go(func() { a.api.run(run, a) })
+	return a, nil
+}
+
+// startPackets serves the queues before the table fills them.
+func (a *Agent) startPackets(ctx context.Context) (err error) {
+	queues := uint16(min(runtime.GOMAXPROCS(0), 4))
+	if a.queues, err = nfqueue.Start(ctx, nfqueue.Config{
+		Queue: firstQueue, Queues: queues, Decider: a.engine, Sink: a.flows,
+		Local: func(addr netip.Addr) bool { return slices.Contains(a.local, addr) }, Logger: a.log,
+	}); err != nil {
+		return err
+	}
+	if a.table, err = ruleset.Apply(ruleset.Config{
+		PodIface: cni.IfacePrefix, PodCIDR: a.cfg.PodCIDR, ServiceCIDR: a.cfg.ServiceCIDR, NodeAddr: a.cfg.NodeAddr,
+		Queue: firstQueue, Queues: queues, DNSProxy: a.dns.Addr(), Epoch: a.engine.Epoch(),
+	}); err != nil {
+		return err
+	}
+	a.engine.Subscribe(func(uint32) {
+		if err := a.setEpoch(); err != nil {
+			a.log.Error("established connections are not judged again", "error", err)
+		}
+	})
+	return a.setEpoch()
+}
+
+// setEpoch has connections judged before the engine's present state judged
+// again.
+func (a *Agent) setEpoch() error {
+	a.epochMu.Lock()
+	defer a.epochMu.Unlock()
+	return a.table.SetEpoch(a.engine.Epoch())
+}
+
+// Ready is closed when the agent knows what the API server held at the start.
+func (a *Agent) Ready() <-chan struct{} { return a.api.ready }
+
+// Attach connects a pod's sandbox and returns its address when the pod's
+// identity and policy are live. It waits for the API server. A pod on the host
+// network has the node's address and needs nothing. On error nothing is left.
+func (a *Agent) Attach(ctx context.Context, req cni.AttachRequest) (netip.Addr, error) {
+	if req.HostNetwork {
+		return a.cfg.NodeAddr, nil
+	}
+	addr, err := a.net.Reserve(req.SandboxID)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("attach %s/%s: %w", req.PodNamespace, req.PodName, err)
+	}
+	linked := make(chan error, 1)
+	go func() {
+		_, err := a.net.Attach(ctx, req)
+		linked <- err
+	}()
+	err = a.setPod(ctx, req, addr)
+	err = errors.Join(err, <-linked)
+	if err != nil {
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		return netip.Addr{}, errors.Join(err, a.Detach(undo, req.SandboxID))
+	}
+	return addr, nil
+}
+
+// setPod makes the pod's identity and policy live at addr.
+func (a *Agent) setPod(ctx context.Context, req cni.AttachRequest, addr netip.Addr) error {
+	w, err := a.api.watcher(ctx)
+	if err != nil {
+		return fmt.Errorf("attach %s/%s: %w", req.PodNamespace, req.PodName, err)
+	}
+	a.podsMu.Lock()
+	a.sandboxes[req.SandboxID] = req.PodUID
+	a.current[req.PodUID] = req.SandboxID
+	a.podsMu.Unlock()
+	if _, err := w.SetPod(ctx, req.PodNamespace, req.PodName, req.PodUID, addr); err != nil {
+		return fmt.Errorf("attach %s/%s: %w", req.PodNamespace, req.PodName, err)
+	}
+	return nil
+}
+
+// Detach forgets a sandbox: its address is nobody's at once, its connections
+// end, and its link goes. What is gone already is no error.
+func (a *Agent) Detach(ctx context.Context, sandboxID string) error {
+	a.podsMu.Lock()
+	uid, known := a.sandboxes[sandboxID]
+	latest := known && a.current[uid] == sandboxID
+	delete(a.sandboxes, sandboxID)
+	if latest {
+		delete(a.current, uid)
+	}
+	a.podsMu.Unlock()
+	if latest { // a pod that has a newer sandbox lives on
+		a.engine.RemovePod(ctx, uid)
+	}
+	return a.net.Detach(ctx, sandboxID)
+}
+
+// Enforced waits until connections, old ones included, are judged by the state
+// of a policy object that ref asks for. One that is not enforced as written is
+// a *policy.RejectedError.
+func (a *Agent) Enforced(ctx context.Context, ref policy.Ref) error {
+	if _, err := a.api.watcher(ctx); err != nil {
+		return err
+	}
+	if err := a.engine.Enforced(ctx, ref); err != nil {
+		return err
+	}
+	return a.setEpoch()
+}
+
+// Peer tells who an address is to the policy engine.
+func (a *Agent) Peer(addr netip.Addr) verdict.Peer { return a.engine.Peer(addr) }
+
+// Close stops the agent and takes its tables and rules out. Pods that still
+// run are not judged from then on, nor reach a Service.
+func (a *Agent) Close() error {
+	a.cancel()
+	a.wg.Wait()
+	errs := []error{a.api.close()}
+	if a.table != nil {
+		errs = append(errs, a.table.Delete())
+	}
+	if a.queues != nil {
+		errs = append(errs, a.queues.Close())
+	}
+	if a.dns != nil {
+		errs = append(errs, a.dns.Close())
+	}
+	if a.engine != nil {
+		a.engine.Close()
+	}
+	if a.flows != nil {
+		errs = append(errs, a.flows.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,155 @@
+//go:build linux
+
+package datapath
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/netdojo/netdojo/datapath/service"
+	"github.com/netdojo/netdojo/datapath/watch"
+)
+
+// apiParts are the parts of an agent that follow the API server. They start
+// when it answers, which may be long after the agent's own start.
+type apiParts struct {
+	ready  chan struct{} // closed when watch and service hold what there was
+	failed chan struct{} // closed when err is set
+
+	mu      sync.Mutex // guards all below
+	err     error
+	watch   *watch.Watcher
+	service *service.Proxy
+}
+
+func (p *apiParts) init() {
+	p.ready, p.failed = make(chan struct{}), make(chan struct{})
+}
+
+// run starts the parts and returns when they are in step, or when ctx ends.
+func (p *apiParts) run(ctx context.Context, a *Agent) {
+	err := p.start(ctx, a)
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	a.log.Error("the datapath does not follow the API server", "error", err)
+	p.mu.Lock()
+	p.err = err
+	p.mu.Unlock()
+	close(p.failed)
+}
+
+func (p *apiParts) start(ctx context.Context, a *Agent) error {
+	rc := rest.CopyConfig(a.cfg.REST)
+	rc.QPS, rc.Burst = -1, -1 // the API server has its own fairness
+	client, err := kubernetes.NewForConfig(rc)
+	if err != nil {
+		return fmt.Errorf("open client: %w", err)
+	}
+	answers := client.Discovery().RESTClient()
+	if err := poll(ctx, answers, "/api/v1/namespaces?limit=1"); err != nil {
+		return err
+	}
+	services, err := service.Start(ctx, service.Config{
+		Client: client, NodeName: a.cfg.NodeName, NodeAddr: a.cfg.NodeAddr, ClusterCIDR: a.cfg.PodCIDR, Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.service = services
+	p.mu.Unlock()
+	for _, resource := range []string{"ciliumnetworkpolicies", "ciliumclusterwidenetworkpolicies", "ciliumcidrgroups"} {
+		if err := poll(ctx, answers, "/apis/cilium.io/v2/"+resource+"?limit=1"); err != nil {
+			return err
+		}
+	}
+	w, err := watch.Start(ctx, watch.Config{
+		REST: a.cfg.REST, Engine: a.engine, NodeName: a.cfg.NodeName, PublishEndpoints: true, Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.watch = w
+	p.mu.Unlock()
+	if err := w.WaitForSync(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-services.Synced():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	close(p.ready)
+	return nil
+}
+
+// poll asks until the API server gives the list at path. Client-go's watches
+// would back off by seconds from a server that starts.
+func poll(ctx context.Context, client rest.Interface, path string) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var status int
+		try, cancel := context.WithTimeout(ctx, 5*time.Second)
+		client.Get().RequestURI(path).Do(try).StatusCode(&status)
+		cancel()
+		if status == http.StatusOK {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// watcher returns the watcher when all parts are in step.
+func (p *apiParts) watcher(ctx context.Context) (*watch.Watcher, error) {
+	select {
+	case <-p.ready:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.watch, nil
+	case <-p.failed:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return nil, p.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for the API server's objects: %w", ctx.Err())
+	}
+}
+
+func (p *apiParts) serviceName(addr netip.Addr, port uint16, proto uint8) (namespace, name string, ok bool) {
+	p.mu.Lock()
+	services := p.service
+	p.mu.Unlock()
+	if services == nil {
+		return "", "", false
+	}
+	return services.Service(addr, port, proto)
+}
+
+// close stops the parts; run has returned.
+func (p *apiParts) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	if p.watch != nil {
+		p.watch.Close()
+	}
+	if p.service != nil {
+		errs = append(errs, p.service.Close())
+	}
+	return errors.Join(errs...)
+}
