@@ -37,15 +37,15 @@ type Result struct {
 // Config says what is examined.
 type Config struct {
 	StateDir string
-	Daemon   string // path of the embedded cluster's program
-	APIPort  int    // wanted for the API; 0 takes a free one
-	Ports    []int  // further ports of the loopback that are wanted
+	Programs []string // paths of the programs that an embedded cluster is made of
+	APIPort  int      // wanted for the API; 0 takes a free one
+	Ports    []int    // further ports of the loopback that are wanted
 }
 
 // Problem is a requirement that is not met.
 type Problem struct{ Result }
 
-func (p *Problem) Error() string { return p.Requirement + ": " + p.Cause }
+func (p *Problem) Error() string { return "requirement not met: " + p.Requirement + ": " + p.Cause }
 
 // Cure says what to do about it.
 func (p *Problem) Cure() string { return p.Result.Cure }
@@ -127,20 +127,22 @@ func runAll(ctx context.Context, cfg Config, checks []check) []Result {
 
 func quick() []check {
 	return append(platform(),
-		check{"daemon", "The embedded cluster's program is beside netdojo", daemon},
+		check{"programs", "The embedded cluster's programs are beside netdojo", programs},
 		check{"state-dir", "The state folder can be written", stateDir},
 		check{"ports", "The ports that are asked for are free", ports},
 	)
 }
 
-func daemon(_ context.Context, cfg Config) error {
+func programs(_ context.Context, cfg Config) error {
 	const cure = "build all programs with make build, and keep them in one folder"
-	info, err := os.Stat(cfg.Daemon)
-	if err != nil {
-		return failed(cure, "%v", err)
-	}
-	if info.IsDir() || info.Mode().Perm()&0o111 == 0 {
-		return failed(cure, "%s is no program", cfg.Daemon)
+	for _, path := range cfg.Programs {
+		info, err := os.Stat(path)
+		if err != nil {
+			return failed(cure, "%v", err)
+		}
+		if info.IsDir() || info.Mode().Perm()&0o111 == 0 {
+			return failed(cure, "%s is no program", path)
+		}
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ func good(t *testing.T) Config {
 	if err := os.WriteFile(daemon, []byte("#!"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return Config{StateDir: filepath.Join(dir, "state"), Daemon: daemon}
+	return Config{StateDir: filepath.Join(dir, "state"), Programs: []string{daemon}}
 }
 
 func find(t *testing.T, results []Result, id string) Result {
@@ -53,11 +53,11 @@ func TestQuick(t *testing.T) {
 		want      State
 		wantCause string
 	}{
-		"daemon there":         {"daemon", func(*Config) {}, OK, ""},
-		"daemon missing":       {"daemon", func(c *Config) { c.Daemon += "-not" }, Failed, "no such file"},
-		"daemon a folder":      {"daemon", func(c *Config) { c.Daemon = filepath.Dir(c.Daemon) }, Failed, "is no program"},
+		"program there":        {"programs", func(*Config) {}, OK, ""},
+		"program missing":      {"programs", func(c *Config) { c.Programs = append(c.Programs, "/nowhere/it") }, Failed, "no such file"},
+		"program a folder":     {"programs", func(c *Config) { c.Programs = []string{filepath.Dir(c.Programs[0])} }, Failed, "is no program"},
 		"state folder made":    {"state-dir", func(*Config) {}, OK, ""},
-		"state folder a file":  {"state-dir", func(c *Config) { c.StateDir = c.Daemon }, Failed, "not a directory"},
+		"state folder a file":  {"state-dir", func(c *Config) { c.StateDir = c.Programs[0] }, Failed, "not a directory"},
 		"no port wanted":       {"ports", func(*Config) {}, OK, ""},
 		"API port taken":       {"ports", func(c *Config) { c.APIPort = port }, Failed, "in use"},
 		"published port taken": {"ports", func(c *Config) { c.Ports = []int{port} }, Failed, "in use"},
@@ -82,7 +82,7 @@ func TestErrJoinsFailuresOnly(t *testing.T) {
 	}
 	err := Err([]Result{{Requirement: "A", State: Failed, Cause: "b", Cure: "c"}, {State: Failed}})
 	var p *Problem
-	if !errors.As(err, &p) || p.Cure() != "c" || p.Error() != "A: b" {
+	if !errors.As(err, &p) || p.Cure() != "c" || p.Error() != "requirement not met: A: b" {
 		t.Errorf("Err = %v", err)
 	}
 }

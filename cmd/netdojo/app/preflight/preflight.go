@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/netdojo/netdojo/cluster"
@@ -19,7 +20,10 @@ const examineTimeout = 10 * time.Second
 
 // Config is what the doctor is to examine for a cluster.
 func Config(e *env.Env, spec cluster.Spec) doctor.Config {
-	cfg := doctor.Config{StateDir: e.StateDir, Daemon: e.Daemon, APIPort: spec.APIPort}
+	cfg := doctor.Config{
+		StateDir: e.StateDir, APIPort: spec.APIPort,
+		Programs: []string{e.Daemon, filepath.Join(filepath.Dir(e.Daemon), "netdojo-coredns")},
+	}
 	for _, p := range spec.Publish {
 		cfg.Ports = append(cfg.Ports, p.HostPort)
 	}

@@ -26,11 +26,15 @@ func TestFlags(t *testing.T) {
 		want cluster.Spec
 		err  string
 	}{
-		"none":               {"", plain, ""},
-		"name":               {"--name two", with(func(s *cluster.Spec) { s.Name = "two" }), ""},
-		"fresh on a port":    {"--fresh --api-port 6443", with(func(s *cluster.Spec) { s.Fresh, s.APIPort = true, 6443 }), ""},
-		"publish":            {"--publish 8080:lab/web:80", with(func(s *cluster.Spec) { s.Publish = []cluster.Publish{{HostPort: 8080, Namespace: "lab", Service: "web", ServicePort: 80}} }), ""},
-		"publish in default": {"--publish 1:web:2", with(func(s *cluster.Spec) { s.Publish = []cluster.Publish{{HostPort: 1, Namespace: "default", Service: "web", ServicePort: 2}} }), ""},
+		"none":            {"", plain, ""},
+		"name":            {"--name two", with(func(s *cluster.Spec) { s.Name = "two" }), ""},
+		"fresh on a port": {"--fresh --api-port 6443", with(func(s *cluster.Spec) { s.Fresh, s.APIPort = true, 6443 }), ""},
+		"publish": {"--publish 8080:lab/web:80", with(func(s *cluster.Spec) {
+			s.Publish = []cluster.Publish{{HostPort: 8080, Namespace: "lab", Service: "web", ServicePort: 80}}
+		}), ""},
+		"publish in default": {"--publish 1:web:2", with(func(s *cluster.Spec) {
+			s.Publish = []cluster.Publish{{HostPort: 1, Namespace: "default", Service: "web", ServicePort: 2}}
+		}), ""},
 		"publish without":    {"--publish 8080:80", plain, "three parts"},
 		"publish no port":    {"--publish x:web:80", plain, "is no port"},
 		"publish big port":   {"--publish 8080:web:65536", plain, "is no port"},
