@@ -170,9 +170,14 @@ func (r *rig) service(s *v1.Service) {
 
 func (r *rig) slice(eps ...ep) {
 	r.t.Helper()
+	r.put(webSlice(eps...))
+}
+
+func (r *rig) put(s *discovery.EndpointSlice) {
+	r.t.Helper()
 	c := r.api.DiscoveryV1().EndpointSlices("default")
-	if _, err := c.Update(r.t.Context(), webSlice(eps...), metav1.UpdateOptions{}); err != nil {
-		if _, err := c.Create(r.t.Context(), webSlice(eps...), metav1.CreateOptions{}); err != nil {
+	if _, err := c.Update(r.t.Context(), s, metav1.UpdateOptions{}); err != nil {
+		if _, err := c.Create(r.t.Context(), s, metav1.CreateOptions{}); err != nil {
 			r.t.Fatal(err)
 		}
 	}
@@ -298,6 +303,76 @@ func TestNodePort(t *testing.T) {
 				until(t, tc.insider, func() string { return get(r.client, nodeAddr.String()+":30080") })
 			}
 		})
+	}
+}
+
+// TestEndpointOnTheNode is the kubernetes Service: its endpoint is a socket of
+// the node, which the node itself reaches through the Service as well.
+func TestEndpointOnTheNode(t *testing.T) {
+	r := newRig(t, nil)
+	l, err := net.Listen("tcp4", nodeAddr.String()+":8080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	greet(l, "node")
+	r.service(webService(nil))
+	r.slice(ep{addr: nodeAddr})
+	until(t, "node "+clientIP.String(), func() string { return get(r.client, clusterIP+":80") })
+	until(t, "node "+nodeAddr.String(), func() string { return get(nil, clusterIP+":80") })
+}
+
+// TestHeadless has no address to translate; an ExternalName has none either.
+func TestHeadless(t *testing.T) {
+	r := newRig(t, nil)
+	r.service(webService(func(s *v1.Service) {
+		s.Name, s.Spec.ClusterIP, s.Spec.ClusterIPs = "headless", v1.ClusterIPNone, []string{v1.ClusterIPNone}
+	}))
+	r.service(webService(func(s *v1.Service) {
+		s.Name, s.Spec = "elsewhere", v1.ServiceSpec{Type: v1.ServiceTypeExternalName, ExternalName: "example.org"}
+	}))
+	r.service(webService(nil))
+	r.slice(ep{addr: webA})
+	until(t, "a "+clientIP.String(), func() string { return get(r.client, clusterIP+":80") })
+	if n := len(r.proxy.names); n != 2 {
+		t.Errorf("%d frontends, want the two of web", n)
+	}
+}
+
+// TestOpenConnectionsOutlive a change of endpoints.
+func TestOpenConnectionsOutlive(t *testing.T) {
+	r := newRig(t, nil)
+	l := r.a.Listen(t, ":8081")
+	accepted := make(chan net.Conn, 1)
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			accepted <- c
+		}
+	}()
+	r.service(webService(nil))
+	slice := webSlice(ep{addr: webA})
+	port := int32(8081)
+	slice.Ports[0].Port = &port
+	r.put(slice)
+	var c net.Conn
+	until(t, "connected", func() string {
+		var err error
+		if c, err = r.client.Dial(net.Dialer{Timeout: time.Second}, "tcp4", clusterIP+":80"); err != nil {
+			return err.Error()
+		}
+		return "connected"
+	})
+	defer c.Close()
+	server := <-accepted
+	defer server.Close()
+	r.slice(ep{addr: webB})
+	until(t, "b "+clientIP.String(), func() string { return get(r.client, clusterIP+":80") })
+	if _, err := c.Write([]byte("still here\n")); err != nil {
+		t.Fatal(err)
+	}
+	_ = server.SetDeadline(time.Now().Add(time.Second))
+	if line, err := bufio.NewReader(server).ReadString('\n'); err != nil || line != "still here\n" {
+		t.Errorf("got %q, %v", line, err)
 	}
 }
 
