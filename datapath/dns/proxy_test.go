@@ -41,7 +41,6 @@ type fake struct {
 	mu      sync.Mutex
 	deny    map[string]bool
 	asked   []verdict.Query
-	names   []string
 	learned []verdict.Answer
 	clients []netip.Addr
 	fail    error
@@ -52,7 +51,7 @@ type fake struct {
 func (f *fake) DecideDNS(q verdict.Query, name string) verdict.Verdict {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.asked, f.names = append(f.asked, q), append(f.names, name)
+	f.asked = append(f.asked, q)
 	if f.deny[name] {
 		return verdict.Verdict{Action: verdict.Drop, Direction: verdict.Egress}
 	}
@@ -60,9 +59,12 @@ func (f *fake) DecideDNS(q verdict.Query, name string) verdict.Verdict {
 }
 
 func (f *fake) LearnDNS(ctx context.Context, client netip.Addr, a verdict.Answer) error {
-	if f.gate != nil {
+	f.mu.Lock()
+	gate := f.gate
+	f.mu.Unlock()
+	if gate != nil {
 		select {
-		case <-f.gate:
+		case <-gate:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -77,6 +79,30 @@ func (f *fake) Publish(e verdict.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.events = append(f.events, e)
+}
+
+// record is what a fake was told so far.
+type record struct {
+	asked   []verdict.Query
+	learned []verdict.Answer
+	clients []netip.Addr
+	events  []verdict.Event
+}
+
+// told returns what f was told since the last time.
+func (f *fake) told() record {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := record{f.asked, f.learned, f.clients, f.events}
+	f.asked, f.learned, f.clients, f.events = nil, nil, nil, nil
+	return r
+}
+
+// set changes how f answers.
+func (f *fake) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
 }
 
 // rig is a client pod, a server pod and the proxy between them.
@@ -253,7 +279,6 @@ func TestAllowedAnswerIsLearnedAndReleased(t *testing.T) {
 		"edge.example.net. 60 IN A 203.0.113.8"))
 	for _, network := range []string{"udp4", "tcp4"} {
 		t.Run(network, func(t *testing.T) {
-			r.learned, r.clients, r.events, r.asked = nil, nil, nil, nil
 			got, err := r.ask(t, network, query("WwW.eXample.org.", dns.TypeA))
 			if err != nil {
 				t.Fatal(err)
@@ -261,8 +286,7 @@ func TestAllowedAnswerIsLearnedAndReleased(t *testing.T) {
 			if len(got.Answer) != 3 || got.Question[0].Name != "WwW.eXample.org." {
 				t.Errorf("answer %v", got)
 			}
-			r.mu.Lock()
-			defer r.mu.Unlock()
+			r := r.told()
 			want := verdict.Answer{Name: "www.example.org.", TTL: 30 * time.Second,
 				Addrs: []netip.Addr{netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("203.0.113.8")}}
 			if len(r.learned) != 1 || r.learned[0].Name != want.Name || r.learned[0].TTL != want.TTL ||
@@ -313,7 +337,7 @@ func TestThroughService(t *testing.T) {
 					t.Errorf("%s: the server saw %v, want %v", network, from, want)
 				}
 			}
-			if q := r.asked[0]; q.Dst != serverAddr {
+			if q := r.told().asked[0]; q.Dst != serverAddr {
 				t.Errorf("judged %+v, want the endpoint as destination", q)
 			}
 		})
@@ -326,7 +350,7 @@ func TestDeniedIsRefused(t *testing.T) {
 		asked <- q.Question[0].Name
 		_ = w.WriteMsg(new(dns.Msg).SetReply(q))
 	})
-	r.deny["cilium.io."] = true
+	r.set(func() { r.deny["cilium.io."] = true })
 	for _, network := range []string{"udp4", "tcp4"} {
 		got, err := r.ask(t, network, query("Cilium.io.", dns.TypeAAAA).SetEdns0(1232, false))
 		if err != nil {
@@ -339,14 +363,16 @@ func TestDeniedIsRefused(t *testing.T) {
 	if len(asked) != 0 {
 		t.Error("the server was asked")
 	}
-	if e := r.events[0]; len(r.events) != 2 || e.Action != verdict.Drop || e.Reason != verdict.ReasonL7 {
-		t.Errorf("events %+v", r.events)
+	events := r.told().events
+	if e := events[0]; len(events) != 2 || e.Action != verdict.Drop || e.Reason != verdict.ReasonL7 {
+		t.Errorf("events %+v", events)
 	}
 }
 
 func TestAnswerWaitsUntilLearned(t *testing.T) {
 	r := newRig(t, zone(t, "a.test. 5 IN A 203.0.113.1"))
-	r.gate = make(chan struct{})
+	gate := make(chan struct{})
+	r.set(func() { r.gate = gate })
 	type result struct {
 		m   *dns.Msg
 		err error
@@ -361,7 +387,7 @@ func TestAnswerWaitsUntilLearned(t *testing.T) {
 		t.Fatal("answered before the address was learned")
 	case <-time.After(100 * time.Millisecond):
 	}
-	close(r.gate)
+	close(gate)
 	if got := <-done; got.err != nil || len(got.m.Answer) != 1 {
 		t.Fatalf("got %+v", got)
 	}
@@ -370,7 +396,7 @@ func TestAnswerWaitsUntilLearned(t *testing.T) {
 func TestFailures(t *testing.T) {
 	t.Run("learning fails", func(t *testing.T) {
 		r := newRig(t, zone(t, "a.test. 5 IN A 203.0.113.1"))
-		r.fail = errors.New("no room")
+		r.set(func() { r.fail = errors.New("no room") })
 		got, err := r.ask(t, "udp4", query("a.test.", dns.TypeA))
 		if err != nil || got.Rcode != dns.RcodeServerFailure || len(got.Answer) != 0 {
 			t.Errorf("got %v, %v; want SERVFAIL", got, err)
@@ -420,8 +446,9 @@ func TestForgedAnswersArePassedOver(t *testing.T) {
 	if err != nil || len(got.Answer) != 2 {
 		t.Fatalf("got %v, %v", got, err)
 	}
-	if len(r.learned) != 1 || len(r.learned[0].Addrs) != 1 || r.learned[0].Addrs[0].String() != "203.0.113.1" || r.learned[0].TTL != 9*time.Second {
-		t.Errorf("learned %v", r.learned)
+	learned := r.told().learned
+	if len(learned) != 1 || len(learned[0].Addrs) != 1 || learned[0].Addrs[0].String() != "203.0.113.1" || learned[0].TTL != 9*time.Second {
+		t.Errorf("learned %v", learned)
 	}
 }
 
