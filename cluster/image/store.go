@@ -381,3 +381,6 @@ func (s *Store) add(ctx context.Context, img v1.Image, fullName string) (*Image,
 
 // platform is what this machine runs.
 func platform() v1.Platform { return v1.Platform{OS: "linux", Architecture: runtime.GOARCH} }
+
+// Dir is the layout that Load and Pull write to.
+func (s *Store) Dir() string { return s.o.Dir }

@@ -1,0 +1,338 @@
+//go:build linux
+
+package cri
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox/enter"
+	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox/httpmock"
+	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox/pause"
+	"github.com/netdojo/netdojo/cluster/image"
+)
+
+// insideEnv marks the copy of the tests that runs in a user namespace.
+const insideEnv = "NETDOJO_CRI_TEST_INSIDE"
+
+// TestMain is the helper when it is called as one.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		role := map[string]func([]string) int{
+			"container": enter.Container, "exec": enter.Exec, "pause": pause.Run, "httpmock": httpmock.Run,
+		}[os.Args[1]]
+		if role != nil {
+			os.Exit(role(os.Args[2:]))
+		}
+	}
+	if os.Getenv(insideEnv) != "" {
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			panic(err)
+		}
+		if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// needsNamespaces skips where this process may not make namespaces.
+func needsNamespaces(t *testing.T) {
+	t.Helper()
+	err := onThread(nil, func() error { return unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWNET) })
+	if err != nil {
+		t.Skipf("needs the right to make namespaces: %v", err)
+	}
+}
+
+// fakeNetwork gives addresses and remembers who has one.
+type fakeNetwork struct {
+	mu       sync.Mutex
+	attached map[string]AttachRequest
+	fail     error
+}
+
+func (n *fakeNetwork) Attach(_ context.Context, req AttachRequest) (netip.Addr, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.fail != nil {
+		return netip.Addr{}, n.fail
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(req.NetNS, &st); err != nil {
+		return netip.Addr{}, fmt.Errorf("stat %s: %w", req.NetNS, err)
+	}
+	n.attached[req.SandboxID] = req
+	return netip.AddrFrom4([4]byte{10, 244, 0, byte(len(n.attached) + 1)}), nil
+}
+
+func (n *fakeNetwork) Detach(_ context.Context, id string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.attached, id)
+	return nil
+}
+
+func (n *fakeNetwork) count() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.attached)
+}
+
+// node is a server under test and its clients.
+type node struct {
+	t      *testing.T
+	dir    string
+	net    *fakeNetwork
+	server *Server
+	runtimeapi.RuntimeServiceClient
+	images runtimeapi.ImageServiceClient
+	store  *image.Store
+
+	mu       sync.Mutex
+	standIns []StandInUse
+}
+
+// startNode starts a server; at the end of the test it closes it and checks
+// that nothing is left.
+func startNode(t *testing.T) *node {
+	t.Helper()
+	needsNamespaces(t)
+	dir, err := os.MkdirTemp("", "cri")
+	if err != nil {
+		t.Fatal(err)
+	}
+	helper, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := image.Open(image.Options{Dir: filepath.Join(dir, "images"), Roots: filepath.Join(dir, "roots"), Helper: helper, PullTimeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{t: t, dir: dir, store: store, net: &fakeNetwork{attached: map[string]AttachRequest{}}}
+	n.server, err = Start(t.Context(), Config{
+		Socket: filepath.Join(dir, "cri.sock"), StateDir: filepath.Join(dir, "state"), Helper: helper,
+		Images: store, Network: n.net,
+		OnStandIn: func(u StandInUse) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.standIns = append(n.standIns, u)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := grpc.NewClient("unix://"+filepath.Join(dir, "cri.sock"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.RuntimeServiceClient, n.images = runtimeapi.NewRuntimeServiceClient(conn), runtimeapi.NewImageServiceClient(conn)
+	t.Cleanup(func() {
+		conn.Close()
+		if err := n.server.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		n.checkLeaks()
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("remove the node's folder: %v", err)
+		}
+	})
+	return n
+}
+
+// checkLeaks fails the test for mounts, processes and addresses that are left.
+func (n *node) checkLeaks() {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		n.t.Error(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, n.dir) {
+			n.t.Errorf("mount left: %s", line)
+		}
+	}
+	own, err := mountNamespace(os.Getpid())
+	if err != nil {
+		n.t.Error(err)
+	}
+	eachProcess(func(pid int, ns uint64) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || ns == own {
+			return
+		}
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		if fields[1] == fmt.Sprint(os.Getpid()) {
+			n.t.Errorf("process left: %s", stat)
+		}
+	})
+	if left := n.net.count(); left != 0 {
+		n.t.Errorf("%d pods are still attached", left)
+	}
+	for _, kind := range []string{"sandboxes", "containers"} {
+		entries, err := os.ReadDir(filepath.Join(n.dir, "state", kind))
+		if err != nil || len(entries) != 0 {
+			n.t.Errorf("%s left: %v (%v)", kind, entries, err)
+		}
+	}
+}
+
+// pod runs a sandbox; change may alter its configuration.
+func (n *node) pod(name string, change func(*runtimeapi.PodSandboxConfig)) (string, *runtimeapi.PodSandboxConfig) {
+	n.t.Helper()
+	config := &runtimeapi.PodSandboxConfig{
+		Metadata:     &runtimeapi.PodSandboxMetadata{Name: name, Namespace: "default", Uid: "uid-" + name},
+		Hostname:     name,
+		LogDirectory: filepath.Join(n.dir, "log", name),
+		DnsConfig:    &runtimeapi.DNSConfig{Servers: []string{"10.96.0.10"}, Searches: []string{"default.svc.cluster.local"}, Options: []string{"ndots:5"}},
+		Labels:       map[string]string{"app": name},
+		Linux: &runtimeapi.LinuxPodSandboxConfig{SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{
+			NamespaceOptions: &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_CONTAINER}}},
+	}
+	if change != nil {
+		change(config)
+	}
+	resp, err := n.RunPodSandbox(n.t.Context(), &runtimeapi.RunPodSandboxRequest{Config: config})
+	if err != nil {
+		n.t.Fatalf("run pod %s: %v", name, err)
+	}
+	return resp.PodSandboxId, config
+}
+
+// create makes a container of the busybox stand-in; change may alter it.
+func (n *node) create(podID string, pod *runtimeapi.PodSandboxConfig, name string, command []string, change func(*runtimeapi.ContainerConfig)) (string, error) {
+	config := &runtimeapi.ContainerConfig{
+		Metadata: &runtimeapi.ContainerMetadata{Name: name},
+		Image:    &runtimeapi.ImageSpec{Image: "busybox", UserSpecifiedImage: "busybox"},
+		Command:  command,
+		LogPath:  name + "/0.log",
+		Labels:   map[string]string{"c": name},
+		Linux: &runtimeapi.LinuxContainerConfig{SecurityContext: &runtimeapi.LinuxContainerSecurityContext{
+			NamespaceOptions: pod.GetLinux().GetSecurityContext().GetNamespaceOptions(),
+			MaskedPaths:      []string{"/proc/kcore", "/proc/timer_list", "/sys/firmware", "/not/there"},
+			ReadonlyPaths:    []string{"/proc/sys", "/proc/bus", "/not/there"},
+		}},
+	}
+	if change != nil {
+		change(config)
+	}
+	resp, err := n.CreateContainer(n.t.Context(), &runtimeapi.CreateContainerRequest{PodSandboxId: podID, Config: config, SandboxConfig: pod})
+	if err != nil {
+		return "", err
+	}
+	return resp.ContainerId, nil
+}
+
+// run creates and starts a container.
+func (n *node) run(podID string, pod *runtimeapi.PodSandboxConfig, name string, command []string, change func(*runtimeapi.ContainerConfig)) string {
+	n.t.Helper()
+	id, err := n.create(podID, pod, name, command, change)
+	if err != nil {
+		n.t.Fatalf("create %s: %v", name, err)
+	}
+	if _, err := n.StartContainer(n.t.Context(), &runtimeapi.StartContainerRequest{ContainerId: id}); err != nil {
+		n.t.Fatalf("start %s: %v", name, err)
+	}
+	return id
+}
+
+// ended waits until a container has exited.
+func (n *node) ended(id string) *runtimeapi.ContainerStatus {
+	n.t.Helper()
+	var st *runtimeapi.ContainerStatus
+	n.eventually("container "+id+" to end", func() bool {
+		st = n.state(id)
+		return st.State == runtimeapi.ContainerState_CONTAINER_EXITED
+	})
+	return st
+}
+
+func (n *node) state(id string) *runtimeapi.ContainerStatus {
+	n.t.Helper()
+	resp, err := n.ContainerStatus(n.t.Context(), &runtimeapi.ContainerStatusRequest{ContainerId: id})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return resp.Status
+}
+
+// eventually polls until ok or 15 s are over.
+func (n *node) eventually(what string, ok func() bool) {
+	n.t.Helper()
+	deadline := time.Now().Add(15 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			n.t.Fatalf("waited too long for %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// logs returns a container's log without times.
+func (n *node) logs(id string) string {
+	n.t.Helper()
+	data, err := os.ReadFile(n.state(id).LogPath)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(data)) {
+		stamp, rest, _ := strings.Cut(line, " ")
+		if _, err := time.Parse(time.RFC3339Nano, stamp); err != nil {
+			n.t.Errorf("log line without time: %q", line)
+		}
+		out.WriteString(rest)
+	}
+	return out.String()
+}
+
+// output runs a command to its end in a container of its own, and returns its
+// standard output and error as the log has them.
+func (n *node) output(command []string, change func(*runtimeapi.ContainerConfig)) (string, *runtimeapi.ContainerStatus) {
+	n.t.Helper()
+	podID, pod := n.pod("once", nil)
+	id := n.run(podID, pod, "c", command, change)
+	st := n.ended(id)
+	text := n.logs(id)
+	if _, err := n.RemovePodSandbox(n.t.Context(), &runtimeapi.RemovePodSandboxRequest{PodSandboxId: podID}); err != nil {
+		n.t.Error(err)
+	}
+	return text, st
+}
+
+// shell is output of a shell command, its lines without stream and tag.
+func (n *node) shell(script string, change func(*runtimeapi.ContainerConfig)) string {
+	n.t.Helper()
+	text, st := n.output([]string{"sh", "-c", script}, change)
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		parts := strings.SplitN(line, " ", 3)
+		out.WriteString(parts[2])
+	}
+	if st.ExitCode != 0 {
+		n.t.Errorf("%q ended with %d: %s", script, st.ExitCode, out.String())
+	}
+	return strings.TrimRight(out.String(), "\n")
+}
+
+// execSync runs a command in a container.
+func (n *node) execSync(id string, command ...string) (string, string, int32) {
+	n.t.Helper()
+	resp, err := n.ExecSync(n.t.Context(), &runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: command, Timeout: 10})
+	if err != nil {
+		n.t.Fatalf("exec %q: %v", command, err)
+	}
+	return string(resp.Stdout), string(resp.Stderr), resp.ExitCode
+}
