@@ -66,14 +66,22 @@ func (s *screen) shows() string {
 	return strings.ReplaceAll(s.text.String(), "\r\n", "\n")
 }
 
-// until waits for text on the screen.
-func (s *screen) until(text string) {
+// until waits for texts on the screen, each after the one before.
+func (s *screen) until(texts ...string) {
 	s.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(s.shows(), text); {
-		if time.Now().After(deadline) {
-			s.t.Fatalf("%q does not appear:\n%q", text, s.shows())
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		rest, found := s.shows(), true
+		for _, text := range texts {
+			if found {
+				_, rest, found = strings.Cut(rest, text)
+			}
 		}
-		time.Sleep(5 * time.Millisecond)
+		if found {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%q do not appear:\n%q", texts, s.shows())
+		}
 	}
 }
 
@@ -157,9 +165,10 @@ func TestShellOnATerminal(t *testing.T) {
 	s.until("shell on cluster netdojo; leave it with exit")
 	s.until("(c|default) ")
 	// Ctrl-C is for what runs in the shell, and the shell goes on.
-	s.types("echo be''gin; sleep 60\n")
+	s.types("sh -c \"echo be''gin; exec sleep 60\"\n")
 	s.until("begin\n")
 	s.types("\x03")
+	s.until("begin\n", "(c|default) ") // input before the prompt may be lost
 	s.types("echo after''wards $NETDOJO_CLUSTER\n")
 	s.until("afterwards netdojo\n")
 	s.types("exit 5\n")
