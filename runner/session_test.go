@@ -1,0 +1,381 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/netdojo/netdojo/checks"
+	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/labs"
+	"github.com/netdojo/netdojo/manifests"
+	"github.com/netdojo/netdojo/runner/event"
+	"github.com/netdojo/netdojo/runner/record"
+)
+
+func lab04(t *testing.T) *labs.Lab {
+	t.Helper()
+	lab, err := labs.Open("04")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lab
+}
+
+// brief is a run's verdicts: "before cilium-io allowed/ok", with ! when it differs.
+func brief(run record.Run) []string {
+	var lines []string
+	for _, t := range run.Tasks {
+		for _, c := range t.Checks {
+			line := fmt.Sprintf("%s %s %s/%s", c.Phase, c.ID, c.Verdict, c.Cause)
+			if !c.Passed {
+				line += " !"
+			}
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func wantBrief(t *testing.T, run record.Run, want ...string) {
+	t.Helper()
+	if got := brief(run); !slices.Equal(got, want) {
+		t.Errorf("verdicts are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestRunProvesTheSolution(t *testing.T) {
+	f := newFakeCluster()
+	o := f.options()
+	o.Lab = lab04(t)
+	var events []event.Event
+	o.Listener = func(e event.Event) { events = append(events, e) }
+	run, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBrief(t, run,
+		"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
+		"after kubernetes-io allowed/ok", "after cilium-io denied/policy-drop")
+	if !run.OK() || run.Passed != 4 || run.Provider != "fake" || run.Schema != record.Schema {
+		t.Errorf("run is %+v", run)
+	}
+	deny := run.Tasks[0].Checks[3]
+	if deny.ExitCode != nil || deny.Evidence.Control == nil || deny.Evidence.Drop == nil ||
+		deny.Evidence.Drop.Policies[0].Name != "backend-egress-allow-fqdn" {
+		t.Errorf("the deny's evidence is %+v, exit code %v", deny.Evidence, deny.ExitCode)
+	}
+	if p := run.Tasks[0].Policies; len(p) != 1 || p[0].EnforcedMs == nil {
+		t.Errorf("policies are %+v", p)
+	}
+	for _, what := range []string{"serve cilium.io,kubernetes.io", "kill", "delete CiliumNetworkPolicy", "delete Deployment", "down test purge=true"} {
+		if !f.asked(what) {
+			t.Errorf("the session did not %s: %v", what, f.log)
+		}
+	}
+	if len(f.objects) != 0 {
+		t.Errorf("left behind: %v", f.objects)
+	}
+	if _, ok := events[0].(event.RunStarted); !ok {
+		t.Errorf("the first event is %T", events[0])
+	}
+	if _, ok := events[len(events)-1].(event.Finished); !ok {
+		t.Errorf("the last event is %T", events[len(events)-1])
+	}
+}
+
+func TestRunWaitsForTheTimeout(t *testing.T) {
+	f := newFakeCluster()
+	o := f.options()
+	o.Lab, o.WaitTimeout = lab04(t), true
+	run, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deny := run.Tasks[0].Checks[3]
+	if !run.OK() || deny.ExitCode == nil || *deny.ExitCode != 28 || deny.Evidence.Message == "" {
+		t.Errorf("the deny is %+v", deny)
+	}
+}
+
+func TestRunCatchesWrongOutcomes(t *testing.T) {
+	tests := []struct {
+		name  string
+		setup func(*fakeCluster, *Options)
+		want  []string
+		hint  string
+	}{
+		{"policy left out", func(_ *fakeCluster, o *Options) { o.Solve = false }, []string{
+			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
+			"after kubernetes-io allowed/ok", "after cilium-io allowed/ok !",
+		}, "selects no pod"},
+		{"wrong answer: DNS", func(_ *fakeCluster, o *Options) { o.Wrong = "dns-not-allowed" }, []string{
+			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
+			"after kubernetes-io broken/dns-failure !", "after cilium-io broken/dns-failure !",
+		}, "neither name can be resolved"},
+		{"wrong answer: selector", func(_ *fakeCluster, o *Options) { o.Wrong = "wrong-selector" }, []string{
+			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
+			"after kubernetes-io allowed/ok", "after cilium-io allowed/ok !",
+		}, "selects no pod"},
+		{"wrong answer: pattern", func(_ *fakeCluster, o *Options) { o.Wrong = "pattern-too-wide" }, []string{
+			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
+			"after kubernetes-io allowed/ok", "after cilium-io allowed/ok !",
+		}, "stands for every name"},
+		{"kube-dns down", func(f *fakeCluster, _ *Options) { f.dnsDown = true }, []string{
+			"before kubernetes-io broken/dns-failure !", "before cilium-io broken/dns-failure !",
+			"after kubernetes-io broken/dns-failure !", "after cilium-io broken/dns-failure !",
+		}, ""},
+		{"a reject instead of a drop", func(f *fakeCluster, _ *Options) { f.onPolicy = func(f *fakeCluster) { f.refuse = true } }, []string{
+			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
+			"after kubernetes-io broken/refused !", "after cilium-io broken/refused !",
+		}, ""},
+		{"backend replaced by another image", func(f *fakeCluster, _ *Options) {
+			f.onPolicy = func(f *fakeCluster) { f.imageID = "sha256:bb" }
+		}, []string{
+			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
+			"after kubernetes-io allowed/ok", "after cilium-io inconclusive/tampered !",
+		}, ""},
+		{"the API refuses the policy", func(f *fakeCluster, _ *Options) {
+			f.rejects = map[string]string{"backend-egress-allow-fqdn": "unknown field spec.egres"}
+		}, []string{
+			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
+			"after kubernetes-io inconclusive/policy-rejected !", "after cilium-io inconclusive/policy-rejected !",
+		}, ""},
+		{"the datapath refuses the policy", func(f *fakeCluster, _ *Options) {
+			f.unenforced = map[string]string{"backend-egress-allow-fqdn": "HTTP rules are not served"}
+		}, []string{
+			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
+			"after kubernetes-io inconclusive/policy-rejected !", "after cilium-io inconclusive/policy-rejected !",
+		}, ""},
+		{"a datapath without flows cannot name the drop", func(f *fakeCluster, _ *Options) { f.noFlows = true }, []string{
+			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
+			"after kubernetes-io allowed/ok", "after cilium-io denied/timeout",
+		}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFakeCluster()
+			o := f.options()
+			o.Lab = lab04(t)
+			tt.setup(f, &o)
+			run, err := Run(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantBrief(t, run, tt.want...)
+			if strings.Contains(strings.Join(tt.want, ""), "!") == run.OK() {
+				t.Errorf("OK is %v", run.OK())
+			}
+			if got := run.Tasks[0].Hint; tt.hint == "" != (got == "") || !strings.Contains(strings.Join(strings.Fields(got), " "), tt.hint) {
+				t.Errorf("hint is %q, want %q", got, tt.hint)
+			}
+			if f.running {
+				t.Error("the cluster runs on")
+			}
+		})
+	}
+}
+
+func TestRunOnARunningCluster(t *testing.T) {
+	f := newFakeCluster()
+	f.running = true
+	o := f.options()
+	o.Lab, o.Keep = lab04(t), true
+	if run, err := Run(t.Context(), o); err != nil || !run.OK() {
+		t.Fatalf("first run: %v, %v", brief(run), err)
+	}
+	if len(f.objects) != 3 {
+		t.Fatalf("kept %d objects, want Deployment, Service and policy", len(f.objects))
+	}
+	f.log = nil
+	o.Keep = false
+	if run, err := Run(t.Context(), o); err != nil || !run.OK() {
+		t.Fatalf("second run: %v, %v", brief(run), err)
+	}
+	if f.asked("down") || f.asked("up") || f.asked("delete Deployment") {
+		t.Errorf("the cluster or what was there before is not the second run's to remove: %v", f.log)
+	}
+	if !f.asked("enforced backend-egress-allow-fqdn deleted=true") {
+		t.Errorf("the old policy was not removed first: %v", f.log)
+	}
+	if len(f.objects) != 2 {
+		t.Errorf("%d objects are left, want Deployment and Service", len(f.objects))
+	}
+}
+
+func TestEnterThenCheck(t *testing.T) {
+	f := newFakeCluster()
+	o := f.options()
+	o.Lab, o.StateDir = lab04(t), t.TempDir()
+	run, err := Enter(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBrief(t, run, "before kubernetes-io allowed/ok", "before cilium-io allowed/ok")
+	if !f.running {
+		t.Fatal("entering a lab took its cluster down")
+	}
+	run, err = Check(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBrief(t, run, "after kubernetes-io allowed/ok", "after cilium-io allowed/ok !")
+	if run.Tasks[0].Hint == "" {
+		t.Error("no hint for the learner")
+	}
+
+	apply(t, f, o.Lab, "solution/backend-egress-allow-fqdn.yaml")
+	run, err = Check(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBrief(t, run, "after kubernetes-io allowed/ok", "after cilium-io denied/policy-drop")
+	if c := run.Tasks[0].Checks[1].Evidence.Control; c == nil || c.Kind != checks.ControlBefore {
+		t.Errorf("control is %+v, want the baseline's", c)
+	}
+	if len(f.objects) != 3 {
+		t.Errorf("check changed the cluster: %v", f.objects)
+	}
+
+	f.imageID = "sha256:bb"
+	if run, err = Check(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	wantBrief(t, run, "after kubernetes-io allowed/ok", "after cilium-io inconclusive/tampered !")
+
+	// Another cluster's controls do not count; the sibling that is allowed now does.
+	f.imageID, f.uid = "sha256:aa", "cluster-2"
+	if run, err = Check(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	wantBrief(t, run, "after kubernetes-io allowed/ok", "after cilium-io denied/policy-drop")
+	if c := run.Tasks[0].Checks[1].Evidence.Control; c == nil || c.Kind != checks.ControlSibling {
+		t.Errorf("control is %+v, want a sibling", c)
+	}
+}
+
+func apply(t *testing.T, f *fakeCluster, lab *labs.Lab, file string) {
+	t.Helper()
+	s := &session{o: Options{Lab: lab}}
+	objects, err := s.read([]string{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, obj := range objects {
+		if _, err := f.Apply(t.Context(), obj, lab.Namespace); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestCheckWithoutAnyControl(t *testing.T) {
+	f := newFakeCluster()
+	f.running = true
+	o := f.options()
+	o.Lab = lab04(t)
+	apply(t, f, o.Lab, "solution/backend-egress-allow-fqdn.yaml")
+	o.Lab.Tasks[0].Checks = o.Lab.Tasks[0].Checks[1:]
+	run, err := Check(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBrief(t, run, "after cilium-io inconclusive/no-control !")
+}
+
+func TestErrors(t *testing.T) {
+	type cured interface{ Cure() string }
+	tests := []struct {
+		name    string
+		setup   func(*fakeCluster, *Options)
+		session func(context.Context, Options) (record.Run, error)
+		as      func(error) bool
+		text    string
+		cure    string
+	}{
+		{"no lab", func(_ *fakeCluster, o *Options) { o.Lab = nil }, Run, isType[*UsageError], "no lab", "netdojo labs"},
+		{"unknown task", func(_ *fakeCluster, o *Options) { o.Task = "4.2" }, Run, isType[*labs.UnknownError], `no task "4.2"`, `did you mean "4.1"?`},
+		{"unknown wrong answer", func(_ *fakeCluster, o *Options) { o.Wrong = "none" }, Run, isType[*labs.UnknownError], "wrong answer", "known: "},
+		{"cluster not running", func(*fakeCluster, *Options) {}, Check, isNotRunning, "cluster test", "netdojo shell 04"},
+		{"pods missing", func(f *fakeCluster, _ *Options) { f.running, f.noPod = true, true }, Check, isType[*EnvironmentError], "no pod matches default/app=backend", "netdojo shell 04"},
+		{"image missing", func(f *fakeCluster, _ *Options) {
+			f.notReady = &manifests.NotReadyError{Ref: manifests.Ref{Name: "backend"}, State: "0 of 1", Reason: "ImagePullBackOff", Advice: "load the image"}
+		}, Run, isType[*EnvironmentError], "ImagePullBackOff", "load the image"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFakeCluster()
+			o := f.options()
+			o.Lab = lab04(t)
+			tt.setup(f, &o)
+			_, err := tt.session(t.Context(), o)
+			if err == nil || !tt.as(err) || !strings.Contains(err.Error(), tt.text) {
+				t.Fatalf("error is %T %v, want %q", err, err, tt.text)
+			}
+			var c cured
+			if !errors.As(err, &c) || !strings.Contains(c.Cure(), tt.cure) {
+				t.Errorf("cure of %v lacks %q", err, tt.cure)
+			}
+			if f.asked("up") && !f.asked("down") {
+				t.Error("the cluster runs on")
+			}
+		})
+	}
+}
+
+func isType[T error](err error) bool {
+	var t T
+	return errors.As(err, &t)
+}
+
+func isNotRunning(err error) bool {
+	return isType[*EnvironmentError](err) && errors.Is(err, cluster.ErrNotRunning)
+}
+
+func TestInterruptedRunCleansUp(t *testing.T) {
+	f := newFakeCluster()
+	f.known = true
+	o := f.options()
+	o.Lab = lab04(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	o.Listener = func(e event.Event) {
+		if _, ok := e.(event.CheckStarted); ok {
+			cancel()
+		}
+	}
+	run, err := Run(ctx, o)
+	if !errors.Is(err, context.Canceled) || run.OK() || run.Error == "" {
+		t.Errorf("error is %v, run %+v", err, run)
+	}
+	if !f.asked("down test purge=false") || len(f.objects) != 0 {
+		t.Errorf("not cleaned up: %v, %v", f.log, f.objects)
+	}
+}
+
+func TestForeignPolicyIsNamed(t *testing.T) {
+	f := newFakeCluster()
+	f.running = true
+	o := f.options()
+	o.Lab = lab04(t)
+	objects, err := manifests.Parse("x.yaml", []byte("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: mine, namespace: default}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Apply(t.Context(), objects[0], "default"); err != nil {
+		t.Fatal(err)
+	}
+	named := false
+	o.Listener = func(e event.Event) {
+		n, ok := e.(event.Notice)
+		named = named || ok && strings.Contains(n.Text, "NetworkPolicy default/mine")
+	}
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if !named || f.objects["NetworkPolicy default/mine"] == nil {
+		t.Errorf("named %v, objects %v", named, f.objects)
+	}
+}
