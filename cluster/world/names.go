@@ -210,8 +210,8 @@ func expand(name string) ([]string, error) {
 	if err := validName(rest); err != nil {
 		return nil, err
 	}
-	if starred {
-		return []string{rest, "www." + rest}, nil
+	if www := "www." + rest; starred && validName(www) == nil {
+		return []string{rest, www}, nil
 	}
 	return []string{rest}, nil
 }
