@@ -8,11 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/netdojo/netdojo/manifests"
 )
 
 // Open loads a lab of the catalogue by its id, or the folder at a path. An id of
@@ -70,7 +69,7 @@ func load(fsys fs.FS) (*Lab, *yaml.Node, []Problem) {
 	}
 	lab := &Lab{FS: fsys}
 	if err := root.Decode(lab); err != nil {
-		return nil, root, []Problem{yamlProblem(err)}
+		return nil, root, []Problem{yamlProblem(data, err)}
 	}
 	lab.defaults()
 	return lab, root, lab.verify(root)
@@ -99,13 +98,13 @@ func parse(data []byte) (*yaml.Node, []Problem) {
 		return nil, []Problem{{File: FileName, Line: 1, Message: "is empty", Cure: "start with id, title and tasks"}}
 	}
 	if err != nil {
-		return nil, []Problem{yamlProblem(err)}
+		return nil, []Problem{yamlProblem(data, err)}
 	}
 	var second yaml.Node
 	if err := dec.Decode(&second); err == nil {
 		return nil, []Problem{at(&second, "", "a second YAML document", "a lab is one document; remove the line ---")}
 	} else if !errors.Is(err, io.EOF) {
-		return nil, []Problem{yamlProblem(err)}
+		return nil, []Problem{yamlProblem(data, err)}
 	}
 	root := doc.Content[0]
 	return root, strict(root, "")
@@ -155,20 +154,9 @@ func at(n *yaml.Node, path, message, cure string) Problem {
 	return Problem{File: FileName, Line: n.Line, Column: n.Column, Message: message, Cure: cure}
 }
 
-// The YAML parser gives positions only in its texts.
-var yamlLine = regexp.MustCompile(`line (\d+): *`)
-
-func yamlProblem(err error) Problem {
-	text := strings.TrimSpace(strings.TrimPrefix(err.Error(), "yaml: "))
-	p := Problem{File: FileName, Line: 1, Message: text, Cure: "check the indentation of this line and of the one before"}
-	if m := yamlLine.FindStringSubmatchIndex(text); m != nil {
-		if n, err := strconv.Atoi(text[m[2]:m[3]]); err == nil {
-			p.Line = n
-		}
-		p.Message = text[:m[0]] + text[m[1]:]
-	}
-	p.Message = "not YAML: " + strings.TrimSpace(p.Message)
-	return p
+func yamlProblem(data []byte, err error) Problem {
+	line, message, advice := manifests.DescribeYAML(data, err)
+	return Problem{File: FileName, Line: line, Message: message, Cure: advice}
 }
 
 // reason is an error of the file system without the path, which the position

@@ -9,9 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -114,7 +112,7 @@ func parseDocument(file string, doc document) ([]Object, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, yamlError(file, doc.line, err)
+		return nil, yamlError(file, doc, err)
 	}
 	if len(node.Content) == 0 || node.Content[0].Tag == "!!null" {
 		return nil, nil
@@ -129,7 +127,7 @@ func parseDocument(file string, doc document) ([]Object, error) {
 	}
 	raw, err := sigsyaml.YAMLToJSONStrict(doc.text)
 	if err != nil {
-		return nil, yamlError(file, doc.line, err)
+		return nil, yamlError(file, doc, err)
 	}
 	var content map[string]any
 	if err := json.Unmarshal(raw, &content); err != nil {
@@ -188,28 +186,4 @@ func kindName(n *yaml.Node) string {
 		return "mapping"
 	}
 	return "reference"
-}
-
-// The YAML parsers give positions only in their texts.
-var yamlLine = regexp.MustCompile(`line (\d+)(?:, column (\d+))?: *`)
-
-func yamlError(file string, first int, err error) error {
-	text := strings.TrimSpace(err.Error())
-	for _, prefix := range []string{"error converting YAML to JSON: ", "yaml: ", "unmarshal errors:"} {
-		text = strings.TrimSpace(strings.TrimPrefix(text, prefix))
-	}
-	e := &SyntaxError{File: file, Line: first, Message: text}
-	if m := yamlLine.FindStringSubmatchIndex(text); m != nil {
-		if n, err := strconv.Atoi(text[m[2]:m[3]]); err == nil {
-			e.Line = first + n - 1
-		}
-		e.Message = strings.TrimSpace(text[:m[0]] + text[m[1]:])
-	}
-	e.Message = "not YAML: " + e.Message
-	if strings.Contains(e.Message, "tab") || strings.Contains(e.Message, `\t`) {
-		e.Advice = "indent with spaces, not with tabs"
-	} else {
-		e.Advice = "check the indentation of this line and of the one before"
-	}
-	return e
 }
