@@ -1,0 +1,200 @@
+//go:build linux
+
+// Package daemon is the embedded cluster's node process: it starts the world,
+// the control plane, the datapath, the CRI server and the kubelet beside one
+// another, answers the control socket, and ends them in reverse.
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/embedded/control"
+	"github.com/netdojo/netdojo/cluster/embedded/controlplane"
+	"github.com/netdojo/netdojo/cluster/image"
+	"github.com/netdojo/netdojo/cluster/world"
+	"github.com/netdojo/netdojo/datapath"
+)
+
+// Addresses of the node, inside its own network namespace. Two clusters use the
+// same ones without seeing each other.
+var (
+	nodeAddr    = netip.MustParseAddr("192.168.77.2")
+	gatewayAddr = netip.MustParseAddr("192.168.77.1")
+	podCIDR     = netip.MustParsePrefix("10.244.0.0/24")
+	serviceCIDR = netip.MustParsePrefix("10.96.0.0/16")
+	clusterDNS  = netip.MustParseAddr("10.96.0.10")
+)
+
+const (
+	nodeName   = "netdojo"
+	worldIface = "eth0"
+	runDir     = "/run/netdojo"
+	criSocket  = runDir + "/cri.sock"
+)
+
+// stopTimeout bounds the end of all components.
+const stopTimeout = 8 * time.Second
+
+// Config is what the node process is given.
+type Config struct {
+	Dir       string     // the cluster's folder
+	BinDir    string     // netdojo-helper and netdojo-coredns
+	ImagesDir string     // the image store
+	Listeners []*os.File // the host's sockets: the API's, then one for each of Spec.Publish
+	Log       io.Writer
+}
+
+// ReadSpec reads what a cluster's folder asks for.
+func ReadSpec(dir string) (cluster.Spec, error) {
+	var spec cluster.Spec
+	b, err := os.ReadFile(filepath.Join(dir, "cluster.json"))
+	if err != nil {
+		return spec, fmt.Errorf("read the cluster's spec: %w", err)
+	}
+	if err := json.Unmarshal(b, &spec); err != nil {
+		return spec, fmt.Errorf("read the cluster's spec: %w", err)
+	}
+	return spec, nil
+}
+
+// node is a running node. Parts appear while it starts.
+type node struct {
+	cfg     Config
+	spec    cluster.Spec
+	log     *slog.Logger
+	trace   *trace
+	stop    context.CancelCauseFunc
+	apiPort int
+	images  *image.Store
+
+	agent   atomic.Pointer[datapath.Agent]
+	world   atomic.Pointer[world.World]
+	readyMs atomic.Int64 // since the start; 0 while not ready
+
+	undos []undo // in the order of the starts; written by start only
+}
+
+// undo ends a component.
+type undo struct {
+	name string
+	stop func(context.Context) error
+}
+
+func (n *node) onStop(name string, stop func(context.Context) error) {
+	n.undos = append(n.undos, undo{name, stop})
+}
+
+// Run starts the node and blocks until ctx ends, a shutdown is asked for, or a
+// component fails.
+func Run(ctx context.Context, cfg Config) error {
+	log := slog.New(slog.NewTextHandler(cfg.Log, &slog.HandlerOptions{Level: logLevel()}))
+	routeLogs(log)
+	spec, err := ReadSpec(cfg.Dir)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	n := &node{cfg: cfg, spec: spec, log: log, stop: stop, trace: &trace{start: time.Now()}}
+	srv, err := serve(n, filepath.Join(cfg.Dir, control.SocketName), log)
+	if err != nil {
+		return err
+	}
+	err = n.start(ctx)
+	if err == nil {
+		<-ctx.Done()
+		err = context.Cause(ctx)
+		if errors.Is(err, context.Canceled) {
+			err = nil
+		}
+	}
+	stop(err)
+	uctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	for i := len(n.undos) - 1; i >= 0; i-- {
+		u := n.undos[i]
+		if e := u.stop(uctx); e != nil {
+			log.Warn("stop", "component", u.name, "error", e)
+		}
+	}
+	return errors.Join(err, srv.close(uctx))
+}
+
+func logLevel() slog.Level {
+	if os.Getenv("NETDOJO_DEBUG") != "" {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// start starts everything and returns when the node is ready. The order is that
+// of need: the world gives the node its address, the rest starts side by side.
+func (n *node) start(ctx context.Context) error {
+	listeners, err := n.hostListeners()
+	if err != nil {
+		return err
+	}
+	if err := n.openImages(); err != nil {
+		return err
+	}
+	if err := n.startWorld(ctx); err != nil {
+		return err
+	}
+	cp, err := n.startControlPlane(ctx, listeners[:1])
+	if err != nil {
+		return err
+	}
+	k, err := n.startNode(ctx, cp)
+	if err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(cp.AdminREST())
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	n.publish(ctx, client, listeners[1:])
+	if err := n.learnNames(ctx, cp.AdminREST()); err != nil {
+		return err
+	}
+	return n.waitReady(ctx, cp, k)
+}
+
+// hostListeners turns the descriptors into listeners.
+func (n *node) hostListeners() ([]net.Listener, error) {
+	var listeners []net.Listener
+	for _, f := range n.cfg.Listeners {
+		l, err := net.FileListener(f)
+		if err != nil {
+			return nil, fmt.Errorf("take over a listening socket: %w", err)
+		}
+		f.Close()
+		listeners = append(listeners, l)
+	}
+	if len(listeners) == 0 {
+		return nil, errors.New("no listening socket was handed in")
+	}
+	n.apiPort = listeners[0].Addr().(*net.TCPAddr).Port
+	return listeners, nil
+}
+
+func (n *node) status() control.Status {
+	s := control.Status{
+		Started: n.trace.start, ReadyMs: n.readyMs.Load(), APIPort: n.apiPort,
+		World: n.spec.World, Version: controlplane.Version, Waiting: n.trace.waiting(),
+	}
+	s.Ready = s.ReadyMs > 0
+	return s
+}

@@ -1,0 +1,177 @@
+//go:build linux
+
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/netdojo/netdojo/cluster/embedded/control"
+	"github.com/netdojo/netdojo/cluster/embedded/controlplane"
+	"github.com/netdojo/netdojo/cluster/embedded/cri"
+	"github.com/netdojo/netdojo/cluster/embedded/kubelet"
+	"github.com/netdojo/netdojo/cluster/image"
+	"github.com/netdojo/netdojo/cluster/world"
+	"github.com/netdojo/netdojo/datapath"
+	"github.com/netdojo/netdojo/datapath/cni"
+)
+
+func (n *node) openImages() error {
+	if err := os.MkdirAll(runDir, 0o755); err != nil {
+		return fmt.Errorf("make %s: %w", runDir, err)
+	}
+	store, err := image.Open(image.Options{
+		Dir:     n.cfg.ImagesDir,
+		Roots:   "/var/lib/netdojo/roots",
+		Helper:  filepath.Join(n.cfg.BinDir, "netdojo-helper"),
+		CoreDNS: filepath.Join(n.cfg.BinDir, "netdojo-coredns"),
+	})
+	if err != nil {
+		return fmt.Errorf("open the image store: %w", err)
+	}
+	n.images = store
+	return nil
+}
+
+// startWorld makes the outside, and with it the node's address.
+func (n *node) startWorld(ctx context.Context) error {
+	ready := n.trace.begin("world")
+	if err := upLoopback(); err != nil {
+		return err
+	}
+	w, err := world.Start(ctx, world.Config{
+		NodeAddr: nodeAddr, GatewayAddr: gatewayAddr, PrefixLen: 24, NodeIface: worldIface,
+		PodCIDR: podCIDR, Logger: n.log.With("component", "world"), Seed: uint64(time.Now().UnixNano()),
+	})
+	if err != nil {
+		return fmt.Errorf("start the world: %w", err)
+	}
+	n.onStop("world", func(context.Context) error { return w.Close() })
+	n.world.Store(w)
+	ready()
+	return nil
+}
+
+func (n *node) startControlPlane(ctx context.Context, listeners []net.Listener) (*controlplane.ControlPlane, error) {
+	cp, err := controlplane.Start(ctx, controlplane.Config{
+		Dir:         "/var/lib/netdojo/controlplane",
+		NodeName:    nodeName,
+		NodeAddr:    nodeAddr,
+		Listeners:   listeners,
+		ServiceCIDR: serviceCIDR,
+		PodCIDR:     podCIDR,
+		ClusterDNS:  clusterDNS,
+		ExtraSANs:   []string{"127.0.0.1", "localhost"},
+		Logger:      n.log,
+		Trace:       n.tracePhase,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the control plane: %w", err)
+	}
+	n.onStop("control plane", cp.Close)
+	go func() {
+		<-cp.Done()
+		n.stop(cp.Err())
+	}()
+	server := "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(n.apiPort))
+	config, err := cp.AdminKubeconfig("netdojo-"+n.spec.Name, server)
+	if err != nil {
+		return nil, err
+	}
+	if err := clientcmd.WriteToFile(*config, filepath.Join(n.cfg.Dir, "kubeconfig")); err != nil {
+		return nil, fmt.Errorf("write the kubeconfig: %w", err)
+	}
+	return cp, nil
+}
+
+// startNode starts what makes this process a node: datapath, CRI and kubelet.
+func (n *node) startNode(ctx context.Context, cp *controlplane.ControlPlane) (*kubelet.Kubelet, error) {
+	ready := n.trace.begin("datapath")
+	agent, err := datapath.Start(ctx, datapath.Config{
+		NodeName:    nodeName,
+		NodeAddr:    nodeAddr,
+		WorldIface:  worldIface,
+		PodCIDR:     podCIDR,
+		ServiceCIDR: serviceCIDR,
+		ClusterDNS:  clusterDNS,
+		APIServer:   netip.AddrPortFrom(nodeAddr, controlplane.APIPort),
+		REST:        cp.AdminREST(),
+		FlowSocket:  filepath.Join(n.cfg.Dir, control.FlowSocket),
+		RunDir:      runDir,
+		Logger:      n.log.With("component", "datapath"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the datapath: %w", err)
+	}
+	n.onStop("datapath", func(context.Context) error { return agent.Close() })
+	n.agent.Store(agent)
+	ready()
+
+	tell, err := n.events(cp.AdminREST())
+	if err != nil {
+		return nil, err
+	}
+	ready = n.trace.begin("container runtime")
+	runtime, err := cri.Start(ctx, cri.Config{
+		Socket:    criSocket,
+		StateDir:  "/var/lib/netdojo/cri",
+		Helper:    filepath.Join(n.cfg.BinDir, "netdojo-helper"),
+		Images:    n.images,
+		Network:   network{agent},
+		Logger:    n.log.With("component", "cri"),
+		OnStandIn: func(use cri.StandInUse) { tell(announce(use)) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the container runtime: %w", err)
+	}
+	n.onStop("container runtime", func(context.Context) error { return runtime.Close() })
+	ready()
+
+	cert, key, ca := cp.KubeletServing()
+	kctx, stop := context.WithCancel(ctx)
+	k, err := kubelet.Start(kctx, kubelet.Config{
+		NodeName: nodeName, NodeAddr: nodeAddr, RootDir: "/var/lib/kubelet", CRISocket: criSocket,
+		REST: cp.KubeletREST(), ClusterDNS: clusterDNS,
+		ServingCert: cert, ServingKey: key, ClientCA: ca,
+		Logger: n.log.With("component", "kubelet"), Trace: n.tracePhase,
+	})
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("start the kubelet: %w", err)
+	}
+	n.onStop("kubelet", func(ctx context.Context) error {
+		stop()
+		select {
+		case <-k.Done():
+			return k.Err()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	return k, nil
+}
+
+func (n *node) tracePhase(component, phase string) {
+	n.trace.note(component, phase == controlplane.PhaseReady)
+}
+
+// network gives the CRI server's sandboxes their place in the datapath.
+type network struct{ agent *datapath.Agent }
+
+func (n network) Attach(ctx context.Context, r cri.AttachRequest) (netip.Addr, error) {
+	return n.agent.Attach(ctx, cni.AttachRequest{
+		SandboxID: r.SandboxID, NetNS: r.NetNS, PodNamespace: r.Namespace, PodName: r.Name, PodUID: r.UID,
+	})
+}
+
+func (n network) Detach(ctx context.Context, sandboxID string) error {
+	return n.agent.Detach(ctx, sandboxID)
+}

@@ -1,0 +1,83 @@
+//go:build linux
+
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/netdojo/netdojo/cluster"
+)
+
+// publish relays connections of the host's listeners to Services. They enter by
+// the world's link, so that a policy sees them as the world's.
+func (n *node) publish(ctx context.Context, client kubernetes.Interface, listeners []net.Listener) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	for i, l := range listeners {
+		spec := n.spec.Publish[i]
+		wg.Go(func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				wg.Go(func() {
+					if err := n.relay(ctx, client, conn, spec); err != nil {
+						n.log.Warn("published port", "port", spec.HostPort, "error", err)
+					}
+				})
+			}
+		})
+	}
+	n.onStop("published ports", func(context.Context) error {
+		cancel()
+		var errs []error
+		for _, l := range listeners {
+			errs = append(errs, l.Close())
+		}
+		wg.Wait()
+		return errors.Join(errs...)
+	})
+}
+
+// relay carries one connection to the Service, wherever that is by now.
+func (n *node) relay(ctx context.Context, client kubernetes.Interface, conn net.Conn, p cluster.Publish) error {
+	defer conn.Close()
+	svc, err := client.CoreV1().Services(p.Namespace).Get(ctx, p.Service, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("find Service %s/%s: %w", p.Namespace, p.Service, err)
+	}
+	addr := net.JoinHostPort(svc.Spec.ClusterIP, strconv.Itoa(p.ServicePort))
+	for _, port := range svc.Spec.Ports {
+		if int(port.Port) == p.ServicePort && port.NodePort != 0 {
+			addr = net.JoinHostPort(nodeAddr.String(), strconv.Itoa(int(port.NodePort)))
+		}
+	}
+	up, err := n.world.Load().Dial(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("reach Service %s/%s: %w", p.Namespace, p.Service, err)
+	}
+	defer up.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close(); up.Close() })
+	defer stop()
+	var wg sync.WaitGroup
+	for _, way := range [][2]net.Conn{{conn, up}, {up, conn}} {
+		wg.Go(func() {
+			_, _ = io.Copy(way[0], way[1]) // either side may end a connection any way it likes
+			if c, ok := way[0].(interface{ CloseWrite() error }); ok {
+				_ = c.CloseWrite()
+			}
+		})
+	}
+	wg.Wait()
+	return nil
+}
