@@ -14,18 +14,13 @@ import (
 // watchPolicies starts the watches of the three kinds of policy.
 func (w *Watcher) watchPolicies() {
 	start := func(s source, kind string) cache.Store {
-		set := s.set
 		key := func(o any) policy.Key {
 			m := o.(metav1.Object)
 			return policy.Key{Kind: kind, Namespace: m.GetNamespace(), Name: m.GetName()}
 		}
 		s.set = func(o any) {
-			m := o.(metav1.Object)
-			st, known := w.engine.PolicyState(key(o))
-			if !known || st.UID != string(m.GetUID()) || st.Generation != m.GetGeneration() {
-				set(o)
-			}
-			w.reports.Add(key(o)) // its status may want correction
+			w.failed("set policy", w.apply(key(o), o.(metav1.Object)))
+			w.reports.Add(key(o)) // which tries again what failed
 		}
 		s.remove = func(o any) {
 			w.failed("delete policy", w.engine.DeletePolicy(w.ctx, key(o)))
@@ -37,35 +32,46 @@ func (w *Watcher) watchPolicies() {
 	}
 	w.cnps = start(source{
 		client: w.cilium.RESTClient(), resource: "ciliumnetworkpolicies", object: &ciliumv2.CiliumNetworkPolicy{},
-		set: func(o any) { w.setCilium(o.(*ciliumv2.CiliumNetworkPolicy), false) },
 	}, policy.KindCiliumNetworkPolicy)
 	w.ccnps = start(source{
 		client: w.cilium.RESTClient(), resource: "ciliumclusterwidenetworkpolicies",
 		object: &ciliumv2.CiliumClusterwideNetworkPolicy{},
-		set:    func(o any) { w.setCilium(sameType(o.(*ciliumv2.CiliumClusterwideNetworkPolicy)), true) },
 	}, policy.KindCiliumClusterwideNetworkPolicy)
 	w.nps = start(source{
 		client: w.net.RESTClient(), resource: "networkpolicies", object: &networkingv1.NetworkPolicy{},
-		set: func(o any) { w.outcome(w.engine.SetNetworkPolicy(w.ctx, o.(*networkingv1.NetworkPolicy))) },
 	}, policy.KindNetworkPolicy)
 }
 
-func (w *Watcher) setCilium(cnp *ciliumv2.CiliumNetworkPolicy, clusterwide bool) {
+// apply gives a policy to the engine unless it has this generation already. An
+// object that is refused is no error: that is reported on the object.
+func (w *Watcher) apply(key policy.Key, obj metav1.Object) error {
+	st, known := w.engine.PolicyState(key)
+	if known && st.UID == string(obj.GetUID()) && st.Generation == obj.GetGeneration() {
+		return nil
+	}
+	var err error
+	switch o := obj.(type) {
+	case *ciliumv2.CiliumNetworkPolicy:
+		err = w.applyCilium(o, false)
+	case *ciliumv2.CiliumClusterwideNetworkPolicy:
+		err = w.applyCilium(sameType(o), true)
+	case *networkingv1.NetworkPolicy:
+		err = w.engine.SetNetworkPolicy(w.ctx, o)
+	}
+	if _, ok := errors.AsType[*policy.UnsupportedError](err); ok {
+		return nil
+	}
+	if _, ok := errors.AsType[*policy.InvalidError](err); ok {
+		return nil
+	}
+	return err
+}
+
+func (w *Watcher) applyCilium(cnp *ciliumv2.CiliumNetworkPolicy, clusterwide bool) error {
 	if policy.NamesServices(cnp) {
 		w.servicesOnce.Do(w.watchServices)
 	}
-	w.outcome(w.engine.SetCiliumPolicy(w.ctx, cnp, clusterwide))
-}
-
-// outcome notes an error that is not the object's own: those are reported on it.
-func (w *Watcher) outcome(err error) {
-	if _, ok := errors.AsType[*policy.UnsupportedError](err); ok {
-		return
-	}
-	if _, ok := errors.AsType[*policy.InvalidError](err); ok {
-		return
-	}
-	w.failed("set policy", err)
+	return w.engine.SetCiliumPolicy(w.ctx, cnp, clusterwide)
 }
 
 // sameType puts a clusterwide policy into the Go type of the namespaced one.

@@ -72,13 +72,16 @@ func (w *Watcher) report() {
 }
 
 func (w *Watcher) reportOne(ctx context.Context, key policy.Key) error {
-	st, known := w.engine.PolicyState(key)
 	obj := w.stored(key)
-	if !known || obj == nil {
+	if obj == nil {
 		return nil
 	}
-	if string(obj.GetUID()) != st.UID || obj.GetGeneration() != st.Generation {
-		return nil // a newer one is on its way through the engine
+	if err := w.apply(key, obj); err != nil {
+		return err
+	}
+	st, known := w.engine.PolicyState(key)
+	if !known || string(obj.GetUID()) != st.UID || obj.GetGeneration() != st.Generation {
+		return nil // deleted or replaced just now, of which its own event tells
 	}
 	if st.Rejected != "" && w.told.first(key, fmt.Sprintf("%s/%d", st.UID, st.Generation)) {
 		if err := w.event(ctx, key, obj, st); err != nil {

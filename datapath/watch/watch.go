@@ -77,7 +77,7 @@ func Start(ctx context.Context, cfg Config) (*Watcher, error) {
 		return nil, fmt.Errorf("open client: %w", err)
 	}
 	protobuf := rest.CopyConfig(rc)
-	protobuf.ContentType = runtime.ContentTypeProtobuf
+	protobuf.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	core, err := coreclient.NewForConfigAndClient(protobuf, client)
 	if err != nil {
 		return nil, fmt.Errorf("open client: %w", err)
