@@ -1,16 +1,9 @@
 // Command netdojo-coredns is CoreDNS with the plugins that a cluster's DNS uses.
 // It is a program of its own, because CoreDNS would double the memory of the
 // process that runs the cluster.
-//
-//	netdojo-coredns -conf Corefile     serve, with CoreDNS's own flags
-//	netdojo-coredns await URL TIMEOUT  wait until URL answers 200; else exit 1
 package main
 
 import (
-	"fmt"
-	"os"
-	"time"
-
 	"github.com/coredns/coredns/coremain"
 
 	// Corefile's words; all others are unknown to this program.
@@ -31,21 +24,4 @@ import (
 	_ "github.com/coredns/coredns/plugin/template"
 )
 
-func main() {
-	if len(os.Args) == 4 && os.Args[1] == "await" {
-		if err := awaitArgs(os.Args[2], os.Args[3]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	coremain.Run()
-}
-
-func awaitArgs(url, timeout string) error {
-	d, err := time.ParseDuration(timeout)
-	if err != nil {
-		return fmt.Errorf("read the time to wait: %w", err)
-	}
-	return await(url, d)
-}
+func main() { coremain.Run() }

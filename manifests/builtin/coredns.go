@@ -13,9 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// CoreDNSImage is the image that cluster DNS runs. Its tag is one that no
-// registry has, because the pod's probe is a word of our own program.
-const CoreDNSImage = "registry.k8s.io/coredns/coredns:v1.14.3-netdojo"
+// CoreDNSImage is the image that cluster DNS runs: a stand-in of the version that
+// netdojo links, unless the image store holds the real one.
+const CoreDNSImage = "registry.k8s.io/coredns/coredns:v1.14.3"
 
 //go:embed coredns.yaml
 var coreDNSText string
