@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/httpstream"
@@ -20,6 +21,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/util/exec"
+	"k8s.io/klog/v2"
 
 	"github.com/netdojo/netdojo/checks"
 )
@@ -67,7 +69,9 @@ func (e *Execer) Exec(ctx context.Context, req checks.ExecRequest) (checks.ExecR
 	if req.Stderr != nil {
 		errs.to = io.MultiWriter(&stderr, req.Stderr)
 	}
-	err = executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: req.Stdin, Stdout: out, Stderr: errs})
+	// client-go logs the read errors of a stream that was cancelled on purpose.
+	quiet := klog.NewContext(ctx, logr.Discard())
+	err = executor.StreamWithContext(quiet, remotecommand.StreamOptions{Stdin: req.Stdin, Stdout: out, Stderr: errs})
 	out.close()
 	errs.close()
 	res := checks.ExecResult{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
