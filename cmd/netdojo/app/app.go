@@ -5,10 +5,13 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 
 	"github.com/netdojo/netdojo/cmd/netdojo/app/check"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/doctor"
@@ -47,10 +50,31 @@ func Main(args []string, kinds []env.Kind) int {
 		exit.Print(s.Err, err)
 		return exit.Code(err)
 	}
+	log, closeLog, err := openLog()
+	if err != nil {
+		exit.Print(s.Err, err)
+		return exit.Code(err)
+	}
+	defer closeLog()
+	// client-go tells klog of every connection that a probe leaves behind.
+	klog.SetSlogLogger(log)
 	return Run(ctx, args, &env.Env{
-		Streams: s, StateDir: stateDir, Daemon: daemon, Kinds: kinds, Signals: signals,
-		Log: slog.New(slog.DiscardHandler),
+		Streams: s, StateDir: stateDir, Daemon: daemon, Kinds: kinds, Signals: signals, Log: log,
 	})
+}
+
+// openLog opens the log that $NETDOJO_LOG names; without, nothing is logged.
+func openLog() (*slog.Logger, func(), error) {
+	path := os.Getenv(env.LogVar)
+	if path == "" {
+		return slog.New(slog.DiscardHandler), func() {}, nil
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, exit.WithCure(fmt.Errorf("open the log: %w", err), "set %s to a file that you may write", env.LogVar)
+	}
+	log := slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return log, func() { f.Close() }, nil
 }
 
 // Run runs one command line and says on e.Err what went wrong.

@@ -24,6 +24,7 @@ import (
 const (
 	StateDirVar = "NETDOJO_STATE_DIR"
 	ClusterVar  = "NETDOJO_CLUSTER"
+	LogVar      = "NETDOJO_LOG"
 	// ShellVar is set inside netdojo shell: the folder of that shell.
 	ShellVar = "NETDOJO_SHELL_DIR"
 )

@@ -35,8 +35,9 @@ type LoadOptions struct {
 
 // ListOptions are what the command line says.
 type ListOptions struct {
-	Env    *env.Env
-	Output string // plain or json
+	Env      *env.Env
+	Output   string // plain or json
+	StandIns bool   // name every image that has a stand-in
 }
 
 // New makes the command. Load and list may be replaced in tests.
@@ -88,6 +89,7 @@ func newList(e *env.Env, run func(context.Context, *ListOptions) error) *cobra.C
 		},
 	}
 	cmd.Flags().StringVarP(&o.Output, "output", "o", "plain", "plain or json")
+	cmd.Flags().BoolVar(&o.StandIns, "stand-ins", false, "name every image that a stand-in takes the place of")
 	return cmd
 }
 
@@ -164,9 +166,17 @@ func List(ctx context.Context, o *ListOptions) error {
 		}
 	}
 	for _, st := range images.StandIns() {
-		for _, image := range st.Images {
-			fmt.Fprintf(w, "%s\t-\tstand-in %s: %s\n", image, st.Name, st.Summary)
+		if o.StandIns {
+			for _, image := range st.Images {
+				fmt.Fprintf(w, "%s\t-\tstand-in %s\n", image, st.Name)
+			}
+			continue
 		}
+		more := ""
+		if n := len(st.Images) - 1; n > 0 {
+			more = fmt.Sprintf(" and %d more", n)
+		}
+		fmt.Fprintf(w, "%s%s\t-\tstand-in %s: %s\n", st.Images[0], more, st.Name, st.Summary)
 	}
 	return w.Flush()
 }

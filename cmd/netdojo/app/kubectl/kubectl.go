@@ -13,6 +13,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/component-base/cli"
 	"k8s.io/component-base/logs"
+	"k8s.io/klog/v2"
 	kubectlcmd "k8s.io/kubectl/pkg/cmd"
 	"k8s.io/kubectl/pkg/cmd/util"
 
@@ -59,8 +60,10 @@ func Run(ctx context.Context, o *Options) error {
 			}
 		}
 	}
-	// kubectl handles signals itself, or counts on their usual effect.
+	// kubectl handles signals itself, or counts on their usual effect; what it
+	// logs is for its user.
 	o.Env.Signals.Default()
+	klog.ClearLogger()
 
 	argv := append([]string{"kubectl"}, o.Args...)
 	if _, err := logs.GlogSetter(kubectlcmd.GetLogVerbosity(argv)); err != nil {

@@ -34,6 +34,7 @@ const environment = `Environment variables that netdojo reads:
                      kubectl, so this is how it is told
   KUBECONFIG         the kubeconfig files that up and down keep the context in;
                      of a list, the first that exists (default: ~/.kube/config)
+  NETDOJO_LOG        a file to append a log to, for finding faults in netdojo
   NO_COLOR           when not empty: no colours
 
 netdojo shell sets KUBECONFIG, NETDOJO_CLUSTER and NETDOJO_LAB for what runs in
