@@ -309,6 +309,9 @@ func (n *node) output(command []string, change func(*runtimeapi.ContainerConfig)
 	if _, err := n.RemovePodSandbox(n.t.Context(), &runtimeapi.RemovePodSandboxRequest{PodSandboxId: podID}); err != nil {
 		n.t.Error(err)
 	}
+	if err := os.RemoveAll(pod.LogDirectory); err != nil {
+		n.t.Error(err)
+	}
 	return text, st
 }
 

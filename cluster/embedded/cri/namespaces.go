@@ -25,16 +25,27 @@ type namespace struct {
 func onThread(join []namespace, f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // and never unlocked
-		for _, n := range join {
-			if err := unix.Setns(int(n.file.Fd()), n.kind); err != nil {
-				done <- fmt.Errorf("enter namespace: %w", err)
-				return
-			}
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The main thread cannot end, and /proc/self shows its namespaces: hold
+			// it here while another one is used.
+			err := onThread(join, f)
+			runtime.UnlockOSThread()
+			done <- err
+			return
 		}
-		done <- f()
+		done <- enterAndRun(join, f) // never unlocked: the thread ends here
 	}()
 	return <-done
+}
+
+func enterAndRun(join []namespace, f func() error) error {
+	for _, n := range join {
+		if err := unix.Setns(int(n.file.Fd()), n.kind); err != nil {
+			return fmt.Errorf("enter namespace: %w", err)
+		}
+	}
+	return f()
 }
 
 // namespaces are those that the containers of a pod share. A nil file is the

@@ -48,6 +48,9 @@ func buildRoot(c *sandbox.Container) error {
 			return fmt.Errorf("mount %s: %w", m.Destination, err)
 		}
 	}
+	if err := linkDevices(); err != nil {
+		return err
+	}
 	if err := unix.Fchdir(old); err != nil {
 		return fmt.Errorf("return to the node's root: %w", err)
 	}
@@ -239,4 +242,20 @@ func mountPoint(path string, dir bool) error {
 		return fmt.Errorf("make the mount point: %w", err)
 	}
 	return f.Close()
+}
+
+// deviceLinks are the names in /dev that lead elsewhere.
+var deviceLinks = map[string]string{
+	"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2", "ptmx": "pts/ptmx",
+}
+
+func linkDevices() error {
+	for name, target := range deviceLinks {
+		err := os.Symlink(target, "/dev/"+name)
+		// A pod may mount a /dev of its own.
+		if err != nil && !errors.Is(err, os.ErrExist) && !errors.Is(err, unix.EROFS) {
+			return fmt.Errorf("make /dev/%s: %w", name, err)
+		}
+	}
+	return nil
 }
