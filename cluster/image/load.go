@@ -18,7 +18,16 @@ import (
 )
 
 // ErrNotAnArchive is a file that is neither a Docker nor an OCI image archive.
-var ErrNotAnArchive = errors.New("neither a Docker nor an OCI image archive")
+var ErrNotAnArchive error = notAnArchive{}
+
+type notAnArchive struct{}
+
+func (notAnArchive) Error() string { return "neither a Docker nor an OCI image archive" }
+
+// Cure says how archives are made.
+func (notAnArchive) Cure() string {
+	return "make one with docker save, podman save, or skopeo copy … oci-archive:FILE"
+}
 
 // Load reads an image archive, Docker's or OCI's, plain or gzipped, into the
 // store and returns the images that it held.

@@ -11,6 +11,7 @@ import (
 	"github.com/netdojo/netdojo/cluster/kubeconfig"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/progress"
+	"github.com/netdojo/netdojo/runner"
 )
 
 // Options are what the command line says.
@@ -50,6 +51,11 @@ func Run(ctx context.Context, o *Options) error {
 		line.Stop()
 		if err != nil {
 			return fmt.Errorf("take cluster %s down: %w", o.Name, err)
+		}
+	}
+	if o.Purge {
+		if err := runner.Forget(o.Env.StateDir, o.Name); err != nil {
+			return err
 		}
 	}
 	former, err := forget(ctx, o.Name)

@@ -125,9 +125,6 @@ func Load(ctx context.Context, o *LoadOptions) error {
 		return err
 	}
 	infos, err := s.LoadImages(ctx, in)
-	if errors.Is(err, images.ErrNotAnArchive) {
-		return exit.WithCure(fmt.Errorf("%s: %w", o.File, err), "make one with docker save, podman save or skopeo copy … oci-archive:FILE")
-	}
 	if err != nil {
 		return fmt.Errorf("load %s: %w", o.File, err)
 	}
