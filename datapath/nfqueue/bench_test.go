@@ -1,12 +1,12 @@
 package nfqueue
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -41,38 +41,32 @@ func connector(p *testnet.Pod, dst netip.AddrPort, count int) (took []time.Durat
 	return took, err
 }
 
-// listen accepts and closes connections with raw system calls, so that the
-// listener costs little.
-func listenRaw(b *testing.B, p *testnet.Pod, port int) {
+// closeAll accepts connections in the pod and closes them.
+func closeAll(b *testing.B, p *testnet.Pod, port int) {
 	b.Helper()
 	var l net.Listener
 	must(b, p.Do(func() (err error) {
 		l, err = net.ListenTCP("tcp4", &net.TCPAddr{Port: port})
 		return err
 	}))
-	b.Cleanup(func() { l.Close() })
-	raw, err := l.(*net.TCPListener).SyscallConn()
-	must(b, err)
+	b.Cleanup(func() { _ = l.Close() })
 	go func() {
-		_ = raw.Read(func(fd uintptr) bool {
-			for {
-				c, _, err := unix.Accept4(int(fd), unix.SOCK_CLOEXEC)
-				if err == syscall.EAGAIN {
-					return false
-				}
-				if err != nil {
-					return true
-				}
-				unix.Close(c)
+		for {
+			c, err := l.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
 			}
-		})
+			if err == nil {
+				_ = c.Close()
+			}
+		}
 	}()
 }
 
 func benchmarkConnect(b *testing.B, judged bool, clients int) {
 	n := newNode(b, netip.AddrPort{})
 	a, server := n.pod("a"), n.pod("b")
-	listenRaw(b, server.Pod, 8080)
+	closeAll(b, server.Pod, 8080)
 	if !judged {
 		must(b, n.queues.Close())
 		must(b, n.table.Delete())

@@ -13,10 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	nfq "github.com/florianl/go-nfqueue/v2"
-	"github.com/mdlayher/netlink"
-	"golang.org/x/sys/unix"
-
 	"github.com/netdojo/netdojo/datapath/ruleset"
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
@@ -27,6 +23,8 @@ const (
 	maxWaiting = 4096
 	copyBytes  = 96
 	readBuffer = 4 << 20
+	// maxFailures is how often in a row reading may fail.
+	maxFailures = 100
 )
 
 // Config says which queues to serve and by what.
@@ -49,15 +47,17 @@ type Counters struct {
 // Queues are served queues.
 type Queues struct {
 	Counters
-	cfg    Config
-	cancel context.CancelFunc
-	open   []*nfq.Nfqueue
-	wg     sync.WaitGroup
+	cfg     Config
+	closing atomic.Bool
+	open    []*socket
+	wg      sync.WaitGroup
+	once    sync.Once
+	err     error
 }
 
 // Start binds the queues in the calling thread's network namespace and serves
-// them until ctx ends or Close. Packets are answered for when it returns.
-func Start(ctx context.Context, cfg Config) (*Queues, error) {
+// them until Close. Packets are answered for when it returns.
+func Start(_ context.Context, cfg Config) (*Queues, error) {
 	cfg.Queues = max(cfg.Queues, 1)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -65,12 +65,14 @@ func Start(ctx context.Context, cfg Config) (*Queues, error) {
 	if cfg.Local == nil {
 		cfg.Local = func(netip.Addr) bool { return false }
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	q := &Queues{cfg: cfg, cancel: cancel}
+	q := &Queues{cfg: cfg}
 	for i := range cfg.Queues {
-		if err := q.bind(ctx, cfg.Queue+i); err != nil {
+		s, err := openSocket(cfg.Queue + i)
+		if err != nil {
 			return nil, errors.Join(fmt.Errorf("bind netfilter queue %d: %w", cfg.Queue+i, err), q.Close())
 		}
+		q.open = append(q.open, s)
+		q.wg.Go(func() { q.serve(s) })
 	}
 	return q, nil
 }
@@ -87,63 +89,52 @@ func Run(ctx context.Context, cfg Config) error {
 
 // Close lets go of the queues: from now on their packets are dropped.
 func (q *Queues) Close() error {
-	q.cancel()
-	var errs []error
-	for _, conn := range q.open {
-		errs = append(errs, conn.Close())
-	}
-	return errors.Join(errs...)
+	q.once.Do(func() {
+		q.closing.Store(true)
+		var errs []error
+		for _, s := range q.open {
+			errs = append(errs, s.unbind())
+		}
+		q.wg.Wait()
+		for _, s := range q.open {
+			errs = append(errs, s.close())
+		}
+		q.err = errors.Join(errs...)
+	})
+	return q.err
 }
 
-func (q *Queues) bind(ctx context.Context, num uint16) error {
-	conn, err := nfq.Open(&nfq.Config{
-		NfQueue: num, MaxQueueLen: maxWaiting, MaxPacketLen: copyBytes,
-		Copymode: nfq.NfQnlCopyPacket, Flags: nfq.NfQaCfgFlagGSO, AfFamily: unix.AF_INET,
-	})
-	if err != nil {
-		return err
-	}
-	q.open = append(q.open, conn)
-	if err := conn.Con.SetReadBuffer(readBuffer); err != nil {
-		return err
-	}
-	if err := conn.Con.SetOption(netlink.NoENOBUFS, true); err != nil {
-		return err
-	}
-	handle := func(a nfq.Attribute) int {
-		if a.PacketID == nil {
-			return 0
-		}
-		var mark, priority uint32
-		if a.Mark != nil {
-			mark = *a.Mark
-		}
-		if a.SkbPrio != nil {
-			priority = *a.SkbPrio
-		}
-		var packet []byte
-		if a.Payload != nil {
-			packet = *a.Payload
-		}
-		out, accept := q.judge(packet, mark, priority)
-		var err error
+// serve answers one queue's packets until Close. A packet that cannot be
+// answered for stays in the kernel until then, and so does not pass.
+func (q *Queues) serve(s *socket) {
+	decide := func(p queued) {
+		out := uint32(verdictDrop)
+		mark, accept := q.judge(p.payload, p.mark, p.priority)
 		if accept {
-			err = conn.SetVerdictWithOption(*a.PacketID, nfq.NfAccept, nfq.WithMark(out))
-		} else {
-			err = conn.SetVerdict(*a.PacketID, nfq.NfDrop)
+			out = verdictAccept
 		}
-		if err != nil {
+		if s.answer(p.id, out, mark) != nil {
 			q.Errors.Add(1)
 		}
-		return 0
 	}
-	return conn.RegisterWithErrorFunc(ctx, handle, func(err error) int {
-		if ctx.Err() != nil {
-			return 1
+	// Only unbind is answered after the start, and it ends the queue.
+	ended := errors.New("unbound")
+	answered := func(error) error { return ended }
+	for failures := 0; ; {
+		err := s.read(decide, answered)
+		switch {
+		case err == nil:
+			failures = 0
+		case q.closing.Load():
+			return
+		case failures == maxFailures:
+			q.cfg.Logger.Error("a netfilter queue is given up: new connections are dropped", "queue", s.queue, "error", err)
+			return
+		default:
+			failures++
+			q.Errors.Add(1)
 		}
-		q.Errors.Add(1)
-		return 0
-	})
+	}
 }
 
 // judge decides about a packet: whether it passes, and with which mark.
