@@ -1,6 +1,7 @@
 package nfqueue
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/netdojo/netdojo/datapath/cni"
 	"github.com/netdojo/netdojo/datapath/internal/testnet"
 )
 
@@ -99,3 +101,18 @@ func BenchmarkConnectPlain(b *testing.B)   { benchmarkConnect(b, false, 1) }
 func BenchmarkConnectJudged(b *testing.B)  { benchmarkConnect(b, true, 1) }
 func BenchmarkConnect8Plain(b *testing.B)  { benchmarkConnect(b, false, 8) }
 func BenchmarkConnect8Judged(b *testing.B) { benchmarkConnect(b, true, 8) }
+
+// BenchmarkAttach connects and disconnects a sandbox.
+func BenchmarkAttach(b *testing.B) {
+	n := newNode(b, netip.AddrPort{})
+	var took time.Duration
+	for range b.N {
+		p := testnet.Bare(b)
+		start := time.Now()
+		_, err := n.net.Attach(context.Background(), cni.AttachRequest{SandboxID: "bench", NetNS: p.Path()})
+		must(b, err)
+		took += time.Since(start)
+		must(b, n.net.Detach(context.Background(), "bench"))
+	}
+	b.ReportMetric(float64(took.Microseconds())/1e3/float64(b.N), "attach-ms")
+}

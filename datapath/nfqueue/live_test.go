@@ -7,11 +7,13 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ti-mo/conntrack"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/netdojo/netdojo/datapath/verdict"
@@ -352,6 +354,51 @@ func TestSpoofedSource(t *testing.T) {
 	must(t, server.SetReadDeadline(time.Now().Add(2*time.Second)))
 	if _, _, err := server.ReadFrom(buf); err != nil {
 		t.Errorf("the owner's packet: %v", err)
+	}
+}
+
+func TestIPv6IsShut(t *testing.T) {
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err != nil {
+		t.Skip("needs IPv6 in the kernel")
+	}
+	n := newNode(t, netip.AddrPort{})
+	a := n.pod("a")
+	must(t, a.Do(func() error {
+		addrs, err := net.InterfaceAddrs()
+		for _, addr := range addrs {
+			if ip := addr.(*net.IPNet).IP; ip.To4() == nil && !ip.IsLoopback() {
+				t.Errorf("the pod has %s", addr)
+			}
+		}
+		return err
+	}))
+	// A pod that gives itself an address, and a node that has one on the link.
+	join := func(iface, addr string) error {
+		link, err := netlink.LinkByName(iface)
+		if err != nil {
+			return err
+		}
+		a, err := netlink.ParseAddr(addr)
+		if err != nil {
+			return err
+		}
+		a.Flags = unix.IFA_F_NODAD
+		return netlink.AddrAdd(link, a)
+	}
+	must(t, a.Do(func() error { return join("eth0", "fd00::1/64") }))
+	must(t, join(a.link, "fd00::2/64"))
+	server, err := net.Listen("tcp6", "[fd00::2]:8080")
+	must(t, err)
+	defer server.Close()
+	must(t, n.table.Delete())
+	c, err := dial(a.Pod, "tcp6", "[fd00::2]:8080")
+	if err != nil {
+		t.Fatalf("the test's own way is not open without the ruleset: %v", err)
+	}
+	c.Close()
+	n.load(netip.AddrPort{})
+	if _, err := dial(a.Pod, "tcp6", "[fd00::2]:8080"); !isTimeout(err) {
+		t.Errorf("the pod reached the node past judgement: %v", err)
 	}
 }
 

@@ -86,6 +86,7 @@ type node struct {
 type pod struct {
 	*testnet.Pod
 	addr    netip.Addr
+	link    string // the node's end
 	sandbox string
 }
 
@@ -108,15 +109,22 @@ func newNode(t testing.TB, dns netip.AddrPort) *node {
 	network, err := cni.New(cni.Config{PodCIDR: podCIDR, NodeAddr: nodeAddr})
 	must(t, err)
 	n.net = network
-	n.table, err = ruleset.Apply(ruleset.Config{
-		PodIface: cni.IfacePrefix, PodCIDR: podCIDR, ServiceCIDR: svcCIDR, NodeAddr: nodeAddr,
-		Queue: 1, Queues: 2, DNSProxy: dns, Epoch: 7,
-	})
-	must(t, err)
+	n.load(dns)
 	t.Cleanup(func() { _ = n.table.Delete() })
 	n.serve()
 	t.Cleanup(func() { _ = n.queues.Close() })
 	return n
+}
+
+// load loads the table.
+func (n *node) load(dns netip.AddrPort) {
+	n.t.Helper()
+	var err error
+	n.table, err = ruleset.Apply(ruleset.Config{
+		PodIface: cni.IfacePrefix, PodCIDR: podCIDR, ServiceCIDR: svcCIDR, NodeAddr: nodeAddr,
+		Queue: 1, Queues: 2, DNSProxy: dns, Epoch: n.epoch.Load(),
+	})
+	must(n.t, err)
 }
 
 func (n *node) serve() {
@@ -177,7 +185,7 @@ func (n *node) pod(name string) *pod {
 		SandboxID: p.sandbox, NetNS: p.Path(), PodNamespace: "default", PodName: name,
 	})
 	must(n.t, err)
-	p.addr = result.Addr
+	p.addr, p.link = result.Addr, result.HostIface
 	n.t.Cleanup(func() { must(n.t, n.net.Detach(context.Background(), p.sandbox)) })
 	return p
 }

@@ -69,6 +69,15 @@ func TestProxyTCP(t *testing.T) {
 	defer up.Close()
 	must(t, echo(up, 2*time.Second))
 
+	// So it does a server in the world, which sees the node's address.
+	echoTCP(t, n.world, ":53")
+	far, err := d.Dial("tcp4", "203.0.113.5:53")
+	if err != nil {
+		t.Fatalf("proxy to the world in the client's name: %v", err)
+	}
+	defer far.Close()
+	must(t, echo(far, 2*time.Second))
+
 	// Without a proxy its connections are dropped.
 	must(t, l.Close())
 	n.change(toProxy)
