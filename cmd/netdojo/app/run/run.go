@@ -3,7 +3,9 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -83,7 +85,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	st, running, _, err := o.Env.Status(ctx, o.Spec.Name)
+	st, running, known, err := o.Env.Status(ctx, o.Spec.Name)
 	if err != nil {
 		return err
 	}
@@ -103,8 +105,22 @@ func Run(ctx context.Context, o *Options) error {
 		Provider: provider, Spec: o.Spec, Lab: lab, Task: o.Task, Solve: o.Solve,
 		WaitTimeout: o.WaitTimeout, Keep: o.Keep, StateDir: o.Env.StateDir, Log: o.Env.Log,
 	}, runner.Run)
+	if ctx.Err() != nil && !known {
+		return errors.Join(err, sweep(context.WithoutCancel(ctx), o))
+	}
 	if err != nil && exit.Code(err) == exit.Environment && !st.Running {
 		return preflight.Explain(ctx, o.Env, o.Spec, err)
 	}
 	return err
+}
+
+// sweep removes what an interrupted start left of a cluster that never was.
+func sweep(ctx context.Context, o *Options) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	st, provider, found, err := o.Env.Status(ctx, o.Spec.Name)
+	if err != nil || !found || st.Running {
+		return err
+	}
+	return provider.Down(ctx, o.Spec.Name, true, nil)
 }

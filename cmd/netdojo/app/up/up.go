@@ -147,7 +147,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	st, _, _, err := o.Env.Status(ctx, o.Spec.Name)
+	st, _, known, err := o.Env.Status(ctx, o.Spec.Name)
 	if err != nil {
 		return err
 	}
@@ -172,6 +172,10 @@ func Run(ctx context.Context, o *Options) error {
 		}
 		return already(ctx, o, provider, st, files)
 	}
+	if ctx.Err() != nil && !known {
+		// Interrupted: the state of a cluster that never was is of no use.
+		return errors.Join(context.Cause(ctx), undo(ctx, provider, o.Spec.Name, true))
+	}
 	if err != nil {
 		return preflight.Explain(ctx, o.Env, o.Spec, fmt.Errorf("bring cluster %s up: %w", o.Spec.Name, err))
 	}
@@ -181,17 +185,21 @@ func Run(ctx context.Context, o *Options) error {
 		path, err = files.Merge(ctx, o.Spec.Name, st.Kubeconfig)
 	}
 	if ctx.Err() != nil {
-		// Interrupted: nothing is to stay.
-		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
-		_, removeErr := files.Remove(undo, o.Spec.Name)
-		return errors.Join(context.Cause(ctx), removeErr, provider.Down(undo, o.Spec.Name, false, nil))
+		_, removeErr := files.Remove(context.WithoutCancel(ctx), o.Spec.Name)
+		return errors.Join(context.Cause(ctx), removeErr, undo(ctx, provider, o.Spec.Name, !known))
 	}
 	if err != nil {
 		return fmt.Errorf("cluster %s runs, but its context is not in your kubeconfig: %w", o.Spec.Name, err)
 	}
 	told(o, st, path, fmt.Sprintf("is ready after %.1f s", time.Since(began).Seconds()))
 	return nil
+}
+
+// undo takes a cluster down whose start was interrupted.
+func undo(ctx context.Context, provider cluster.Provider, name string, purge bool) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	return provider.Down(ctx, name, purge, nil)
 }
 
 // rememberer is a provider that knows what a cluster was asked to be.
