@@ -16,9 +16,11 @@ import (
 	"k8s.io/kubernetes/cmd/kube-controller-manager/names"
 )
 
-// controllers are the ones that labs need. Not among them is the node lifecycle
-// controller: the only node is this process, and after a laptop's sleep it
-// would evict everything.
+// controllers are the ones that labs need. Two are missing on purpose. The node
+// lifecycle controller: the only node is this process, and after a laptop's
+// sleep it would evict everything. The attach-detach controller: it and the
+// kubelet share variables of the CSI volume plugin, and the one that starts last
+// takes the node's name from the other; the kubelet attaches volumes itself.
 var controllers = []string{
 	names.ServiceAccountTokenController,
 	names.EndpointsController,
@@ -41,7 +43,6 @@ var controllers = []string{
 	names.CertificateSigningRequestApprovingController,
 	names.TaintEvictionController,
 	names.PersistentVolumeBinderController,
-	names.PersistentVolumeAttachDetachController,
 	names.PersistentVolumeClaimProtectionController,
 	names.PersistentVolumeProtectionController,
 	names.ClusterRoleAggregationController,

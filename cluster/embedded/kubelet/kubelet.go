@@ -155,6 +155,7 @@ func (c *Config) server() (*options.KubeletServer, error) {
 	kc.FailCgroupV1 = false
 	kc.MakeIPTablesUtilChains = false
 	kc.ProtectKernelDefaults = false
+	kc.EnableControllerAttachDetach = false
 	kc.EvictionHard = map[string]string{}
 	kc.LocalStorageCapacityIsolation = true
 
