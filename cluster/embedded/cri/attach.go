@@ -46,24 +46,25 @@ func (r streamRuntime) Attach(ctx context.Context, id string, in io.Reader, out,
 		cio.err.attach(errw)
 		defer cio.err.detach(errw)
 	}
-	input := make(chan struct{})
+	inputEnded := make(chan struct{})
 	if in != nil && cio.hasStdin() {
+		// Like an execution's, its end comes with the client's connection.
 		go func() {
-			defer close(input)
+			defer close(inputEnded)
 			_, _ = io.Copy(cio.stdin, in) // ends with the client or the container
 			if c.config.StdinOnce {
 				cio.closeStdin()
 			}
 		}()
 	}
-	onlyInput := out == nil && errw == nil
-	if !onlyInput {
-		input = nil
+	nothingElse := inputEnded
+	if out != nil || errw != nil {
+		nothingElse = nil // there are outputs to carry after it
 	}
 	select {
 	case <-c.done:
 	case <-ctx.Done():
-	case <-input: // nothing else to carry
+	case <-nothingElse:
 	}
 	return nil
 }
