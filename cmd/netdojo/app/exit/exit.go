@@ -57,16 +57,32 @@ func Silent(code int) error {
 }
 
 // Interrupt is err as the end of a command that a signal interrupted. A silent
-// one stays so.
+// one stays so, and one that says nothing but that is said in one word.
 func Interrupt(err error) error {
 	var coded *codeError
 	if errors.As(err, &coded) && coded.err == nil {
 		return Silent(Interrupted)
 	}
-	if errors.Is(err, context.Canceled) && !errors.Is(err, ErrInterrupted) {
+	if onlyInterrupted(err) {
 		err = ErrInterrupted
 	}
 	return With(Interrupted, err)
+}
+
+// onlyInterrupted says whether every cause in err's tree is an ended context.
+func onlyInterrupted(err error) bool {
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return onlyInterrupted(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			if !onlyInterrupted(inner) {
+				return false
+			}
+		}
+		return len(e.Unwrap()) > 0
+	}
+	return err == ErrInterrupted || err == context.Canceled
 }
 
 // Usagef is an error of the command line itself.

@@ -61,3 +61,25 @@ func TestPrint(t *testing.T) {
 		})
 	}
 }
+
+func TestInterrupt(t *testing.T) {
+	left := errors.New("a mount is left")
+	for name, tc := range map[string]struct {
+		err  error
+		want string
+	}{
+		"cancelled":             {fmt.Errorf("up: %w", context.Canceled), "error: interrupted\n"},
+		"twice":                 {errors.Join(fmt.Errorf("run: %w", context.Canceled), exit.With(exit.Environment, exit.ErrInterrupted)), "error: interrupted\n"},
+		"and cleaning up fails": {errors.Join(exit.ErrInterrupted, left), "error: interrupted\na mount is left\n"},
+		"silent":                {exit.Silent(exit.Differs), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := exit.Interrupt(tc.err)
+			var out bytes.Buffer
+			exit.Print(&out, err)
+			if out.String() != tc.want || exit.Code(err) != exit.Interrupted {
+				t.Errorf("printed %q with code %d, want %q", out.String(), exit.Code(err), tc.want)
+			}
+		})
+	}
+}
