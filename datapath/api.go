@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -50,7 +51,12 @@ func (p *apiParts) run(ctx context.Context, a *Agent) {
 func (p *apiParts) start(ctx context.Context, a *Agent) error {
 	rc := rest.CopyConfig(a.cfg.REST)
 	rc.QPS, rc.Burst = -1, -1 // the API server has its own fairness
-	client, err := kubernetes.NewForConfig(rc)
+	// Cilium's kinds know JSON only; who can do better asks for it.
+	rc.ContentType, rc.AcceptContentTypes = runtime.ContentTypeJSON, ""
+	protobuf := rest.CopyConfig(rc)
+	protobuf.ContentType = runtime.ContentTypeProtobuf
+	protobuf.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	client, err := kubernetes.NewForConfig(protobuf)
 	if err != nil {
 		return fmt.Errorf("open client: %w", err)
 	}
@@ -73,7 +79,7 @@ func (p *apiParts) start(ctx context.Context, a *Agent) error {
 		}
 	}
 	w, err := watch.Start(ctx, watch.Config{
-		REST: a.cfg.REST, Engine: a.engine, NodeName: a.cfg.NodeName, PublishEndpoints: true, Logger: a.log,
+		REST: rc, Engine: a.engine, NodeName: a.cfg.NodeName, PublishEndpoints: true, Logger: a.log,
 	})
 	if err != nil {
 		return err
