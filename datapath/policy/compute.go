@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -67,15 +68,16 @@ func (e *Engine) detach(old *cpolicy.EndpointPolicy, selector cpolicy.SelectorPo
 // returns when names and CIDRs that their policies ask for are in place too.
 func (e *Engine) recompute(ctx context.Context, affected func(identity.NumericIdentity) bool) error {
 	all := e.mutated.Swap(false)
+	var errs []error
 	for _, ep := range e.pods.all() {
 		if ep.id == 0 || (!all && !affected(ep.ident.ID)) {
 			continue
 		}
 		if err := e.compute(ep); err != nil {
-			return err
+			errs = append(errs, err) // it keeps the policy it had; the others go on
 		}
 	}
-	return e.names.settle(ctx)
+	return errors.Join(append(errs, e.names.settle(ctx))...)
 }
 
 // selecting lists the policies that select an identity, by direction.

@@ -141,6 +141,7 @@ func (e *Engine) setPod(ctx context.Context, pod *corev1.Pod, addr netip.Addr, l
 	ep := e.pods.uid(uid)
 	if ep != nil && ep.addr != addr {
 		e.removeLocked(uid, ep)
+		e.bump()
 		ep = nil
 	}
 	if ep == nil {

@@ -86,7 +86,7 @@ func (e *Engine) setGroup(ctx context.Context, name string, prefixes map[netip.P
 	if revision == 0 {
 		return nil
 	}
-	if err := e.ipc.WaitForRevision(ctx, revision); err != nil {
+	if err := waitIPCache(ctx, e.ipc, revision); err != nil {
 		return fmt.Errorf("apply CIDR group %s: %w", name, err)
 	}
 	e.bump()

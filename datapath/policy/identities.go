@@ -1,11 +1,14 @@
 package policy
 
 import (
+	"context"
 	"log/slog"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/cilium/cilium/pkg/identity"
+	"github.com/cilium/cilium/pkg/ipcache"
 	"github.com/cilium/cilium/pkg/labels"
 	cpolicy "github.com/cilium/cilium/pkg/policy"
 	policytypes "github.com/cilium/cilium/pkg/policy/types"
@@ -72,3 +75,14 @@ func (s *stopper) IdentitySelectionUpdated(*slog.Logger, policytypes.CachedSelec
 func (s *stopper) IdentitySelectionCommit(*slog.Logger, policytypes.SelectorSnapshot) {}
 func (s *stopper) IsPeerSelector() bool                                               { return false }
 func (s *stopper) GetRuleLabels(policytypes.CachedSelector) labels.LabelArrayList     { return nil }
+
+// ipcacheTimeout bounds waits for the IP cache: they hold up every other change.
+const ipcacheTimeout = 10 * time.Second
+
+// waitIPCache waits until the IP cache, and with it every endpoint's policy,
+// holds a change.
+func waitIPCache(ctx context.Context, ipc *ipcache.IPCache, revision uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, ipcacheTimeout)
+	defer cancel()
+	return ipc.WaitForRevision(ctx, revision)
+}

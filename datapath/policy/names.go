@@ -144,7 +144,7 @@ func (n *names) settle(ctx context.Context) error {
 	if revision == 0 {
 		return nil
 	}
-	if err := n.ipc.WaitForRevision(ctx, revision); err != nil {
+	if err := waitIPCache(ctx, n.ipc, revision); err != nil {
 		return fmt.Errorf("label addresses of DNS names: %w", err)
 	}
 	return nil

@@ -93,7 +93,7 @@ func (e *Engine) applyNodes(ctx context.Context) error {
 	if revision == 0 {
 		return nil
 	}
-	if err := e.ipc.WaitForRevision(ctx, revision); err != nil {
+	if err := waitIPCache(ctx, e.ipc, revision); err != nil {
 		return fmt.Errorf("set node addresses: %w", err)
 	}
 	if err := e.recompute(ctx, func(identity.NumericIdentity) bool { return false }); err != nil {

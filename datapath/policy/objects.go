@@ -212,7 +212,7 @@ func (e *Engine) replace(ctx context.Context, key Key, o *object, src source.Sou
 		}
 	}
 	if len(add) > 0 {
-		if err := e.ipc.WaitForRevision(ctx, e.ipc.UpsertMetadataBatch(add...)); err != nil {
+		if err := waitIPCache(ctx, e.ipc, e.ipc.UpsertMetadataBatch(add...)); err != nil {
 			e.ipc.RemoveMetadataBatch(add...)
 			return fmt.Errorf("number its CIDRs: %w", err)
 		}

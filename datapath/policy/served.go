@@ -50,7 +50,7 @@ func serveRule(at string, r *api.Rule) (refused []string) {
 		p := fmt.Sprintf("%s.ingress[%d]", at, i)
 		bad := peers(p, "from", in.FromGroups, in.FromNodes)
 		bad = append(bad, authentication(p, in.Authentication)...)
-		ports, fields := servePorts(p, in.ToPorts, true)
+		ports, fields := servePorts(p, in.ToPorts)
 		refused = append(append(refused, bad...), fields...)
 		if len(bad) > 0 || (len(fields) > 0 && len(ports) == 0) {
 			*in = api.IngressRule{}
@@ -63,7 +63,7 @@ func serveRule(at string, r *api.Rule) (refused []string) {
 		p := fmt.Sprintf("%s.egress[%d]", at, i)
 		bad := peers(p, "to", out.ToGroups, out.ToNodes)
 		bad = append(bad, authentication(p, out.Authentication)...)
-		ports, fields := servePorts(p, out.ToPorts, false)
+		ports, fields := servePorts(p, out.ToPorts)
 		refused = append(append(refused, bad...), fields...)
 		if len(bad) > 0 || (len(fields) > 0 && len(ports) == 0) {
 			*out = api.EgressRule{}
@@ -107,7 +107,7 @@ func authentication(at string, a *api.Authentication) []string {
 }
 
 // servePorts drops port rules that only an L7 proxy other than DNS could serve.
-func servePorts(at string, ports api.PortRules, ingress bool) (kept api.PortRules, bad []string) {
+func servePorts(at string, ports api.PortRules) (kept api.PortRules, bad []string) {
 	if len(ports) == 0 {
 		return ports, nil
 	}
@@ -129,9 +129,6 @@ func servePorts(at string, ports api.PortRules, ingress bool) (kept api.PortRule
 		}
 		if pr.Rules != nil && len(pr.Rules.HTTP) > 0 {
 			bad = append(bad, p+".rules.http")
-		}
-		if ingress && pr.Rules != nil && len(pr.Rules.DNS) > 0 {
-			bad = append(bad, p+".rules.dns")
 		}
 		if len(bad) == n {
 			kept = append(kept, *pr)

@@ -27,7 +27,7 @@ var kinds = map[string]string{
 	"namespaces": "Namespace", "pods": "Pod", "nodes": "Node", "services": "Service",
 	"endpointslices": "EndpointSlice", "networkpolicies": "NetworkPolicy",
 	"ciliumnetworkpolicies": "CiliumNetworkPolicy", "ciliumclusterwidenetworkpolicies": "CiliumClusterwideNetworkPolicy",
-	"ciliumcidrgroups": "CiliumCIDRGroup",
+	"ciliumcidrgroups": "CiliumCIDRGroup", "ciliumidentities": "CiliumIdentity",
 }
 
 func newFakeAPI(t *testing.T) *fakeAPI {

@@ -65,10 +65,21 @@ type publisher struct {
 	w          *Watcher
 	endpoints  map[string]string // pod uid → object written, as JSON; "" when it is to be removed
 	identities map[string]bool
+	stale      map[string]bool // identities of an earlier run
 }
 
 func (p *publisher) sync(ctx context.Context) error {
 	var errs []error
+	if p.stale == nil {
+		list, err := p.w.cilium.CiliumIdentities().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		p.stale = map[string]bool{}
+		for i := range list.Items {
+			p.stale[list.Items[i].Name] = true
+		}
+	}
 	ids := map[string]bool{}
 	seen := map[string]bool{}
 	for _, ep := range p.w.engine.Endpoints() {
@@ -94,13 +105,16 @@ func (p *publisher) sync(ctx context.Context) error {
 			delete(p.endpoints, uid) // the garbage collector takes it with its pod
 		}
 	}
-	for id := range p.identities {
-		if !ids[id] {
+	for _, written := range []map[string]bool{p.identities, p.stale} {
+		for id := range written {
+			if ids[id] {
+				continue
+			}
 			if err := p.w.cilium.CiliumIdentities().Delete(ctx, id, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 				errs = append(errs, err)
 				continue
 			}
-			delete(p.identities, id)
+			delete(written, id)
 		}
 	}
 	return errors.Join(errs...)

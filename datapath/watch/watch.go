@@ -31,7 +31,8 @@ type Config struct {
 	Engine   *policy.Engine
 	NodeName string
 	// PublishEndpoints writes CiliumEndpoint and CiliumIdentity objects for the
-	// pods of this node.
+	// pods of this node. Identities are numbered by node, so it is for a cluster
+	// of one.
 	PublishEndpoints bool
 	Logger           *slog.Logger
 }

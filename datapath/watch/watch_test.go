@@ -28,11 +28,15 @@ type fixture struct {
 	w *Watcher
 }
 
-func start(t *testing.T, publish bool) *fixture {
+// start has a watcher in step with an API server that holds these identities.
+func start(t *testing.T, publish bool, identities ...string) *fixture {
 	t.Helper()
 	api := newFakeAPI(t)
 	f := &fixture{fakeAPI: api, t: t}
 	f.yaml("namespaces", `{apiVersion: v1, kind: Namespace, metadata: {name: default, labels: {team: blue}}}`)
+	for _, doc := range identities {
+		f.yaml("ciliumidentities", doc)
+	}
 	var err error
 	f.e, err = policy.New(t.Context(), policy.Config{
 		NodeName: "n1", NodeAddrs: []netip.Addr{nodeAddr}, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")},
@@ -290,7 +294,8 @@ spec:
 }
 
 func TestPublish(t *testing.T) {
-	f := start(t, true)
+	f := start(t, true, `{apiVersion: cilium.io/v2, kind: CiliumIdentity, metadata: {name: "7777"}, security-labels: {}}`)
+	f.until("identities of an earlier run go", func() bool { return f.get("ciliumidentities", "/7777") == nil })
 	f.client()
 	field := func(path ...string) any {
 		var v any = f.get("ciliumendpoints", "default/client")
