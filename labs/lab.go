@@ -83,8 +83,8 @@ type Fails struct {
 	Check   string       `yaml:"check"`
 	Verdict checks.Kind  `yaml:"verdict"`
 	Cause   checks.Cause `yaml:"cause"`
-	// By says whether some policy let the connection through ("policy") or none
-	// selects the pod ("none"), where the datapath tells.
+	// By says whether the datapath named a policy that let the connection through
+	// or refused it ("policy"), or none did ("none").
 	By string `yaml:"by"`
 }
 

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -130,48 +129,4 @@ func (s *session) unjudged(t labs.Task, rejected record.Applied) []record.Check 
 		entries = append(entries, e)
 	}
 	return entries
-}
-
-// hint finds advice for checks that differ: that of the known wrong answer which
-// looks like this, else the first of the task's.
-func (s *session) hint(t labs.Task, results []record.Check) string {
-	failed := map[string]record.Check{}
-	for _, r := range results {
-		if r.Phase == checks.After && !r.Passed {
-			failed[r.ID] = r
-		}
-	}
-	if len(failed) == 0 {
-		return ""
-	}
-	text := ""
-	if levels := t.Hints.Levels(); len(levels) > 0 {
-		text = levels[0]
-	}
-	for _, w := range t.Wrong {
-		if looksLike(w, failed) {
-			text = strings.TrimSpace(w.Hint)
-			break
-		}
-	}
-	if text != "" {
-		s.emit(event.Hint{Task: t.ID, Text: text})
-	}
-	return text
-}
-
-func looksLike(w labs.Wrong, failed map[string]record.Check) bool {
-	if len(w.Fails) == 0 || len(w.Fails) != len(failed) {
-		return false
-	}
-	for _, f := range w.Fails {
-		r, ok := failed[f.Check]
-		if !ok || f.Verdict != "" && f.Verdict != r.Verdict || f.Cause != "" && f.Cause != r.Cause {
-			return false
-		}
-		if f.By == "policy" && len(r.Evidence.Allow) == 0 || f.By == "none" && len(r.Evidence.Allow) > 0 {
-			return false
-		}
-	}
-	return true
 }

@@ -153,6 +153,37 @@ func (s *session) standing(ctx context.Context) ([]record.Applied, error) {
 	return entries, nil
 }
 
+// astray names policies that have a solution's name and kind but stand in a
+// namespace where they select none of the lab's pods.
+func (s *session) astray(ctx context.Context) error {
+	for _, t := range s.tasks {
+		objects, err := s.read(t.Solution)
+		if err != nil {
+			return err
+		}
+		for _, obj := range objects {
+			want := obj.Ref(s.o.Lab.Namespace)
+			if !isPolicy(want.GVK) {
+				continue
+			}
+			items, err := s.conn.objects.List(ctx, want.GVK, "", "")
+			if err != nil {
+				return &EnvironmentError{During: "List the policies", Err: err}
+			}
+			for _, found := range items {
+				ns := found.GetNamespace()
+				if found.GetName() != want.Name || ns == "" || ns == want.Namespace {
+					continue
+				}
+				s.emit(event.Notice{Text: fmt.Sprintf(
+					"%s %s is in namespace %s, where it selects none of the lab's pods. They are in %s: netdojo kubectl -n %s apply -f FILE",
+					want.GVK.Kind, want.Name, ns, want.Namespace, want.Namespace)})
+			}
+		}
+	}
+	return nil
+}
+
 type policyObject struct {
 	ref        manifests.Ref
 	uid        string

@@ -65,7 +65,7 @@ func Enter(ctx context.Context, o Options) (record.Run, error) {
 // probes that are allowed now. Errors are those of Run; a cluster that does not
 // run is an *EnvironmentError over cluster.ErrNotRunning.
 func Check(ctx context.Context, o Options) (record.Run, error) {
-	o.Keep = true
+	o.Keep, o.Solve, o.Wrong = true, false, ""
 	return start(ctx, o, (*session).check)
 }
 
@@ -197,6 +197,9 @@ func (s *session) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.astray(ctx); err != nil {
+		return err
+	}
 	for _, t := range s.tasks {
 		s.emit(event.TaskStarted{ID: t.ID, Title: t.Title})
 		results, err := s.phase(ctx, t, checks.After)
@@ -204,7 +207,7 @@ func (s *session) check(ctx context.Context) error {
 			return err
 		}
 		task := record.Task{ID: t.ID, Title: t.Title, Policies: policies, Checks: results}
-		task.Hint = s.hint(t, results)
+		task.Hint = s.hint(t, results, len(policies) > 0)
 		s.record(task)
 	}
 	return nil
@@ -231,9 +234,7 @@ func (s *session) task(ctx context.Context, t labs.Task) error {
 			results, err = s.phase(ctx, t, checks.After)
 		}
 		task.Checks = append(task.Checks, results...)
-		if len(files) == 0 || s.o.Wrong != "" {
-			task.Hint = s.hint(t, results)
-		}
+		task.Hint = s.hint(t, results, len(task.Policies) > 0)
 	}
 	s.record(task)
 	return err

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/netdojo/netdojo/checks"
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/labs"
@@ -111,7 +113,7 @@ func TestRunCatchesWrongOutcomes(t *testing.T) {
 		{"policy left out", func(_ *fakeCluster, o *Options) { o.Solve = false }, []string{
 			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
 			"after kubernetes-io allowed/ok", "after cilium-io allowed/ok !",
-		}, "selects no pod"},
+		}, "What does the backend have to ask"},
 		{"wrong answer: DNS", func(_ *fakeCluster, o *Options) { o.Wrong = "dns-not-allowed" }, []string{
 			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
 			"after kubernetes-io broken/dns-failure !", "after cilium-io broken/dns-failure !",
@@ -127,7 +129,7 @@ func TestRunCatchesWrongOutcomes(t *testing.T) {
 		{"kube-dns down", func(f *fakeCluster, _ *Options) { f.dnsDown = true }, []string{
 			"before kubernetes-io broken/dns-failure !", "before cilium-io broken/dns-failure !",
 			"after kubernetes-io broken/dns-failure !", "after cilium-io broken/dns-failure !",
-		}, ""},
+		}, "Cluster DNS does not answer"},
 		{"a reject instead of a drop", func(f *fakeCluster, _ *Options) { f.onPolicy = func(f *fakeCluster) { f.refuse = true } }, []string{
 			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
 			"after kubernetes-io broken/refused !", "after cilium-io broken/refused !",
@@ -137,19 +139,19 @@ func TestRunCatchesWrongOutcomes(t *testing.T) {
 		}, []string{
 			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
 			"after kubernetes-io allowed/ok", "after cilium-io inconclusive/tampered !",
-		}, ""},
+		}, "not the one that was allowed"},
 		{"the API refuses the policy", func(f *fakeCluster, _ *Options) {
 			f.rejects = map[string]string{"backend-egress-allow-fqdn": "unknown field spec.egres"}
 		}, []string{
 			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
 			"after kubernetes-io inconclusive/policy-rejected !", "after cilium-io inconclusive/policy-rejected !",
-		}, ""},
+		}, "not in force"},
 		{"the datapath refuses the policy", func(f *fakeCluster, _ *Options) {
 			f.unenforced = map[string]string{"backend-egress-allow-fqdn": "HTTP rules are not served"}
 		}, []string{
 			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
 			"after kubernetes-io inconclusive/policy-rejected !", "after cilium-io inconclusive/policy-rejected !",
-		}, ""},
+		}, "not in force"},
 		{"a datapath without flows cannot name the drop", func(f *fakeCluster, _ *Options) { f.noFlows = true }, []string{
 			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
 			"after kubernetes-io allowed/ok", "after cilium-io denied/timeout",
@@ -210,7 +212,7 @@ func TestRunOnARunningCluster(t *testing.T) {
 func TestEnterThenCheck(t *testing.T) {
 	f := newFakeCluster()
 	o := f.options()
-	o.Lab, o.StateDir = lab04(t), t.TempDir()
+	o.Lab, o.StateDir, o.Solve = lab04(t), t.TempDir(), false
 	run, err := Enter(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -299,8 +301,8 @@ func TestErrors(t *testing.T) {
 		{"no lab", func(_ *fakeCluster, o *Options) { o.Lab = nil }, Run, isType[*UsageError], "no lab", "netdojo labs"},
 		{"unknown task", func(_ *fakeCluster, o *Options) { o.Task = "4.2" }, Run, isType[*labs.UnknownError], `no task "4.2"`, `did you mean "4.1"?`},
 		{"unknown wrong answer", func(_ *fakeCluster, o *Options) { o.Wrong = "none" }, Run, isType[*labs.UnknownError], "wrong answer", "known: "},
-		{"cluster not running", func(*fakeCluster, *Options) {}, Check, isNotRunning, "cluster test", "netdojo shell 04"},
-		{"pods missing", func(f *fakeCluster, _ *Options) { f.running, f.noPod = true, true }, Check, isType[*EnvironmentError], "no pod matches default/app=backend", "netdojo shell 04"},
+		{"cluster not running", func(*fakeCluster, *Options) {}, Check, isNotRunning, "cluster test", "netdojo run 04 --solve=false --keep"},
+		{"pods missing", func(f *fakeCluster, _ *Options) { f.running, f.noPod = true, true }, Check, isType[*EnvironmentError], "no pod matches default/app=backend", "netdojo run 04 --solve=false --keep"},
 		{"image missing", func(f *fakeCluster, _ *Options) {
 			f.notReady = &manifests.NotReadyError{Ref: manifests.Ref{Name: "backend"}, State: "0 of 1", Reason: "ImagePullBackOff", Advice: "load the image"}
 		}, Run, isType[*EnvironmentError], "ImagePullBackOff", "load the image"},
@@ -378,4 +380,43 @@ func TestForeignPolicyIsNamed(t *testing.T) {
 	if !named || f.objects["NetworkPolicy default/mine"] == nil {
 		t.Errorf("named %v, objects %v", named, f.objects)
 	}
+}
+
+func TestPolicyInTheWrongNamespaceIsNamed(t *testing.T) {
+	f := newFakeCluster()
+	f.running = true
+	o := f.options()
+	o.Lab = lab04(t)
+	s := &session{o: Options{Lab: o.Lab}}
+	objects, err := s.read([]string{"solution/backend-egress-allow-fqdn.yaml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects[0].SetNamespace("web")
+	if err := setSelector(objects[0], "elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Apply(t.Context(), objects[0], ""); err != nil {
+		t.Fatal(err)
+	}
+	var notices []string
+	o.Listener = func(e event.Event) {
+		if n, ok := e.(event.Notice); ok {
+			notices = append(notices, n.Text)
+		}
+	}
+	run, err := Check(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBrief(t, run, "after kubernetes-io allowed/ok", "after cilium-io allowed/ok !")
+	if len(notices) != 1 || !strings.Contains(notices[0], "is in namespace web") || !strings.Contains(notices[0], "-n default apply") {
+		t.Errorf("notices are %q", notices)
+	}
+}
+
+// setSelector has a policy select other pods: the fake does not know that a
+// namespace keeps policies apart.
+func setSelector(obj manifests.Object, app string) error {
+	return unstructured.SetNestedField(obj.Object, app, "spec", "endpointSelector", "matchLabels", "app")
 }

@@ -32,7 +32,7 @@ func (s *session) open() step.Step {
 		if errors.Is(err, cluster.ErrNotRunning) {
 			return nil, &EnvironmentError{
 				During: "cluster " + s.o.Spec.Name, Err: err,
-				Advice: fmt.Sprintf("start it with the lab: netdojo shell %s", s.o.Lab.ID),
+				Advice: fmt.Sprintf("start it with the lab: netdojo run %s --solve=false --keep", s.o.Lab.ID),
 			}
 		}
 		if err != nil {
@@ -45,7 +45,7 @@ func (s *session) open() step.Step {
 // provision opens the cluster or brings it up, and has the world serve the
 // lab's names. What it acquires, close gives back.
 func (s *session) provision() step.Step {
-	return step.Step{Name: "Provision the cluster", Run: func(ctx context.Context, _ func(string)) (step.Undo, error) {
+	return step.Step{Name: "Provision the cluster", Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
 		h, err := s.o.Provider.Open(ctx, s.o.Spec.Name)
 		if errors.Is(err, cluster.ErrNotRunning) {
 			known, lerr := s.o.Provider.List(ctx)
@@ -65,11 +65,44 @@ func (s *session) provision() step.Step {
 		if err := s.attach(ctx, h); err != nil {
 			return nil, err
 		}
+		if err := s.awaitReady(ctx, detail); err != nil {
+			return nil, err
+		}
 		if err := h.ServeNames(ctx, worldNames(s.o.Lab)); err != nil {
 			return nil, fmt.Errorf("serve the lab's names: %w", err)
 		}
 		return nil, nil
 	}}
+}
+
+// readyTimeout bounds the wait for a cluster that runs but is not ready: one
+// that another command has just started, or whose DNS is away for a moment.
+const (
+	readyTimeout = 60 * time.Second
+	readyPause   = 200 * time.Millisecond
+)
+
+// awaitReady polls the cluster's status, for a provider has no watch for it.
+func (s *session) awaitReady(ctx context.Context, detail func(string)) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	pause := time.NewTicker(readyPause)
+	defer pause.Stop()
+	for {
+		st, err := s.handle.Status(ctx)
+		if err != nil || st.Ready {
+			return err
+		}
+		detail(st.Detail)
+		select {
+		case <-ctx.Done():
+			return &EnvironmentError{
+				During: "cluster " + s.o.Spec.Name, Err: fmt.Errorf("it is not ready: %s", st.Detail),
+				Advice: fmt.Sprintf("start it anew: netdojo down --name %s", s.o.Spec.Name),
+			}
+		case <-pause.C:
+		}
+	}
 }
 
 // attach takes a handle and everything that speaks through it.
@@ -238,7 +271,7 @@ func (s *session) present() step.Step {
 					if subject.State == checks.PodMissing {
 						return &EnvironmentError{
 							During: "check " + c.ID, Err: fmt.Errorf("no pod matches %s", c.From),
-							Advice: fmt.Sprintf("deploy the lab first: netdojo shell %s", s.o.Lab.ID),
+							Advice: fmt.Sprintf("deploy the lab first: netdojo run %s --solve=false --keep", s.o.Lab.ID),
 						}
 					}
 					return nil

@@ -119,13 +119,13 @@ func (p *Plain) verdict(c record.Check) {
 		mark, colour = "FAIL", red
 	}
 	text := fmt.Sprintf("    %s %-*s  %-12s", p.paint(colour, mark), p.wide, c.To, c.Verdict)
+	p.line("%s %s", text, tail(c))
 	if c.Passed && c.Verdict == checks.Allowed {
-		p.line("%s %s", text, tail(c))
 		return
 	}
-	p.line("%s %s", text, tail(c))
 	if !c.Passed {
-		p.line("         expected %s, cause %s: %s", c.Expect, c.Cause, c.Detail)
+		detail := strings.ReplaceAll(c.Detail, "; ", "\n           ")
+		p.line("         expected %s, cause %s: %s", c.Expect, c.Cause, detail)
 	}
 	for _, line := range evidence(c) {
 		p.line("         %s", line)
