@@ -5,6 +5,7 @@ package kubectl
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -53,6 +54,12 @@ func Run(ctx context.Context, o *Options) error {
 		if err != nil {
 			return err
 		}
+		// kubectl's cache of what the API offers is ours to clean up too.
+		if os.Getenv(cacheVar) == "" {
+			if err := os.Setenv(cacheVar, filepath.Join(o.Env.StateDir, "kubectl")); err != nil {
+				return err
+			}
+		}
 		// A shell of ours has a copy, in which its user may have chosen a namespace.
 		if os.Getenv(env.ShellVar) == "" {
 			if err := os.Setenv("KUBECONFIG", st.Kubeconfig); err != nil {
@@ -86,6 +93,9 @@ func Run(ctx context.Context, o *Options) error {
 	}
 	return nil
 }
+
+// cacheVar is where kubectl is told where to cache (default: ~/.kube/cache).
+const cacheVar = "KUBECACHEDIR"
 
 // offline are kubectl's commands that talk to no cluster.
 var offline = []string{"help", "completion", "kustomize", "options", "plugin", "kuberc"}
