@@ -193,13 +193,13 @@ func (p *Plain) finished(e event.Finished) {
 	r := e.Run
 	switch {
 	case e.Err != nil:
-		p.line("%s after %s: %d as expected, %d not", p.paint(red, "Stopped"), brief(e.Elapsed), r.Passed, r.Failed)
+		p.line("%s after %s: %s, %d not as expected", p.paint(red, "Stopped"), brief(e.Elapsed), verdicts(r.Passed+r.Failed), r.Failed)
 	case r.OK():
 		p.line("%s in %s: %s as expected; pods ready after %s",
 			p.paint(green, "Passed"), brief(e.Elapsed), verdicts(r.Passed), brief(time.Duration(r.ReadyMs)*time.Millisecond))
 	default:
-		p.line("%s in %s: %s not as expected, %d as expected",
-			p.paint(red, "Failed"), brief(e.Elapsed), verdicts(r.Failed), r.Passed)
+		p.line("%s in %s: %d of %s not as expected",
+			p.paint(red, "Failed"), brief(e.Elapsed), r.Failed, verdicts(r.Passed+r.Failed))
 	}
 }
 
