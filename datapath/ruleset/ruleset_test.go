@@ -3,29 +3,17 @@ package ruleset
 import (
 	"net/netip"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"golang.org/x/sys/unix"
+
+	"github.com/netdojo/netdojo/datapath/internal/testnet"
 )
 
-// inNamespace runs f in a network namespace of its own.
-func inNamespace(t *testing.T, f func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done) // Skip and Fatal end the goroutine, too
-		runtime.LockOSThread()
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			t.Skipf("needs a network namespace: %v", err)
-		}
-		f()
-	}()
-	<-done
-}
+func TestMain(m *testing.M) { testnet.Main(m) }
 
 func testConfig() Config {
 	return Config{
@@ -100,69 +88,60 @@ func live(t *testing.T, table *Table) map[uint32]bool {
 }
 
 func TestApply(t *testing.T) {
-	inNamespace(t, func() {
-		if err := probeHere().Missing(); err != nil {
-			t.Skipf("needs %v", err)
-		}
-		table, err := Apply(testConfig())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if keys := live(t, table); len(keys) != 4 || !keys[Mark(KindAllow, 41)] {
-			t.Errorf("live map holds %v", keys)
-		}
-		if err := table.SetEpoch(42); err != nil {
-			t.Fatal(err)
-		}
-		if err := table.SetEpoch(42); err != nil {
-			t.Errorf("the same epoch again: %v", err)
-		}
-		keys := live(t, table)
-		if len(keys) != 4 || keys[Mark(KindAllow, 41)] || !keys[Mark(KindDNS, 42)] ||
-			!keys[Mark(KindHairpin, 0)] {
-			t.Errorf("live map holds %v after epoch 42", keys)
-		}
-		// A table that an earlier run left is replaced, not added to.
-		again, err := Apply(testConfig())
-		if err != nil {
-			t.Fatalf("apply over an old table: %v", err)
-		}
-		if nft, err := exec.LookPath("nft"); err == nil && testing.Verbose() {
-			out, _ := exec.Command(nft, "list", "ruleset").CombinedOutput()
-			t.Logf("%s", out)
-		}
-		if err := again.Delete(); err != nil {
-			t.Fatal(err)
-		}
-		conn, err := nftables.New()
-		if err != nil {
-			t.Fatal(err)
-		}
-		tables, err := conn.ListTables()
-		if err != nil || len(tables) != 0 {
-			t.Errorf("after Delete: tables %v, %v", tables, err)
-		}
-	})
+	testnet.NeedNamespaces(t)
+	if err := probeHere().Missing(); err != nil {
+		t.Skipf("needs %v", err)
+	}
+	table, err := Apply(testConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys := live(t, table); len(keys) != 4 || !keys[Mark(KindAllow, 41)] {
+		t.Errorf("live map holds %v", keys)
+	}
+	if err := table.SetEpoch(42); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.SetEpoch(42); err != nil {
+		t.Errorf("the same epoch again: %v", err)
+	}
+	keys := live(t, table)
+	if len(keys) != 4 || keys[Mark(KindAllow, 41)] || !keys[Mark(KindDNS, 42)] ||
+		!keys[Mark(KindHairpin, 0)] {
+		t.Errorf("live map holds %v after epoch 42", keys)
+	}
+	// A table that an earlier run left is replaced, not added to.
+	again, err := Apply(testConfig())
+	if err != nil {
+		t.Fatalf("apply over an old table: %v", err)
+	}
+	if nft, err := exec.LookPath("nft"); err == nil && testing.Verbose() {
+		out, _ := exec.Command(nft, "list", "ruleset").CombinedOutput()
+		t.Logf("%s", out)
+	}
+	if err := again.Delete(); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := conn.ListTables()
+	if err != nil || len(tables) != 0 {
+		t.Errorf("after Delete: tables %v, %v", tables, err)
+	}
 }
 
 func BenchmarkSetEpoch(b *testing.B) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			b.Skipf("needs a network namespace: %v", err)
+	testnet.NeedNamespaces(b)
+	table, err := Apply(testConfig())
+	if err != nil {
+		b.Skipf("needs %v", err)
+	}
+	defer table.Delete()
+	for i := 0; b.Loop(); i++ {
+		if err := table.SetEpoch(uint32(100 + i)); err != nil {
+			b.Fatal(err)
 		}
-		table, err := Apply(testConfig())
-		if err != nil {
-			b.Skipf("needs %v", err)
-		}
-		for i := 0; b.Loop(); i++ {
-			if err := table.SetEpoch(uint32(100 + i)); err != nil {
-				b.Error(err)
-				return
-			}
-		}
-	}()
-	<-done
+	}
 }
