@@ -161,11 +161,14 @@ func (w *world) verdicts(e *Engine) map[string]string {
 		for _, dst := range ends {
 			for _, port := range []uint16{80, 443, 8080} {
 				v := e.Decide(verdict.Query{Src: src, Dst: dst, Proto: 6, DstPort: port})
+				// Which of several rules that agree Cilium names depends on the
+				// order they came in; who closes by default does not.
 				var names []string
 				for _, r := range v.Rules {
-					names = append(names, r.Name)
+					if v.Reason == verdict.ReasonPolicy {
+						names = append(names, r.Name)
+					}
 				}
-				slices.Sort(names)
 				out[fmt.Sprintf("%v → %v:%d", src, dst, port)] = fmt.Sprint(v.Action, v.Direction, v.Reason, names)
 			}
 		}
