@@ -3,7 +3,6 @@ package policy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"runtime"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	ciliumv2 "github.com/cilium/cilium/pkg/k8s/apis/cilium.io/v2"
 	"github.com/cilium/cilium/pkg/policy/api"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
@@ -207,113 +205,6 @@ func TestDecideRace(t *testing.T) {
 	}
 }
 
-// TestNamesExpire: a name goes after its TTL, except while a connection that it
-// opened lives, and a question renews it.
-func TestNamesExpire(t *testing.T) {
-	var mu sync.Mutex
-	var live []Conn
-	var listErr error
-	e := newEngine(t, func(c *Config) {
-		c.ActiveConns = func(context.Context) ([]Conn, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			return live, listErr
-		}
-	})
-	set := func(c []Conn, err error) { mu.Lock(); live, listErr = c, err; mu.Unlock() }
-	twoPods(t, e)
-	apply(t, e, fqdnPolicy)
-	one, two := netip.MustParseAddr("147.75.40.1"), netip.MustParseAddr("147.75.40.2")
-	answer := verdict.Answer{Name: "kubernetes.io.", Addrs: []netip.Addr{one, two}, TTL: 5 * time.Second}
-	if err := e.LearnDNS(t.Context(), addrA, answer); err != nil {
-		t.Fatal(err)
-	}
-	wantAction(t, e, to("147.75.40.1", 443), verdict.Allow)
-	if p := e.Peer(one); len(p.Names) != 1 || p.Names[0] != "kubernetes.io." {
-		t.Errorf("names of %v: %v", one, p.Names)
-	}
-	now := time.Now()
-	rounds := func(n int, step time.Duration) {
-		t.Helper()
-		for range n {
-			now = now.Add(step)
-			if err := e.collectOnce(t.Context(), now); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	rounds(2, time.Second) // before the TTL
-	wantAction(t, e, to("147.75.40.1", 443), verdict.Allow)
-
-	set([]Conn{{addrA, one}}, nil)
-	rounds(6, 10*time.Second)
-	wantAction(t, e, to("147.75.40.1", 443), verdict.Allow)
-
-	set(nil, errors.New("no conntrack")) // unknown is not dead
-	rounds(6, 10*time.Second)
-	wantAction(t, e, to("147.75.40.1", 443), verdict.Allow)
-
-	set(nil, nil)
-	before := e.Epoch()
-	rounds(6, 10*time.Second)
-	wantAction(t, e, to("147.75.40.1", 443), verdict.Drop)
-	wantAction(t, e, to("147.75.40.2", 443), verdict.Drop)
-	if e.Epoch() == before {
-		t.Error("an expired name started no new epoch")
-	}
-	if p := e.Peer(one); len(p.Names) != 0 || p.Identity != 2 {
-		t.Errorf("after expiry %v is %+v", one, p)
-	}
-	if err := e.LearnDNS(t.Context(), addrA, answer); err != nil {
-		t.Fatal(err)
-	}
-	wantAction(t, e, to("147.75.40.1", 443), verdict.Allow)
-}
-
-// TestNamesOfRemovedPod: what only a removed pod had asked for goes.
-func TestNamesOfRemovedPod(t *testing.T) {
-	e := newEngine(t)
-	twoPods(t, e)
-	p := makePod("default", "a2")
-	p.Labels["app"] = "a"
-	second := netip.MustParseAddr("10.244.0.12")
-	if _, err := e.SetPod(t.Context(), p, second); err != nil {
-		t.Fatal(err)
-	}
-	apply(t, e, fqdnPolicy)
-	site := netip.MustParseAddr("147.75.40.1")
-	if err := e.LearnDNS(t.Context(), second, verdict.Answer{Name: "kubernetes.io.", Addrs: []netip.Addr{site}, TTL: time.Hour}); err != nil {
-		t.Fatal(err)
-	}
-	wantAction(t, e, to("147.75.40.1", 443), verdict.Allow) // names are the node's, as in Cilium
-	e.RemovePod(t.Context(), "default-a2")
-	for i := range 3 {
-		if err := e.collectOnce(t.Context(), time.Now().Add(time.Duration(i)*time.Second)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	wantAction(t, e, to("147.75.40.1", 443), verdict.Drop)
-}
-
-// TestLearnForeign: answers for what is no pod here open nothing.
-func TestLearnForeign(t *testing.T) {
-	e := newEngine(t)
-	twoPods(t, e)
-	apply(t, e, fqdnPolicy)
-	a := verdict.Answer{Name: "kubernetes.io.", Addrs: []netip.Addr{netip.MustParseAddr("147.75.40.1")}, TTL: time.Hour}
-	if err := e.LearnDNS(t.Context(), netip.MustParseAddr("9.9.9.9"), a); err != nil {
-		t.Fatal(err)
-	}
-	wantAction(t, e, to("147.75.40.1", 443), verdict.Drop)
-	// A name that points into the cluster selects no pod and no node.
-	a.Addrs = []netip.Addr{addrB, nodeAddr}
-	if err := e.LearnDNS(t.Context(), addrA, a); err != nil {
-		t.Fatal(err)
-	}
-	wantAction(t, e, to(addrB.String(), 80), verdict.Drop)
-	wantAction(t, e, to(nodeAddr.String(), 80), verdict.Drop)
-}
-
 func TestEnforced(t *testing.T) {
 	e := newEngine(t)
 	twoPods(t, e)
@@ -489,99 +380,5 @@ func TestEndpoints(t *testing.T) {
 	}
 	if p := e.Peer(nodeAddr); p.Identity != 1 || len(p.Labels) == 0 {
 		t.Errorf("node is %+v", p)
-	}
-}
-
-// crowd has n pods, each with a label of its own, and m policies.
-func crowd(b testing.TB, e *Engine, pods, policies int) {
-	b.Helper()
-	for i := range pods {
-		p := makePod("default", fmt.Sprintf("p%d", i))
-		p.Labels["app"] = fmt.Sprintf("app%d", i)
-		if _, err := e.SetPod(b.Context(), p, netip.AddrFrom4([4]byte{10, 244, byte(i >> 8), byte(i)})); err != nil {
-			b.Fatal(err)
-		}
-	}
-	for i := range policies {
-		apply(b, e, policyDoc(i, 80))
-	}
-}
-
-func policyDoc(i, port int) string {
-	return fmt.Sprintf(`
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: {name: p%d, namespace: default}
-spec:
-  endpointSelector: {matchLabels: {app: app%d}}
-  egress:
-  - toEndpoints: [{matchLabels: {app: app%d}}]
-    toPorts: [{ports: [{port: "%d", protocol: TCP}]}]
-  - toCIDR: [20.%d.0.0/16]
-`, i, i, i+1, port, i%256)
-}
-
-func BenchmarkDecide(b *testing.B) {
-	e := newEngine(b)
-	crowd(b, e, 100, 50)
-	pod := func(i byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 244, 0, i}) }
-	for name, q := range map[string]verdict.Query{
-		"pod-allowed":   {Src: pod(1), Dst: pod(2), Proto: 6, DstPort: 80},
-		"pod-denied":    {Src: pod(1), Dst: pod(3), Proto: 6, DstPort: 80},
-		"world-allowed": {Src: pod(1), Dst: netip.MustParseAddr("20.1.2.3"), Proto: 6, DstPort: 443},
-		"world-denied":  {Src: pod(1), Dst: netip.MustParseAddr("21.1.2.3"), Proto: 6, DstPort: 443},
-		"unselected":    {Src: pod(90), Dst: pod(91), Proto: 6, DstPort: 80},
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				e.Decide(q)
-			}
-		})
-	}
-}
-
-func BenchmarkPolicyUpdate(b *testing.B) {
-	e := newEngine(b)
-	crowd(b, e, 100, 50)
-	cnp := [2]*ciliumv2.CiliumNetworkPolicy{{}, {}}
-	for i, port := range []int{80, 81} {
-		if err := yaml.Unmarshal([]byte(policyDoc(1, port)), cnp[i]); err != nil {
-			b.Fatal(err)
-		}
-	}
-	i := 0
-	for b.Loop() {
-		if err := e.SetCiliumPolicy(b.Context(), cnp[i%2], false); err != nil {
-			b.Fatal(err)
-		}
-		i++
-	}
-}
-
-func BenchmarkLearnDNS(b *testing.B) {
-	e := newEngine(b)
-	twoPods(b, e)
-	apply(b, e, fqdnPolicy)
-	i := 0
-	for b.Loop() {
-		a := verdict.Answer{Name: "kubernetes.io.", TTL: time.Minute, Addrs: []netip.Addr{netip.AddrFrom4([4]byte{80, byte(i >> 16), byte(i >> 8), byte(i)})}}
-		if err := e.LearnDNS(b.Context(), addrA, a); err != nil {
-			b.Fatal(err)
-		}
-		i++
-	}
-}
-
-func BenchmarkSetPod(b *testing.B) {
-	e := newEngine(b)
-	crowd(b, e, 20, 20)
-	p := makePod("default", "new")
-	p.Labels["app"] = "app1"
-	for b.Loop() {
-		if _, err := e.SetPod(b.Context(), p, netip.MustParseAddr("10.244.9.9")); err != nil {
-			b.Fatal(err)
-		}
-		e.RemovePod(b.Context(), string(p.UID))
 	}
 }
