@@ -49,7 +49,7 @@ var policyCases = []policyCase{
 	{"cnp ingress default deny", cnp(`{` + onServer + `, ingress: [{}]}`),
 		[]probe{{client, server, false}, {foreign, server, false}, {client, remote, true}}},
 	{"cnp egress default deny", cnp(`{` + onClient + `, egress: [{}]}`),
-		[]probe{{client, server, false}, {client, k8sio, false}, {other, server, true}}},
+		[]probe{{client, server, false}, {client, "tcp://world/kubernetes.io:443", false}, {other, server, true}}},
 	{"np ingress default deny", np(`{podSelector: {matchLabels: {app: server}}, policyTypes: [Ingress]}`),
 		[]probe{{client, server, false}, {other, remote, true}}},
 	{"np egress default deny", np(`{podSelector: {matchLabels: {tier: front}}, policyTypes: [Egress]}`),
