@@ -47,7 +47,7 @@ const (
 )
 
 // Reason says why a connection is dropped, in the numbers of Cilium's
-// flow.DropReason.
+// flow.DropReason where it has one.
 type Reason uint16
 
 // Reasons.
@@ -55,9 +55,10 @@ const (
 	ReasonNone        Reason = 0
 	ReasonPolicy      Reason = 133 // default deny: no rule allows it
 	ReasonPolicyDeny  Reason = 181 // a deny rule matches
-	ReasonUnknownPeer Reason = 168 // a pod address without an endpoint
-	ReasonL7          Reason = 180 // the proxy denied it
+	ReasonUnknownPeer Reason = 171 // a pod address without an endpoint
 	ReasonSpoofed     Reason = 132 // a source address that is not the interface's
+	// ReasonL7 is the proxy's own: Cilium gives none for what a proxy denies.
+	ReasonL7 Reason = 1000
 )
 
 // Rule names a policy object that decided.
