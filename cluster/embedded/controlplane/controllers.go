@@ -48,7 +48,6 @@ var controllers = []string{
 	names.ClusterRoleAggregationController,
 	names.TTLAfterFinishedController,
 	names.RootCACertificatePublisherController,
-	names.ValidatingAdmissionPolicyStatusController,
 }
 
 // runControllers runs the controller manager until ctx ends. ready is called

@@ -57,6 +57,7 @@ type event struct {
 // runtime, in the namespaces that it was started in.
 func runNode(dir string) error {
 	start := time.Now()
+	controlplane.HurryUp()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	if err := prepareNode(); err != nil {
@@ -116,6 +117,9 @@ func runNode(dir string) error {
 	go func() {
 		<-kl.Ready()
 		trace("node", "all")
+		if err := controlplane.Settle(); err != nil {
+			logger.Error("settle", "error", err)
+		}
 	}()
 	select {
 	case <-cp.Done():
