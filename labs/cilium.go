@@ -87,7 +87,7 @@ func lintCilium(obj manifests.Object, root *yaml.Node) []Problem {
 		if near := nearest(gvk.Kind, known); near != "" {
 			cure = fmt.Sprintf("did you mean %q?", near)
 		}
-		key, _ := nodeAt(root, []string{"kind"})
+		key, _ := manifests.NodeAt(root, []string{"kind"})
 		return problem(key, cure, "unknown kind %s in %s", gvk.Kind, obj.GetAPIVersion())
 	}
 	s, err := shapeOf(gvk.Kind, gvk.Version)
@@ -95,13 +95,13 @@ func lintCilium(obj manifests.Object, root *yaml.Node) []Problem {
 		return problem(root, "", "the built-in definition of %s cannot be read: %v", gvk.Kind, err)
 	}
 	if s == nil {
-		key, _ := nodeAt(root, []string{"apiVersion"})
+		key, _ := manifests.NodeAt(root, []string{"apiVersion"})
 		return problem(key, "write apiVersion: cilium.io/v2", "%s has no version %s", gvk.Kind, gvk.Version)
 	}
 	c := &comparison{file: obj.File}
 	c.fields(root, s, "")
-	if _, spec := nodeAt(root, []string{"spec"}); spec == root {
-		if _, specs := nodeAt(root, []string{"specs"}); specs == root {
+	if _, spec := manifests.NodeAt(root, []string{"spec"}); spec == root {
+		if _, specs := manifests.NodeAt(root, []string{"specs"}); specs == root {
 			c.add(root, "", "has neither spec nor specs", "add a spec with the policy's rules")
 		}
 	}

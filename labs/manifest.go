@@ -73,13 +73,13 @@ func lintObject(obj manifests.Object) []Problem {
 		if near := nearest(gvk.Kind, known); near != "" {
 			cure = fmt.Sprintf("did you mean %q?", near)
 		}
-		key, _ := nodeAt(root, []string{"kind"})
+		key, _ := manifests.NodeAt(root, []string{"kind"})
 		return []Problem{{
 			File: obj.File, Line: key.Line, Column: key.Column, Cure: cure,
 			Message: fmt.Sprintf("unknown kind %s in %s", gvk.Kind, obj.GetAPIVersion()),
 		}}
 	}
-	key, _ := nodeAt(root, []string{"apiVersion"})
+	key, _ := manifests.NodeAt(root, []string{"apiVersion"})
 	return []Problem{{
 		File: obj.File, Line: key.Line, Column: key.Column,
 		Message: fmt.Sprintf("unknown API group %q", gvk.Group),
@@ -122,7 +122,7 @@ func decodeStrict(obj manifests.Object, root *yaml.Node, raw []byte, typed runti
 			continue
 		}
 		path := field.FieldPath()
-		key, _ := nodeAt(root, splitPath(path))
+		key, _ := manifests.NodeAt(root, manifests.SplitPath(path))
 		name := path[strings.LastIndex(path, ".")+1:]
 		problems = append(problems, Problem{
 			File: obj.File, Line: key.Line, Column: key.Column,
@@ -133,7 +133,7 @@ func decodeStrict(obj manifests.Object, root *yaml.Node, raw []byte, typed runti
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong):
-		key, _ := nodeAt(root, splitPath(wrong.Field))
+		key, _ := manifests.NodeAt(root, manifests.SplitPath(wrong.Field))
 		problems = append(problems, Problem{
 			File: obj.File, Line: key.Line, Column: key.Column,
 			Message: fmt.Sprintf("%s: is %s, want %s", wrong.Field, article(wrong.Value), wrong.Type),
@@ -148,17 +148,12 @@ var typeError = regexp.MustCompile(`^json: (.*)$`)
 
 func explainPath(kind, path string) string {
 	steps := []string{strings.ToLower(kind)}
-	for _, s := range splitPath(path) {
+	for _, s := range manifests.SplitPath(path) {
 		if _, err := strconv.Atoi(s); err != nil {
 			steps = append(steps, s)
 		}
 	}
 	return strings.Join(steps[:len(steps)-1], ".")
-}
-
-// splitPath takes spec.containers[0].image apart.
-func splitPath(path string) []string {
-	return strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' })
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/text/message"
 
 	"github.com/netdojo/netdojo/labs/schema"
+	"github.com/netdojo/netdojo/manifests"
 )
 
 // compiled is the schema, compiled at the first use: most commands need none.
@@ -65,14 +66,14 @@ func leaves(e *jsonschema.ValidationError, visit func(*jsonschema.ValidationErro
 
 // schemaProblems words one complaint of the validator.
 func schemaProblems(root *yaml.Node, e *jsonschema.ValidationError) []Problem {
-	key, value := nodeAt(root, e.InstanceLocation)
+	key, value := manifests.NodeAt(root, e.InstanceLocation)
 	path := pathText(e.InstanceLocation)
 	switch k := e.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
 		known := properties(e.SchemaURL)
 		var problems []Problem
 		for _, name := range k.Properties {
-			unknown, _ := nodeAt(root, append(slices.Clone(e.InstanceLocation), name))
+			unknown, _ := manifests.NodeAt(root, append(slices.Clone(e.InstanceLocation), name))
 			cure := "known fields: " + strings.Join(known, ", ")
 			if near := nearest(name, known); near != "" {
 				cure = fmt.Sprintf("did you mean %q?", near)
@@ -109,32 +110,6 @@ func schemaProblems(root *yaml.Node, e *jsonschema.ValidationError) []Problem {
 	}
 	text := e.ErrorKind.LocalizedString(message.NewPrinter(language.English))
 	return []Problem{at(value, path, text, "")}
-}
-
-// nodeAt walks down a document. The key is where to point for the field itself,
-// the value for what it holds; a step that is missing stays where it got to.
-func nodeAt(root *yaml.Node, location []string) (key, value *yaml.Node) {
-	key, value = root, root
-	for _, step := range location {
-		found := false
-		switch value.Kind {
-		case yaml.MappingNode:
-			for i := 0; i+1 < len(value.Content); i += 2 {
-				if value.Content[i].Value == step {
-					key, value, found = value.Content[i], value.Content[i+1], true
-					break
-				}
-			}
-		case yaml.SequenceNode:
-			if n, err := strconv.Atoi(step); err == nil && n >= 0 && n < len(value.Content) {
-				key, value, found = value.Content[n], value.Content[n], true
-			}
-		}
-		if !found {
-			return key, value
-		}
-	}
-	return key, value
 }
 
 // pathText is a location as people write it: tasks[0].checks[1].to.

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/netdojo/netdojo/checks"
+	"github.com/netdojo/netdojo/manifests"
 )
 
 // verifier checks what a schema cannot say.
@@ -39,7 +40,7 @@ func (l *Lab) verify(root *yaml.Node) []Problem {
 }
 
 func (v *verifier) add(location []string, message, cure string) {
-	_, value := nodeAt(v.root, location)
+	_, value := manifests.NodeAt(v.root, location)
 	v.problems = append(v.problems, at(value, pathText(location), message, cure))
 }
 

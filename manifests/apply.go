@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -66,11 +67,47 @@ type ApplyError struct {
 }
 
 func (e *ApplyError) Error() string {
-	pos := ""
-	if e.Object.File != "" {
-		pos = fmt.Sprintf("%s:%d: ", e.Object.File, e.Object.Line)
+	pos := e.Position()
+	if pos != "" {
+		pos += ": "
 	}
 	return fmt.Sprintf("%sapply %s %s: %v", pos, e.Object.GetKind(), e.Object.GetName(), e.Err)
+}
+
+// Position is FILE:LINE of the first field that the API names, or of the object;
+// "" when the object comes from no file.
+func (e *ApplyError) Position() string {
+	if e.Object.File == "" {
+		return ""
+	}
+	line := e.Object.Line
+	if path := namedField(e.Err); path != "" && len(e.Object.Node.Content) > 0 {
+		key, _ := NodeAt(e.Object.Node.Content[0], SplitPath(path))
+		line = key.Line
+	}
+	return fmt.Sprintf("%s:%d", e.Object.File, line)
+}
+
+// unknownField is how the API's decoder names a field; it says so in words only.
+var unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
+
+// namedField is the path of the first field that an error of the API is about.
+func namedField(err error) string {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return ""
+	}
+	if details := status.Status().Details; details != nil {
+		for _, c := range details.Causes {
+			if c.Field != "" {
+				return c.Field
+			}
+		}
+	}
+	if m := unknownField.FindStringSubmatch(status.Status().Message); m != nil {
+		return m[1]
+	}
+	return ""
 }
 
 func (e *ApplyError) Unwrap() error { return e.Err }
@@ -117,6 +154,9 @@ func (c *Client) Apply(ctx context.Context, obj Object, namespace string) (Resul
 	after, err := res.Patch(ctx, ref.Name, types.ApplyPatchType, body, metav1.PatchOptions{
 		FieldManager: FieldManager, Force: &force, FieldValidation: metav1.FieldValidationStrict,
 	})
+	if apierrors.IsInternalError(err) || apierrors.ReasonForError(err) == metav1.StatusReasonUnknown {
+		err = explain(ctx, res, want, err)
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -125,6 +165,19 @@ func (c *Client) Apply(ctx context.Context, obj Object, namespace string) (Resul
 		Unstructured: after, Created: created, At: time.Now(),
 		Changed: created || before.GetResourceVersion() != after.GetResourceVersion(),
 	}, nil
+}
+
+// explain finds out whether the object itself is at fault: server-side apply
+// reports a field that a CRD does not have as the server's own failure, where a
+// create, tried and not done, names it as a bad request.
+func explain(ctx context.Context, res dynamic.ResourceInterface, want *unstructured.Unstructured, err error) error {
+	_, tried := res.Create(ctx, want, metav1.CreateOptions{
+		DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager, FieldValidation: metav1.FieldValidationStrict,
+	})
+	if apierrors.IsBadRequest(tried) || apierrors.IsInvalid(tried) {
+		return tried
+	}
+	return err
 }
 
 // Get reads an object; apierrors.IsNotFound tells that it is not there.

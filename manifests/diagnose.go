@@ -99,8 +99,13 @@ func diagnosePod(pod *unstructured.Unstructured) (Diagnosis, bool) {
 				continue
 			}
 			image, _ := m["image"].(string)
-			d.Reason = fmt.Sprintf("pod %s: %s", d.Pod, strings.TrimSpace(reason+": "+message))
 			d.Advice, d.Hopeless = podAdvice(reason, image, pod)
+			// A runtime of ours says in its message how to mend it.
+			message, cure, ok := strings.Cut(message, " Cure: ")
+			if ok {
+				d.Advice = cure
+			}
+			d.Reason = fmt.Sprintf("pod %s: %s", d.Pod, strings.TrimSpace(reason+": "+message))
 			return d, true
 		}
 	}
@@ -114,7 +119,8 @@ func diagnosePod(pod *unstructured.Unstructured) (Diagnosis, bool) {
 func podAdvice(reason, image string, pod *unstructured.Unstructured) (advice string, hopeless bool) {
 	describe := fmt.Sprintf("netdojo kubectl -n %s describe pod %s", pod.GetNamespace(), pod.GetName())
 	switch reason {
-	case "ImagePullBackOff", "ErrImageNeverPull":
+	case "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull":
+		// The kubelet would try again, but no lab waits for a registry to come back.
 		return fmt.Sprintf("load the image: docker save %s -o image.tar && netdojo image load image.tar", image), true
 	case "InvalidImageName":
 		return "correct the image's name in the manifest", true

@@ -66,7 +66,8 @@ func TestDiagnosePod(t *testing.T) {
 		hopeless, found            bool
 	}{
 		{"image", waiting("ImagePullBackOff"), "ImagePullBackOff: the reason", "docker save a:1", true, true},
-		{"first pull failed", waiting("ErrImagePull"), "ErrImagePull", "describe pod x", false, true},
+		{"first pull failed", waiting("ErrImagePull"), "ErrImagePull", "docker save a:1", true, true},
+		{"message with a cure", strings.Replace(waiting("ErrImagePull"), "the reason", "no such image. Cure: load it", 1), "no such image.", "load it", true, true},
 		{"crash", waiting("CrashLoopBackOff"), "CrashLoopBackOff", "logs --previous x", true, true},
 		{"configuration", waiting("CreateContainerConfigError"), "CreateContainerConfigError", "describe", true, true},
 		{"starting", waiting("ContainerCreating"), "", "", false, true},

@@ -59,12 +59,17 @@ func (e *UsageError) Cure() string { return e.Advice }
 // EnvironmentError is a session that could not come to its verdicts because the
 // machine or the cluster failed it.
 type EnvironmentError struct {
-	During string // the step, e.g. "Deploy the workloads"
+	During string // what it was about, "" when Err says so itself
 	Err    error
 	Advice string
 }
 
-func (e *EnvironmentError) Error() string { return fmt.Sprintf("%s: %v", e.During, e.Err) }
+func (e *EnvironmentError) Error() string {
+	if e.During == "" {
+		return e.Err.Error()
+	}
+	return fmt.Sprintf("%s: %v", e.During, e.Err)
+}
 
 func (e *EnvironmentError) Unwrap() error { return e.Err }
 

@@ -279,7 +279,7 @@ func (s *session) steps(ctx context.Context, steps ...step.Step) error {
 	case ctx.Err() != nil, errors.As(err, &usage), errors.As(err, &unknown):
 		return err
 	}
-	return &EnvironmentError{During: "Lab " + s.o.Lab.ID, Err: err, Advice: cureOf(err)}
+	return &EnvironmentError{Err: err, Advice: cureOf(err)}
 }
 
 // emit hands an event to the listener, one at a time.
