@@ -112,7 +112,7 @@ type rig struct {
 	client, server *testnet.Pod
 }
 
-func newRig(t *testing.T, handler dns.HandlerFunc, change ...func(*Config)) *rig {
+func newRig(t testing.TB, handler dns.HandlerFunc, change ...func(*Config)) *rig {
 	t.Helper()
 	testnet.Node(t, nodeAddr)
 	r := &rig{fake: &fake{deny: map[string]bool{}}}
@@ -139,7 +139,7 @@ func newRig(t *testing.T, handler dns.HandlerFunc, change ...func(*Config)) *rig
 	return r
 }
 
-func serve(t *testing.T, s *dns.Server) {
+func serve(t testing.TB, s *dns.Server) {
 	t.Helper()
 	started := make(chan struct{})
 	s.NotifyStartedFunc = func() { close(started) }
@@ -150,7 +150,7 @@ func serve(t *testing.T, s *dns.Server) {
 }
 
 // divert has port 53 from a link go to the proxy, as the ruleset does.
-func divert(t *testing.T, link string, to netip.AddrPort) {
+func divert(t testing.TB, link string, to netip.AddrPort) {
 	t.Helper()
 	c := &nftables.Conn{}
 	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "divert"})
@@ -212,12 +212,12 @@ func divert(t *testing.T, link string, to netip.AddrPort) {
 }
 
 // ask sends a question from the client pod to the server's address.
-func (r *rig) ask(t *testing.T, network string, m *dns.Msg) (*dns.Msg, error) {
+func (r *rig) ask(t testing.TB, network string, m *dns.Msg) (*dns.Msg, error) {
 	t.Helper()
 	return r.askAt(t, serverAddr, network, m)
 }
 
-func (r *rig) askAt(t *testing.T, server netip.Addr, network string, m *dns.Msg) (*dns.Msg, error) {
+func (r *rig) askAt(t testing.TB, server netip.Addr, network string, m *dns.Msg) (*dns.Msg, error) {
 	t.Helper()
 	c, err := r.client.Dial(net.Dialer{Timeout: time.Second}, network, server.String()+":53")
 	if err != nil {
@@ -237,7 +237,7 @@ func query(name string, qtype uint16) *dns.Msg {
 }
 
 // zone answers from lines of zone files.
-func zone(t *testing.T, lines ...string) dns.HandlerFunc {
+func zone(t testing.TB, lines ...string) dns.HandlerFunc {
 	var rrs []dns.RR
 	for _, l := range lines {
 		rr, err := dns.NewRR(l)
@@ -598,3 +598,28 @@ func (denyAll) LearnDNS(context.Context, netip.Addr, verdict.Answer) error {
 	return errors.New("nothing to learn")
 }
 func (denyAll) Publish(verdict.Event) {}
+
+// BenchmarkQuestion asks one name again and again, with the proxy and past it.
+func BenchmarkQuestion(b *testing.B) {
+	r := newRig(b, zone(b, "a.test. 5 IN A 203.0.113.1"), func(c *Config) { c.ClientSource = true })
+	other := testnet.NewPod(b, "direct", netip.MustParseAddr("10.244.0.11"))
+	for name, pod := range map[string]*testnet.Pod{"proxied": r.client, "direct": other} {
+		b.Run(name, func(b *testing.B) {
+			c, err := pod.Dial(net.Dialer{}, "udp4", serverAddr.String()+":53")
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			dc := &dns.Conn{Conn: c}
+			for b.Loop() {
+				_ = dc.SetDeadline(time.Now().Add(time.Second))
+				if err := dc.WriteMsg(query("a.test.", dns.TypeA)); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := dc.ReadMsg(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -11,6 +11,8 @@
 //   - A drop by a deny rule has the reason POLICY_DENY and names its policy.
 //   - A DNS question that is denied has type L7, the verdict DROPPED and the
 //     reason POLICY_DENIED, where Cilium gives no reason.
+//   - policy_match_type is always 0: the engine tells which rule decided, not
+//     whether by address, by port or by both.
 package flow
 
 import (

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -238,6 +239,12 @@ func TestOtherCalls(t *testing.T) {
 	st, err := c.ServerStatus(t.Context(), &observerpb.ServerStatusRequest{})
 	if err != nil || st.NumFlows != 16 || st.MaxFlows != 16 || st.SeenFlows != 20 || st.Version != "test" {
 		t.Errorf("status %v, %v", st, err)
+	}
+	for _, service := range []string{"", "hubble.server.Observer"} { // what the hubble command asks for
+		h, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{Service: service})
+		if err != nil || h.Status != healthpb.HealthCheckResponse_SERVING {
+			t.Errorf("health of %q: %v, %v", service, h, err)
+		}
 	}
 	nodes, err := c.GetNodes(t.Context(), &observerpb.GetNodesRequest{})
 	if err != nil || len(nodes.Nodes) != 1 || nodes.Nodes[0].Name != "node" {

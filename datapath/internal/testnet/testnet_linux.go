@@ -72,7 +72,7 @@ func reexec(state string, attr *syscall.SysProcAttr) (int, error) {
 // Node prepares the process's own namespace as a node with that address: it
 // forwards, and everything without another route leaves by a dead end, as by an
 // uplink. It skips the test where namespaces are refused.
-func Node(t *testing.T, addr netip.Addr) {
+func Node(t testing.TB, addr netip.Addr) {
 	t.Helper()
 	if os.Getenv(inside) != "1" {
 		t.Skip("needs user and network namespaces")
@@ -107,7 +107,7 @@ type Pod struct {
 }
 
 // NewPod makes a pod; it goes away with the test.
-func NewPod(t *testing.T, link string, addr netip.Addr) *Pod {
+func NewPod(t testing.TB, link string, addr netip.Addr) *Pod {
 	t.Helper()
 	p := &Pod{Addr: addr, Link: link}
 	done := make(chan error, 1)
@@ -157,7 +157,7 @@ func NewPod(t *testing.T, link string, addr netip.Addr) *Pod {
 
 // waitUp waits until a link carries packets: the kernel activates it some time
 // after both ends are up, and drops what is sent before.
-func waitUp(t *testing.T, name string) {
+func waitUp(t testing.TB, name string) {
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if link, err := netlink.LinkByName(name); err == nil && link.Attrs().OperState == netlink.OperUp {
 			return
@@ -188,7 +188,7 @@ func (p *Pod) Dial(d net.Dialer, network, addr string) (c net.Conn, err error) {
 }
 
 // Listen opens a TCP socket in the pod.
-func (p *Pod) Listen(t *testing.T, addr string) net.Listener {
+func (p *Pod) Listen(t testing.TB, addr string) net.Listener {
 	t.Helper()
 	var l net.Listener
 	must(t, p.Do(func() (err error) { l, err = net.Listen("tcp4", addr); return err }))
@@ -197,7 +197,7 @@ func (p *Pod) Listen(t *testing.T, addr string) net.Listener {
 }
 
 // ListenPacket opens a UDP socket in the pod.
-func (p *Pod) ListenPacket(t *testing.T, addr string) *net.UDPConn {
+func (p *Pod) ListenPacket(t testing.TB, addr string) *net.UDPConn {
 	t.Helper()
 	var c net.PacketConn
 	must(t, p.Do(func() (err error) { c, err = net.ListenPacket("udp4", addr); return err }))
@@ -205,7 +205,7 @@ func (p *Pod) ListenPacket(t *testing.T, addr string) *net.UDPConn {
 	return c.(*net.UDPConn)
 }
 
-func (p *Pod) mac(t *testing.T) (hw net.HardwareAddr) {
+func (p *Pod) mac(t testing.TB) (hw net.HardwareAddr) {
 	t.Helper()
 	must(t, p.Do(func() error {
 		link, err := netlink.LinkByName("eth0")
@@ -221,12 +221,12 @@ func prefix(a netip.Addr, bits int) *net.IPNet {
 	return &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(bits, a.BitLen())}
 }
 
-func write(t *testing.T, path, value string) {
+func write(t testing.TB, path, value string) {
 	t.Helper()
 	must(t, os.WriteFile(path, []byte(value), 0o644))
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
