@@ -41,8 +41,9 @@ var standIns = []StandIn{
 		Program: HelperProgram,
 	},
 	{
-		Name:    "nginx",
-		Images:  []string{"docker.io/library/nginx", "docker.io/nginxinc/nginx-unprivileged", "docker.io/nginxdemos/hello", "quay.io/nginx/nginx-unprivileged"},
+		Name: "nginx",
+		Images: []string{"docker.io/library/nginx", "docker.io/nginxinc/nginx-unprivileged", "docker.io/nginxdemos/hello",
+			"quay.io/nginx/nginx-unprivileged", "registry.k8s.io/e2e-test-images/nginx", "registry.k8s.io/nginx", "registry.k8s.io/nginx-slim"},
 		Summary: "a web server on port 80 with /usr/share/nginx/html",
 		Config: Config{
 			Entrypoint: []string{"/docker-entrypoint.sh"},
@@ -65,7 +66,7 @@ var standIns = []StandIn{
 	},
 	{
 		Name:    "httpd",
-		Images:  []string{"docker.io/library/httpd", "quay.io/cilium/demo-httpd", "docker.io/cilium/demo-httpd"},
+		Images:  []string{"docker.io/library/httpd", "registry.k8s.io/e2e-test-images/httpd", "quay.io/cilium/demo-httpd", "docker.io/cilium/demo-httpd"},
 		Summary: "a web server on port 80 with /usr/local/apache2/htdocs",
 		Config: Config{
 			Cmd:        []string{"httpd-foreground"},

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
@@ -125,7 +127,7 @@ func (s *service) RemoveImage(_ context.Context, req *runtimeapi.RemoveImageRequ
 
 // ImageFsInfo tells how much room images and containers take.
 func (s *service) ImageFsInfo(ctx context.Context, _ *runtimeapi.ImageFsInfoRequest) (*runtimeapi.ImageFsInfoResponse, error) {
-	images, err := s.diskUse(ctx, s.images.Dir())
+	images, err := s.imagesDisk.get(func() (*runtimeapi.FilesystemUsage, error) { return s.diskUse(ctx, s.images.Dir()) })
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +139,31 @@ func (s *service) ImageFsInfo(ctx context.Context, _ *runtimeapi.ImageFsInfoRequ
 		ImageFilesystems:     []*runtimeapi.FilesystemUsage{images},
 		ContainerFilesystems: []*runtimeapi.FilesystemUsage{containers},
 	}, nil
+}
+
+// diskCacheTime is how old an answer about the store's size may be: the kubelet
+// asks often, and unpacked images are many files.
+const diskCacheTime = time.Minute
+
+// diskCache remembers the last answer.
+type diskCache struct {
+	mu   sync.Mutex // guards both; held while measuring
+	at   time.Time
+	last *runtimeapi.FilesystemUsage
+}
+
+func (c *diskCache) get(measure func() (*runtimeapi.FilesystemUsage, error)) (*runtimeapi.FilesystemUsage, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last != nil && time.Since(c.at) < diskCacheTime {
+		return c.last, nil
+	}
+	use, err := measure()
+	if err != nil {
+		return nil, err
+	}
+	c.last, c.at = use, time.Now()
+	return use, nil
 }
 
 // diskUse sums up a folder's blocks and files.

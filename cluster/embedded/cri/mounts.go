@@ -113,6 +113,12 @@ func (s *service) askedMount(ctx context.Context, m *runtimeapi.Mount) (sandbox.
 	if out.Source == "" {
 		return out, errors.New("it has no source on the node")
 	}
+	if m.RecursiveReadOnly && !m.Readonly {
+		return out, errors.New("it is to be recursively read-only, but not read-only")
+	}
+	if m.RecursiveReadOnly && m.Propagation != runtimeapi.MountPropagation_PROPAGATION_PRIVATE {
+		return out, fmt.Errorf("a recursively read-only mount must be private, not %s", m.Propagation)
+	}
 	source, err := filepath.EvalSymlinks(out.Source)
 	if errors.Is(err, os.ErrNotExist) {
 		source, err = out.Source, os.MkdirAll(out.Source, 0o755)

@@ -132,14 +132,15 @@ type service struct {
 	runtimeapi.UnimplementedRuntimeServiceServer
 	runtimeapi.UnimplementedImageServiceServer
 
-	cfg     Config
-	log     *slog.Logger
-	images  *image.Store
-	ids     idMaps
-	overlay overlaySupport
-	streams streaming.Server
-	events  *events
-	wg      sync.WaitGroup // goroutines that supervise processes
+	cfg        Config
+	log        *slog.Logger
+	images     *image.Store
+	ids        idMaps
+	overlay    overlaySupport
+	streams    streaming.Server
+	events     *events
+	imagesDisk diskCache
+	wg         sync.WaitGroup // goroutines that supervise processes
 
 	mu         sync.RWMutex // guards the maps and every mutable field of their values
 	sandboxes  map[string]*podSandbox
