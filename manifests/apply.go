@@ -67,25 +67,21 @@ type ApplyError struct {
 }
 
 func (e *ApplyError) Error() string {
-	pos := e.Position()
-	if pos != "" {
-		pos += ": "
+	pos := ""
+	if e.Object.File != "" {
+		pos = fmt.Sprintf("%s:%d: ", e.Object.File, e.Line())
 	}
 	return fmt.Sprintf("%sapply %s %s: %v", pos, e.Object.GetKind(), e.Object.GetName(), e.Err)
 }
 
-// Position is FILE:LINE of the first field that the API names, or of the object;
-// "" when the object comes from no file.
-func (e *ApplyError) Position() string {
-	if e.Object.File == "" {
-		return ""
-	}
-	line := e.Object.Line
+// Line is where in the object's file the first field is that the API names, or
+// the object itself.
+func (e *ApplyError) Line() int {
 	if path := namedField(e.Err); path != "" && len(e.Object.Node.Content) > 0 {
 		key, _ := NodeAt(e.Object.Node.Content[0], SplitPath(path))
-		line = key.Line
+		return key.Line
 	}
-	return fmt.Sprintf("%s:%d", e.Object.File, line)
+	return e.Object.Line
 }
 
 // unknownField is how the API's decoder names a field; it says so in words only.

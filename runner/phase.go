@@ -116,6 +116,7 @@ func entry(c checks.Check, phase checks.Phase, r checks.Result) record.Check {
 
 // unjudged are the checks after a policy that was rejected: nothing was probed.
 func (s *session) unjudged(t labs.Task, rejected record.Applied) []record.Check {
+	s.emit(event.PhaseStarted{Task: t.ID, Phase: checks.After})
 	var entries []record.Check
 	for _, c := range t.Checks {
 		if c.After == "" {
@@ -123,7 +124,7 @@ func (s *session) unjudged(t labs.Task, rejected record.Applied) []record.Check 
 		}
 		e := entry(c, checks.After, checks.Result{Verdict: checks.Verdict{
 			Kind: checks.Inconclusive, Cause: checks.CausePolicyRejected,
-			Detail: rejected.Kind + " " + rejected.Name + " is rejected: " + rejected.Rejected,
+			Detail: rejected.Kind + " " + rejected.Name + " is rejected, so nothing was probed",
 		}})
 		s.emit(event.CheckVerdict{Task: t.ID, Check: e})
 		entries = append(entries, e)

@@ -50,7 +50,7 @@ func (s *session) applyFiles(ctx context.Context, task *record.Task, files []str
 		ref, res, err := s.apply(ctx, obj)
 		var refused *manifests.ApplyError
 		if errors.As(err, &refused) && refused.Rejected() && isPolicy(obj.GroupVersionKind()) {
-			entry.Rejected = refused.Position() + ": " + refused.Err.Error()
+			entry.Line, entry.Rejected = refused.Line(), refused.Err.Error()
 			task.Policies = append(task.Policies, entry)
 			s.emit(event.PolicyRejected{Task: task.ID, Object: entry})
 			continue

@@ -43,6 +43,7 @@ type Task struct {
 // found.
 type Applied struct {
 	File      string `json:"file,omitempty"`
+	Line      int    `json:"line,omitempty"` // of what was rejected, in File
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`

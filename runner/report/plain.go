@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/netdojo/netdojo/checks"
@@ -18,15 +19,25 @@ type PlainOptions struct {
 	Color bool
 	Width int  // of the terminal in cells; 0 means 80
 	Quiet bool // verdicts and what is wrong, no steps
+	// Tick is how often a terminal's progress line tells the time anew; 0 means
+	// twice a second.
+	Tick time.Duration
 }
 
-// Plain renders events as lines. It belongs to one session at a time.
+// Plain renders events as lines. It belongs to one session at a time; Close
+// ends it.
 type Plain struct {
-	w        io.Writer
-	o        PlainOptions
-	err      error // the first of writing; nothing is written after it
-	progress bool  // an unfinished line stands on the terminal
-	wide     int   // width of the check names of this phase
+	o       PlainOptions
+	stop    chan struct{} // closed by Close
+	stopped chan struct{} // closed when the ticker has ended
+
+	mu      sync.Mutex // guards what follows
+	w       io.Writer
+	err     error     // the first of writing; nothing is written after it
+	current string    // what the progress line is about; "" when there is none
+	since   time.Time // when that began
+	drawn   bool      // the progress line stands on the terminal
+	wide    int       // width of the destinations of this phase
 }
 
 // NewPlain returns a renderer that writes to w.
@@ -34,17 +45,52 @@ func NewPlain(w io.Writer, o PlainOptions) *Plain {
 	if o.Width <= 0 {
 		o.Width = 80
 	}
-	return &Plain{w: w, o: o}
+	if o.Tick <= 0 {
+		o.Tick = 500 * time.Millisecond
+	}
+	p := &Plain{w: w, o: o, stop: make(chan struct{}), stopped: make(chan struct{})}
+	if o.TTY {
+		go p.tick()
+	} else {
+		close(p.stopped)
+	}
+	return p
 }
 
-// Close ends the progress line and returns the first error of writing.
+// tick keeps the elapsed time of the progress line moving.
+func (p *Plain) tick() {
+	defer close(p.stopped)
+	ticker := time.NewTicker(p.o.Tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.stop:
+			return
+		case <-ticker.C:
+			p.mu.Lock()
+			if p.current != "" {
+				p.draw()
+			}
+			p.mu.Unlock()
+		}
+	}
+}
+
+// Close ends the progress line and returns the first error of writing. It is
+// called once.
 func (p *Plain) Close() error {
+	close(p.stop)
+	<-p.stopped
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.clear()
 	return p.err
 }
 
 // Listen renders one event. It is an event.Listener.
 func (p *Plain) Listen(e event.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	switch e := e.(type) {
 	case event.RunStarted:
 		verb := "Running"
@@ -87,7 +133,9 @@ func (p *Plain) step(e event.StepUpdate) {
 	case step.Started:
 		p.status("%s%s …", indent, e.Name)
 	case step.Progress:
-		p.status("%s%s (%s): %s", indent, e.Name, brief(e.Elapsed), e.Detail)
+		p.status("%s%s: %s", indent, e.Name, e.Detail)
+		p.since = time.Now().Add(-e.Elapsed)
+		p.draw()
 	case step.Done:
 		if p.o.Quiet {
 			return
@@ -219,7 +267,10 @@ func phaseTitle(p checks.Phase) string {
 
 func placed(o record.Applied) string {
 	text := nameOf(o.Namespace, o.Name)
-	if o.File != "" {
+	switch {
+	case o.Line > 0:
+		text += fmt.Sprintf(" (%s:%d)", o.File, o.Line)
+	case o.File != "":
 		text += " (" + o.File + ")"
 	}
 	return text

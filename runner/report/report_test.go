@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -148,6 +149,9 @@ func story(r record.Run, err error) []event.Event {
 
 func plain(o PlainOptions, events []event.Event) string {
 	var buf bytes.Buffer
+	if o.Tick == 0 {
+		o.Tick = time.Hour
+	}
 	p := NewPlain(&buf, o)
 	for _, e := range events {
 		p.Listen(e)
@@ -159,7 +163,7 @@ func plain(o PlainOptions, events []event.Event) string {
 }
 
 func TestPlain(t *testing.T) {
-	rejected := event.PolicyRejected{Object: record.Applied{File: "p.yaml", Kind: "CiliumNetworkPolicy", Namespace: "default", Name: "p", Rejected: "unknown field"}}
+	rejected := event.PolicyRejected{Object: record.Applied{File: "p.yaml", Kind: "CiliumNetworkPolicy", Namespace: "default", Name: "p", Line: 7, Rejected: "unknown field"}}
 	tests := []struct {
 		name   string
 		o      PlainOptions
@@ -191,6 +195,42 @@ func TestPlainKnowsEveryEvent(t *testing.T) {
 			t.Errorf("%T says nothing", e)
 		}
 	}
+}
+
+func TestPlainKeepsTheClockMoving(t *testing.T) {
+	out := &lockedBuffer{}
+	p := NewPlain(out, PlainOptions{TTY: true, Tick: time.Millisecond})
+	p.Listen(event.StepUpdate{Update: step.Update{Name: "Start Kubernetes", State: step.Progress, Elapsed: 90 * time.Second, Detail: "waiting for the node"}})
+	deadline := time.Now().Add(10 * time.Second)
+	for strings.Count(out.String(), "waiting for the node 1m30s") < 3 {
+		if time.Now().After(deadline) {
+			t.Fatalf("the line is not written anew: %q", out.String())
+		}
+		<-time.After(time.Millisecond)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); !strings.HasSuffix(text, "\r\x1b[K") {
+		t.Errorf("the line stays: %q", text)
+	}
+}
+
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }
 
 func TestPlainTellsThatWritingFailed(t *testing.T) {

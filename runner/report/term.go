@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -33,18 +34,36 @@ func (p *Plain) status(format string, args ...any) {
 	if !p.o.TTY {
 		return
 	}
-	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ")
-	if utf8.RuneCountInString(text) >= p.o.Width {
-		text = string([]rune(text)[:max(p.o.Width-2, 0)]) + "…"
-	}
-	p.clear()
-	p.write(text)
-	p.progress = true
+	p.current, p.since = strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " "), time.Now()
+	p.draw()
 }
 
+// draw writes the progress line anew, with the time that it took so far once
+// that is a second.
+func (p *Plain) draw() {
+	if p.current == "" {
+		return
+	}
+	clock := ""
+	if d := time.Since(p.since); d >= time.Second {
+		clock = " " + brief(d.Truncate(time.Second/2))
+	}
+	text, room := p.current, p.o.Width-1-len(clock)
+	if utf8.RuneCountInString(text) > room {
+		text = string([]rune(text)[:max(room-1, 0)]) + "…"
+	}
+	if p.drawn {
+		p.write("\r\x1b[K")
+	}
+	p.write(text + clock)
+	p.drawn = true
+}
+
+// clear takes the progress line away.
 func (p *Plain) clear() {
-	if p.progress {
-		p.progress = false
+	p.current = ""
+	if p.drawn {
+		p.drawn = false
 		p.write("\r\x1b[K")
 	}
 }
