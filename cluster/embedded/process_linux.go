@@ -130,22 +130,21 @@ func (d *daemonProcess) failure() error {
 	return p
 }
 
-// stop ends a daemon that did not come up.
+// stop ends a daemon that did not come up. It is not asked: nothing inside is
+// worth a farewell yet, and the kernel ends it all with the launcher.
 func (d *daemonProcess) stop(ctx context.Context) error {
 	if d.cmd == nil || d.done == nil {
 		return nil
 	}
-	err := stopDaemon(ctx, d.dir, func(string) {})
-	select {
-	case <-d.done:
-	default:
-		err = errors.Join(err, d.cmd.Process.Kill())
-		<-d.done
+	if err := d.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill the daemon: %w", err)
 	}
-	return errors.Join(err, clearRun(d.dir))
+	<-d.done
+	if err := waitStopped(ctx, d.dir); err != nil {
+		return err
+	}
+	return clearRun(d.dir)
 }
-
-func running(dir string) bool { return userns.Running(dir) }
 
 // graceful is how long a daemon may take to end on its own.
 const graceful = 10 * time.Second
@@ -221,3 +220,5 @@ func (p *Provider) remove(ctx context.Context, dir string) error {
 	}
 	return nil
 }
+
+func running(dir string) bool { return userns.Running(dir) }

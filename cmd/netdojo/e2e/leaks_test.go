@@ -229,9 +229,9 @@ func TestTwoClustersSideBySide(t *testing.T) {
 	for _, name := range []string{"one", "two"} {
 		h.must("up", "--name", name)
 		t.Cleanup(func() { h.t = t; h.must("down", "--purge", "--name", name) })
-		h.must("kubectl", "--name", name, "create", "configmap", "only-"+name)
+		h.in(name).must("kubectl", "create", "configmap", "only-"+name)
 	}
-	out := h.must("kubectl", "--name", "two", "get", "configmaps", "-o", "name")
+	out := h.in("two").must("kubectl", "get", "configmaps", "-o", "name")
 	if !strings.Contains(out, "only-two") || strings.Contains(out, "only-one") {
 		t.Errorf("cluster two holds:\n%s", out)
 	}

@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,6 +55,11 @@ type home struct {
 func newHome(t testing.TB, state string) *home {
 	return &home{t: t, state: state, env: append(os.Environ(),
 		"NETDOJO_STATE_DIR="+state, "KUBECONFIG="+filepath.Join(state, "kubeconfig"), "NO_COLOR=1")}
+}
+
+// in is the same home, where commands mean another cluster.
+func (h *home) in(name string) *home {
+	return &home{t: h.t, state: h.state, env: append(slices.Clone(h.env), "NETDOJO_CLUSTER="+name)}
 }
 
 // result is a finished command.
@@ -111,7 +118,11 @@ func (c *command) wait() result {
 	if _, ok := err.(*exec.ExitError); err != nil && !ok {
 		c.t.Fatal(err)
 	}
-	return result{c.ProcessState.ExitCode(), c.out.String(), c.err.String()}
+	code := c.ProcessState.ExitCode()
+	if w := c.ProcessState.Sys().(syscall.WaitStatus); w.Signaled() {
+		code = 128 + int(w.Signal()) // as a shell tells it
+	}
+	return result{code, c.out.String(), c.err.String()}
 }
 
 // eventually polls until ok says true, and fails the test after the deadline.
