@@ -391,3 +391,18 @@ func TestParseDestination(t *testing.T) {
 		}
 	}
 }
+
+// A name of several addresses is dropped when all of them are.
+func TestUntriedAddresses(t *testing.T) {
+	drop := func(ip string) *flowpb.Flow {
+		return flowOf(flowpb.Verdict_DROPPED, func(f *flowpb.Flow) { f.IP.Destination = ip })
+	}
+	tg := target{subject: backend(), dest: Destination{Host: "cilium.io", Port: 443}, since: probeStart}
+	flows := []*flowpb.Flow{dnsProxy(flowpb.Verdict_FORWARDED, "cilium.io.", "203.0.113.7", "203.0.113.8", "2001:db8::1"), drop("203.0.113.7")}
+	if got := tg.search(flows); got.drop == nil || got.untried != 1 {
+		t.Errorf("after one drop: %+v, want one address untried", got)
+	}
+	if got := tg.search(append(flows, drop("203.0.113.7"), drop("203.0.113.8"))); got.untried != 0 {
+		t.Errorf("after both: %d addresses untried", got.untried)
+	}
+}

@@ -2,6 +2,7 @@ package checks
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -32,6 +33,9 @@ type found struct {
 	http    *Drop        // the proxy refused the request
 	other   *Drop        // dropped, but by no policy
 	allow   []PolicyName // who let the connection through
+	// untried is how many of the addresses that DNS gave are not dropped yet: curl
+	// may still reach one of them.
+	untried int
 	forward bool         // it was let through, by a policy or because none selects the pod
 }
 
@@ -39,6 +43,7 @@ type found struct {
 func (t target) search(flows []*flowpb.Flow) found {
 	var f found
 	names := t.answers(flows)
+	reach := maps.Clone(names)
 	for _, fl := range flows {
 		if !t.mine(fl) {
 			continue
@@ -50,16 +55,18 @@ func (t target) search(flows []*flowpb.Flow) found {
 				f.dns = dropOf(fl)
 			}
 		case fl.GetL7().GetHttp() != nil:
-			if dropped && t.reaches(fl, names) {
+			if dropped && t.reaches(fl, reach) {
 				f.http = dropOf(fl)
 			}
 		case isDNS(fl):
 			if dropped && byPolicy(fl) && !(f.dnsL4) {
 				f.dns, f.dnsL4 = dropOf(fl), true
 			}
-		case !t.reaches(fl, names):
+		case !t.reaches(fl, reach):
 		case dropped && byPolicy(fl):
 			f.drop = dropOf(fl)
+			delete(names, fl.GetIP().GetDestination())
+			f.untried = sameFamily(names, fl.GetIP().GetDestination())
 		case dropped:
 			f.other = dropOf(fl)
 		case fl.GetVerdict() == flowpb.Verdict_FORWARDED || fl.GetVerdict() == flowpb.Verdict_REDIRECTED:
@@ -141,6 +148,18 @@ func (t target) reaches(f *flowpb.Flow, answers map[string]bool) bool {
 		}
 	}
 	return answers[ip] || slices.Contains(t.known, ip)
+}
+
+// sameFamily counts the addresses of ip's family. Those of the other one a pod
+// without it never tries.
+func sameFamily(addrs map[string]bool, ip string) int {
+	n := 0
+	for a := range addrs {
+		if strings.Contains(a, ":") == strings.Contains(ip, ":") {
+			n++
+		}
+	}
+	return n
 }
 
 func canonical(name string) string {

@@ -199,7 +199,7 @@ func (p *Prober) awaitDrop(ctx context.Context, in Input, mark int, curl bool, l
 		soFar := ReadOutcome(curl, ExecResult{Stderr: live.Bytes()}, context.Canceled)
 		t := target{subject: in.Subject, dest: dest, since: in.Outcome.Started, addrs: soFar.Tried, known: knownAddrs(in)}
 		seen := t.search(flows)
-		if seen.drop != nil || seen.dnsL4 && len(soFar.Tried) == 0 {
+		if seen.drop != nil && seen.untried == 0 || seen.dnsL4 && len(soFar.Tried) == 0 {
 			live.awaitPID(ctx, curl)
 			return true
 		}
