@@ -27,16 +27,16 @@ type target struct {
 
 // found is what the flows say about a target.
 type found struct {
-	drop    *Drop        // a policy refused the connection
-	dns     *Drop        // a policy refused a query, at L3/L4 or by name
-	dnsL4   bool         // dns is of the kind that no further query can pass
-	http    *Drop        // the proxy refused the request
-	other   *Drop        // dropped, but by no policy
-	allow   []PolicyName // who let the connection through
+	drop  *Drop        // a policy refused the connection
+	dns   *Drop        // a policy refused a query, at L3/L4 or by name
+	dnsL4 bool         // dns is of the kind that no further query can pass
+	http  *Drop        // the proxy refused the request
+	other *Drop        // dropped, but by no policy
+	allow []PolicyName // who let the connection through
 	// untried is how many of the addresses that DNS gave are not dropped yet: curl
 	// may still reach one of them.
 	untried int
-	forward bool         // it was let through, by a policy or because none selects the pod
+	forward bool // it was let through, by a policy or because none selects the pod
 }
 
 // search reads the flows of a probe, in their order.
