@@ -111,6 +111,15 @@ func (l *link) setUpWorld(cfg Config) (err error) {
 	if _, err := bringUp(l.inside, worldIface, cfg.GatewayAddr, cfg.PrefixLen); err != nil {
 		return err
 	}
+	for _, prefix := range cfg.Behind {
+		err := l.inside.RouteReplace(&netlink.Route{
+			Dst: &net.IPNet{IP: net.IP(prefix.Addr().AsSlice()), Mask: net.CIDRMask(prefix.Bits(), 32)},
+			Gw:  net.IP(cfg.NodeAddr.AsSlice()),
+		})
+		if err != nil {
+			return fmt.Errorf("route %s to the node: %w", prefix, err)
+		}
+	}
 	// Without it a namespace that forwards, as the machine's setting may have it,
 	// would answer for unused addresses that the network is unreachable.
 	return replaceDefault(l.inside, &netlink.Route{Type: unix.RTN_BLACKHOLE})

@@ -23,15 +23,16 @@ import (
 // Config is where a world lives and what it serves. The zero value of each
 // optional field means its default.
 type Config struct {
-	NodeAddr    netip.Addr   // the node's address on the link, e.g. 192.168.77.2
-	GatewayAddr netip.Addr   // the world's address on the link, the node's default gateway
-	PrefixLen   int          // of the link's network; 24 when 0
-	NodeIface   string       // the link's name at the node; "eth0" when empty
-	PodCIDR     netip.Prefix // optional: no name gets an address from it
-	Names       []string     // served beside the usual ones; patterns as in Serve
-	Logger      *slog.Logger // optional
-	Seed        uint64       // the same seed gives names the same addresses
-	Outside     Outside      // optional: relay to it instead of simulating
+	NodeAddr    netip.Addr     // the node's address on the link, e.g. 192.168.77.2
+	GatewayAddr netip.Addr     // the world's address on the link, the node's default gateway
+	PrefixLen   int            // of the link's network; 24 when 0
+	NodeIface   string         // the link's name at the node; "eth0" when empty
+	PodCIDR     netip.Prefix   // optional: no name gets an address from it
+	Behind      []netip.Prefix // ranges that the world reaches through the node, e.g. Services
+	Names       []string       // served beside the usual ones; patterns as in Serve
+	Logger      *slog.Logger   // optional
+	Seed        uint64         // the same seed gives names the same addresses
+	Outside     Outside        // optional: relay to it instead of simulating
 }
 
 // Outside is the way to the real internet, for a process that has none itself.

@@ -86,6 +86,7 @@ func runDaemon(args []string) error {
 	}
 	return userns.Exec(userns.Config{
 		Dir: *dir, Images: *images, Daemon: self, CoreDNS: *coredns, Helper: helper, Listen: listen,
+		Internet: spec.World == "internet",
 	})
 }
 

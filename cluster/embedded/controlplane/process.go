@@ -29,8 +29,6 @@ var gitMinor string
 var featureGates = map[string]bool{
 	// The node has no cgroups of its own and may have no root.
 	"KubeletInUserNamespace": true,
-	// Container events instead of a relist by the second.
-	"EventedPLEG": true,
 }
 
 var setUp sync.Once

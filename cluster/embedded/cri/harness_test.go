@@ -4,6 +4,8 @@ package cri
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"os"
@@ -338,4 +340,9 @@ func (n *node) execSync(id string, command ...string) (string, string, int32) {
 		n.t.Fatalf("exec %q: %v", command, err)
 	}
 	return string(resp.Stdout), string(resp.Stderr), resp.ExitCode
+}
+
+func sha256Hex(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }

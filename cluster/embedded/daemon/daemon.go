@@ -26,6 +26,7 @@ import (
 	"github.com/netdojo/netdojo/cluster/embedded/controlplane"
 	"github.com/netdojo/netdojo/cluster/image"
 	"github.com/netdojo/netdojo/cluster/world"
+	"github.com/netdojo/netdojo/cluster/world/outside"
 	"github.com/netdojo/netdojo/datapath"
 )
 
@@ -51,10 +52,12 @@ const stopTimeout = 8 * time.Second
 
 // Config is what the node process is given.
 type Config struct {
-	Dir       string     // the cluster's folder
-	BinDir    string     // netdojo-helper and netdojo-coredns
-	ImagesDir string     // the image store
-	Listeners []*os.File // the host's sockets: the API's, then one for each of Spec.Publish
+	Dir       string // the cluster's folder
+	BinDir    string // netdojo-helper and netdojo-coredns
+	ImagesDir string // the image store
+	// Listeners are the host's sockets: the API's, one for each of Spec.Publish,
+	// and with the world "internet" the way to dial out.
+	Listeners []*os.File
 	Log       io.Writer
 }
 
@@ -143,6 +146,10 @@ func logLevel() slog.Level {
 // start starts everything and returns when the node is ready. The order is that
 // of need: the world gives the node its address, the rest starts side by side.
 func (n *node) start(ctx context.Context) error {
+	way, err := n.outside()
+	if err != nil {
+		return err
+	}
 	listeners, err := n.hostListeners()
 	if err != nil {
 		return err
@@ -150,7 +157,7 @@ func (n *node) start(ctx context.Context) error {
 	if err := n.openImages(); err != nil {
 		return err
 	}
-	if err := n.startWorld(ctx); err != nil {
+	if err := n.startWorld(ctx, way); err != nil {
 		return err
 	}
 	cp, err := n.startControlPlane(ctx, listeners[:1])
@@ -170,6 +177,25 @@ func (n *node) start(ctx context.Context) error {
 		return err
 	}
 	return n.waitReady(ctx, cp, k)
+}
+
+// outside takes the way to the internet off the descriptors, when it was asked
+// for; else the world is simulated and outside is nil.
+func (n *node) outside() (world.Outside, error) {
+	if n.spec.World != "internet" {
+		return nil, nil
+	}
+	last := len(n.cfg.Listeners) - 1
+	if last < 1 {
+		return nil, errors.New("no way to the internet was handed in")
+	}
+	dialer, err := outside.NewDialer(n.cfg.Listeners[last])
+	if err != nil {
+		return nil, err
+	}
+	n.cfg.Listeners = n.cfg.Listeners[:last]
+	n.onStop("way to the internet", func(context.Context) error { return dialer.Close() })
+	return dialer, nil
 }
 
 // hostListeners turns the descriptors into listeners.

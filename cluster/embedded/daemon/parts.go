@@ -42,14 +42,15 @@ func (n *node) openImages() error {
 }
 
 // startWorld makes the outside, and with it the node's address.
-func (n *node) startWorld(ctx context.Context) error {
+func (n *node) startWorld(ctx context.Context, way world.Outside) error {
 	ready := n.trace.begin("world")
 	if err := upLoopback(); err != nil {
 		return err
 	}
 	w, err := world.Start(ctx, world.Config{
 		NodeAddr: nodeAddr, GatewayAddr: gatewayAddr, PrefixLen: 24, NodeIface: worldIface,
-		PodCIDR: podCIDR, Logger: n.log.With("component", "world"), Seed: uint64(time.Now().UnixNano()),
+		PodCIDR: podCIDR, Behind: []netip.Prefix{serviceCIDR}, Logger: n.log.With("component", "world"),
+		Seed: uint64(time.Now().UnixNano()), Outside: way,
 	})
 	if err != nil {
 		return fmt.Errorf("start the world: %w", err)

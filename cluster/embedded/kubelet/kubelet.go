@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -84,12 +85,21 @@ func Start(ctx context.Context, cfg Config) (*Kubelet, error) {
 		return nil, fmt.Errorf("build kubelet: %w", err)
 	}
 	k := &Kubelet{ready: make(chan struct{}), done: make(chan struct{})}
+	var relist *relister
+	deps.Options = append(deps.Options, func(kl *kubelet.Kubelet) {
+		relist = newRelister(deps.RemoteRuntimeService, kl.RequestPodRelist, cfg.Logger)
+	})
 	started := time.Now()
 	if err := kubeletapp.RunKubelet(ctx, srv, deps); err != nil {
 		return nil, fmt.Errorf("run kubelet: %w", err)
 	}
 	go func() {
 		defer close(k.done)
+		var relisting sync.WaitGroup
+		defer relisting.Wait()
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		relisting.Go(func() { relist.run(ctx) })
 		if err := awaitReady(ctx, deps.KubeClient, cfg.NodeName, started); err != nil {
 			if ctx.Err() == nil {
 				k.err = err

@@ -27,6 +27,9 @@ type Config struct {
 	// Listen are TCP addresses on the host whose sockets the node gets as file
 	// descriptors 3, 4, … in this order.
 	Listen []string `json:"listen"`
+	// Internet gives the node one more descriptor after those of Listen: the
+	// dialer's end of an outside.Pair that launch serves.
+	Internet bool `json:"internet"`
 }
 
 // Names of files in Config.Dir.
@@ -47,7 +50,7 @@ const (
 	envConfig  = "NETDOJO_LAUNCH"
 	envMapWait = "NETDOJO_MAP_WAIT" // the descriptor that says when the id maps are written
 	envStage   = "NETDOJO_STAGE"    // where root bound Dir, Images and programs
-	// EnvListeners tells the node how many listeners start at descriptor 3.
+	// EnvListeners tells the node how many descriptors it was handed, from 3 on.
 	EnvListeners = "NETDOJO_LISTENERS"
 )
 

@@ -14,11 +14,14 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/netdojo/netdojo/cluster/world/outside"
 )
 
 // Exec replaces this process by the helper's launch role.
@@ -68,6 +71,19 @@ func launch(c Config) error {
 	if err != nil {
 		return err
 	}
+	if c.Internet {
+		conn, dialer, err := outside.Pair()
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		files = append(files, dialer)
+		go func() {
+			if err := outside.Serve(conn); err != nil {
+				fmt.Fprintln(os.Stderr, "netdojo: relay to the internet:", err)
+			}
+		}()
+	}
 	env := os.Environ()
 	if os.Getuid() == 0 {
 		stage, err := stageForRoot(c)
@@ -78,7 +94,7 @@ func launch(c Config) error {
 	}
 	ids := currentIDMap()
 	cmd := exec.Command("/proc/self/exe", "enter")
-	cmd.Env = append(env, EnvListeners+"="+strconv.Itoa(len(files)))
+	cmd.Env = slices.Concat(env, []string{EnvListeners + "=" + strconv.Itoa(len(files))})
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.ExtraFiles = files
 	cmd.SysProcAttr = ids.attr()

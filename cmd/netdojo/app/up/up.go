@@ -66,7 +66,7 @@ func SpecFlags(cmd *cobra.Command, e *env.Env, spec *cluster.Spec) {
 	f := cmd.Flags()
 	f.StringVar(&spec.Provider, "provider", e.KindNames()[0], "what makes the cluster: "+strings.Join(e.KindNames(), " or "))
 	f.StringVar(&spec.Datapath, "datapath", "netdojo", "what enforces policies: netdojo")
-	f.StringVar(&spec.World, "world", "simulated", "what pods find outside the cluster: simulated")
+	f.StringVar(&spec.World, "world", "simulated", "what pods find outside the cluster: simulated or internet")
 }
 
 // CheckSpec says what cannot be asked of a cluster.
@@ -79,7 +79,7 @@ func CheckSpec(spec cluster.Spec) error {
 		known       []string
 	}{
 		{"datapath", spec.Datapath, []string{"netdojo"}},
-		{"world", spec.World, []string{"simulated"}},
+		{"world", spec.World, []string{"simulated", "internet"}},
 	} {
 		if !slices.Contains(v.known, v.value) {
 			return exit.WithCure(exit.Usagef("--%s %q is not known", v.flag, v.value), "use --%s %s", v.flag, strings.Join(v.known, " or "))

@@ -1,0 +1,133 @@
+package kubelet
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	internalapi "k8s.io/cri-api/pkg/apis"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// The kubelet looks at every pod's containers once a second, and each step of a
+// pod (starting, stopping, gone) waits for the next look. A relister has it look
+// at a pod as soon as the runtime tells of an event in it, and keeps it looking
+// for a while: one event is seldom alone.
+//
+// The kubelet's own way to use events (the gate EventedPLEG) is not it: with it,
+// a step without an event waits for five seconds, and after a relist a restarted
+// container is taken for its predecessor.
+type relister struct {
+	runtime internalapi.RuntimeService
+	look    func(types.UID) // asks for a look; it does not block
+	log     *slog.Logger
+
+	mu   sync.Mutex
+	busy map[types.UID]time.Time // guarded by mu: until when a pod is looked at often
+	wake chan struct{}           // holds one token when busy is no longer empty
+}
+
+const (
+	lookEvery = 50 * time.Millisecond
+	lookFor   = 3 * time.Second
+	// retryEvents is the pause before a broken event stream is opened again. The
+	// kubelet's own looks go on meanwhile.
+	retryEvents = time.Second
+)
+
+func newRelister(runtime internalapi.RuntimeService, look func(types.UID), log *slog.Logger) *relister {
+	return &relister{
+		runtime: runtime, look: look, log: log,
+		busy: map[types.UID]time.Time{}, wake: make(chan struct{}, 1),
+	}
+}
+
+// run works until ctx ends.
+func (r *relister) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { r.listen(ctx) })
+	wg.Go(func() { r.repeat(ctx) })
+	wg.Wait()
+}
+
+// listen follows the runtime's events.
+func (r *relister) listen(ctx context.Context) {
+	events := make(chan *runtimeapi.ContainerEventResponse, 64)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		for {
+			select {
+			case e := <-events:
+				if uid := e.GetPodSandboxStatus().GetMetadata().GetUid(); uid != "" {
+					r.touch(types.UID(uid))
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	for {
+		err := r.runtime.GetContainerEvents(ctx, events, nil)
+		if ctx.Err() != nil {
+			return
+		}
+		r.log.Debug("container events ended", "error", err)
+		select {
+		case <-time.After(retryEvents):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// touch has the pod looked at now and for a while.
+func (r *relister) touch(uid types.UID) {
+	r.look(uid)
+	r.mu.Lock()
+	r.busy[uid] = time.Now().Add(lookFor)
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// repeat looks at busy pods again and again, and sleeps while there are none.
+func (r *relister) repeat(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if r.lookAtBusy(time.Now()) > 0 {
+			continue
+		}
+		tick.Stop()
+		select {
+		case <-r.wake:
+			tick.Reset(lookEvery)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lookAtBusy asks for a look at each busy pod and says how many there are.
+func (r *relister) lookAtBusy(now time.Time) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for uid, until := range r.busy {
+		if now.After(until) {
+			delete(r.busy, uid)
+			continue
+		}
+		r.look(uid)
+	}
+	return len(r.busy)
+}
