@@ -57,15 +57,12 @@ func (r *relister) listen(ctx context.Context) {
 	events := make(chan *runtimeapi.ContainerEventResponse, 64)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer close(events)
 	wg.Go(func() {
-		for {
-			select {
-			case e := <-events:
-				if uid := e.GetPodSandboxStatus().GetMetadata().GetUid(); uid != "" {
-					r.touch(types.UID(uid))
-				}
-			case <-ctx.Done():
-				return
+		// To the end of the channel: the client would block on a full one.
+		for e := range events {
+			if uid := e.GetPodSandboxStatus().GetMetadata().GetUid(); uid != "" {
+				r.touch(types.UID(uid))
 			}
 		}
 	})
