@@ -264,7 +264,13 @@ func (s *session) cleanState(ctx context.Context) error {
 		}
 		s.emit(event.Notice{Text: p.ref.String() + " is not the lab's; it stays and may change what the checks see"})
 	}
-	return s.remove(ctx, old)
+	if err := s.remove(ctx, old); err != nil {
+		return err
+	}
+	for _, ref := range old {
+		s.emit(event.Notice{Text: ref.String() + " was there from before; the lab begins without it"})
+	}
+	return nil
 }
 
 // remove deletes objects side by side, last first where order matters to nobody,

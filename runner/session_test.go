@@ -195,6 +195,11 @@ func TestRunOnARunningCluster(t *testing.T) {
 	}
 	f.log = nil
 	o.Keep = false
+	told := false
+	o.Listener = func(e event.Event) {
+		n, ok := e.(event.Notice)
+		told = told || ok && strings.Contains(n.Text, "was there from before")
+	}
 	if run, err := Run(t.Context(), o); err != nil || !run.OK() {
 		t.Fatalf("second run: %v, %v", brief(run), err)
 	}
@@ -203,6 +208,9 @@ func TestRunOnARunningCluster(t *testing.T) {
 	}
 	if !f.asked("enforced backend-egress-allow-fqdn deleted=true") {
 		t.Errorf("the old policy was not removed first: %v", f.log)
+	}
+	if !told {
+		t.Error("the removal of the old policy was not told")
 	}
 	if len(f.objects) != 2 {
 		t.Errorf("%d objects are left, want Deployment and Service", len(f.objects))
