@@ -34,7 +34,8 @@ type fakeCluster struct {
 	rejects        map[string]string // policy → why the API refuses it
 	unenforced     map[string]string // policy → why the datapath refuses it
 	dnsDown        bool
-	refuse         bool // an outsider's reject: code 7 without a drop
+	refuse         bool   // an outsider's reject: code 7 without a drop
+	refuseHost     string // the same for one destination
 	noPod          bool
 	onPolicy       func(*fakeCluster) // called when a policy was applied
 	imageID        string
@@ -281,7 +282,7 @@ func (f *fakeCluster) Exec(ctx context.Context, req checks.ExecRequest) (checks.
 	ip := "203.0.113." + strconv.Itoa(len(host))
 	tried := stderr + "*   Trying " + ip + ":443...\n"
 	switch {
-	case f.refuse:
+	case f.refuse || f.refuseHost == host:
 		return says(tried, 7, 0, "Failed to connect to "+host+" port 443 after 0 ms: Couldn't connect to server"), nil
 	case selected && !dns:
 		f.flow(flowpb.Verdict_DROPPED, "10.244.0.2", 53, "")

@@ -57,7 +57,9 @@ func (s *session) phase(ctx context.Context, t labs.Task, phase checks.Phase) ([
 	for i, c := range todo {
 		if !settled[i] {
 			in := results[i].Input
-			in.Controls = append(in.Controls, siblings(todo, results, i)...)
+			if !s.uncontrolled[controlKey(t, c)] {
+				in.Controls = append(in.Controls, siblings(todo, results, i)...)
+			}
 			results[i].Verdict = checks.Judge(in)
 			s.emit(event.CheckVerdict{Task: t.ID, Check: entry(c, phase, results[i])})
 		}
@@ -65,8 +67,12 @@ func (s *session) phase(ctx context.Context, t labs.Task, phase checks.Phase) ([
 	entries := make([]record.Check, len(todo))
 	for i, c := range todo {
 		entries[i] = entry(c, phase, results[i])
-		if phase == checks.Before && results[i].Verdict.Kind == checks.Allowed {
+		switch {
+		case phase != checks.Before:
+		case results[i].Verdict.Kind == checks.Allowed:
 			s.controls[controlKey(t, c)] = checks.NewControl(checks.ControlBefore, c, results[i])
+		default:
+			s.uncontrolled[controlKey(t, c)] = true
 		}
 	}
 	return entries, nil

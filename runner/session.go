@@ -41,6 +41,9 @@ type session struct {
 
 	run      record.Run
 	controls map[string]checks.Control // by control key
+	// uncontrolled are the checks that were not allowed before the policy, by
+	// control key: no sibling makes up for that.
+	uncontrolled map[string]bool
 
 	emitting sync.Mutex // one event at a time
 }
@@ -115,7 +118,7 @@ func newSession(o Options) (*session, error) {
 	if o.connect == nil {
 		o.connect = connect
 	}
-	s := &session{o: o, log: o.Log, started: time.Now(), tasks: tasks, before: before, controls: map[string]checks.Control{}}
+	s := &session{o: o, log: o.Log, started: time.Now(), tasks: tasks, before: before, controls: map[string]checks.Control{}, uncontrolled: map[string]bool{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -134,6 +134,13 @@ func TestRunCatchesWrongOutcomes(t *testing.T) {
 			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
 			"after kubernetes-io broken/refused !", "after cilium-io broken/refused !",
 		}, ""},
+		{"a site that was away before the policy proves no deny", func(f *fakeCluster, _ *Options) {
+			f.refuseHost = "cilium.io"
+			f.onPolicy = func(f *fakeCluster) { f.refuseHost = "" }
+		}, []string{
+			"before kubernetes-io allowed/ok", "before cilium-io broken/refused !",
+			"after kubernetes-io allowed/ok", "after cilium-io inconclusive/no-control !",
+		}, "Take controls first"},
 		{"backend replaced by another image", func(f *fakeCluster, _ *Options) {
 			f.onPolicy = func(f *fakeCluster) { f.imageID = "sha256:bb" }
 		}, []string{
