@@ -15,6 +15,7 @@ import (
 	"time"
 
 	noop "go.opentelemetry.io/otel/trace/noop"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/kubernetes"
@@ -87,7 +88,12 @@ func Start(ctx context.Context, cfg Config) (*Kubelet, error) {
 	k := &Kubelet{ready: make(chan struct{}), done: make(chan struct{})}
 	var relist *relister
 	deps.Options = append(deps.Options, func(kl *kubelet.Kubelet) {
-		relist = newRelister(deps.RemoteRuntimeService, kl.RequestPodRelist, cfg.Logger)
+		sync := func(namespace, name string) {
+			if pod, ok := kl.GetPodByName(namespace, name); ok {
+				kl.HandlePodSyncs(ctx, []*corev1.Pod{pod})
+			}
+		}
+		relist = newRelister(deps.RemoteRuntimeService, kl.RequestPodRelist, sync, cfg.Logger)
 	})
 	started := time.Now()
 	if err := kubeletapp.RunKubelet(ctx, srv, deps); err != nil {
@@ -189,7 +195,8 @@ func (c *Config) server() (*options.KubeletServer, error) {
 	f.NodeIP = c.NodeAddr.String()
 	f.NodeLabels = c.Labels
 	f.MinimumGCAge.Duration = 0
-	f.MaxPerPodContainerCount = 1
+	// Two, so that there always is a previous container to read logs of.
+	f.MaxPerPodContainerCount = 2
 	srv := &options.KubeletServer{KubeletFlags: *f, KubeletConfiguration: *kc}
 	return srv, options.ValidateKubeletServer(srv)
 }

@@ -21,26 +21,39 @@ import (
 // container is taken for its predecessor.
 type relister struct {
 	runtime internalapi.RuntimeService
-	look    func(types.UID) // asks for a look; it does not block
+	look    func(types.UID)              // asks for a look; it does not block
+	sync    func(namespace, name string) // asks for a sync of a pod; it does not block
 	log     *slog.Logger
 
 	mu   sync.Mutex
-	busy map[types.UID]time.Time // guarded by mu: until when a pod is looked at often
-	wake chan struct{}           // holds one token when busy is no longer empty
+	busy map[types.UID]*busyPod // guarded by mu
+	wake chan struct{}          // holds one token when busy is no longer empty
+}
+
+// busyPod is a pod that something happened in just now.
+type busyPod struct {
+	namespace, name string
+	until           time.Time // when it is looked at no more
+	syncAt          time.Time // when it is synced once more; zero for never
 }
 
 const (
 	lookEvery = 50 * time.Millisecond
 	lookFor   = 3 * time.Second
+	// syncAfter is when a pod is synced again after a container has ended. The
+	// sync that the end leads to decides on the back-off, but reports the state
+	// from before; without another one CrashLoopBackOff would show only when it
+	// is over.
+	syncAfter = 200 * time.Millisecond
 	// retryEvents is the pause before a broken event stream is opened again. The
 	// kubelet's own looks go on meanwhile.
 	retryEvents = time.Second
 )
 
-func newRelister(runtime internalapi.RuntimeService, look func(types.UID), log *slog.Logger) *relister {
+func newRelister(runtime internalapi.RuntimeService, look func(types.UID), sync func(namespace, name string), log *slog.Logger) *relister {
 	return &relister{
-		runtime: runtime, look: look, log: log,
-		busy: map[types.UID]time.Time{}, wake: make(chan struct{}, 1),
+		runtime: runtime, look: look, sync: sync, log: log,
+		busy: map[types.UID]*busyPod{}, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -61,9 +74,7 @@ func (r *relister) listen(ctx context.Context) {
 	wg.Go(func() {
 		// To the end of the channel: the client would block on a full one.
 		for e := range events {
-			if uid := e.GetPodSandboxStatus().GetMetadata().GetUid(); uid != "" {
-				r.touch(types.UID(uid))
-			}
+			r.touch(e, time.Now())
 		}
 	})
 	for {
@@ -80,11 +91,24 @@ func (r *relister) listen(ctx context.Context) {
 	}
 }
 
-// touch has the pod looked at now and for a while.
-func (r *relister) touch(uid types.UID) {
+// touch has an event's pod looked at now and for a while.
+func (r *relister) touch(e *runtimeapi.ContainerEventResponse, now time.Time) {
+	pod := e.GetPodSandboxStatus().GetMetadata()
+	if pod.GetUid() == "" {
+		return
+	}
+	uid := types.UID(pod.GetUid())
 	r.look(uid)
 	r.mu.Lock()
-	r.busy[uid] = time.Now().Add(lookFor)
+	b := r.busy[uid]
+	if b == nil {
+		b = &busyPod{namespace: pod.GetNamespace(), name: pod.GetName()}
+		r.busy[uid] = b
+	}
+	b.until = now.Add(lookFor)
+	if e.GetContainerEventType() == runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT {
+		b.syncAt = now.Add(syncAfter)
+	}
 	r.mu.Unlock()
 	select {
 	case r.wake <- struct{}{}:
@@ -98,12 +122,12 @@ func (r *relister) repeat(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		select {
-		case <-tick.C:
+		case now := <-tick.C:
+			if r.lookAtBusy(now) > 0 {
+				continue
+			}
 		case <-ctx.Done():
 			return
-		}
-		if r.lookAtBusy(time.Now()) > 0 {
-			continue
 		}
 		tick.Stop()
 		select {
@@ -119,12 +143,16 @@ func (r *relister) repeat(ctx context.Context) {
 func (r *relister) lookAtBusy(now time.Time) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for uid, until := range r.busy {
-		if now.After(until) {
+	for uid, b := range r.busy {
+		if now.After(b.until) {
 			delete(r.busy, uid)
 			continue
 		}
 		r.look(uid)
+		if !b.syncAt.IsZero() && now.After(b.syncAt) {
+			b.syncAt = time.Time{}
+			r.sync(b.namespace, b.name)
+		}
 	}
 	return len(r.busy)
 }
