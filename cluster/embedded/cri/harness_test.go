@@ -46,6 +46,9 @@ func TestMain(m *testing.M) {
 		if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 			panic(err)
 		}
+		if err := loopbackUp(); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(m.Run())
 }

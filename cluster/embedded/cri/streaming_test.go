@@ -219,7 +219,9 @@ func TestAttach(t *testing.T) {
 func TestPortForward(t *testing.T) {
 	n := startNode(t)
 	podID, pod := n.pod("web", nil)
-	n.run(podID, pod, "main", nil, func(c *runtimeapi.ContainerConfig) { c.Image.Image = "quay.io/cilium/json-mock:v1.3.8" })
+	id := n.run(podID, pod, "main", nil, func(c *runtimeapi.ContainerConfig) { c.Image.Image = "quay.io/cilium/json-mock:v1.3.8" })
+	// The client gives up after the first refused connection.
+	n.eventually("the server to listen", func() bool { return strings.Contains(n.logs(id), "listening") })
 	resp, err := n.RuntimeServiceClient.PortForward(t.Context(), &runtimeapi.PortForwardRequest{PodSandboxId: podID, Port: []int32{8080}})
 	if err != nil {
 		t.Fatal(err)
@@ -254,7 +256,7 @@ func TestPortForward(t *testing.T) {
 		}
 		defer resp.Body.Close()
 		body, err := io.ReadAll(resp.Body)
-		return err == nil && resp.StatusCode == 200 && strings.Contains(string(body), "public information")
+		return err == nil && resp.StatusCode == http.StatusOK && strings.Contains(string(body), "public information")
 	})
 	close(stop)
 	if err := <-done; err != nil {
