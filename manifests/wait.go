@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -90,7 +91,7 @@ func (c *Client) waitOne(ctx context.Context, ref Ref, tell chan<- string) error
 		<-done
 		return nil
 	}
-	hopeless := context.Cause(ctx) == errHopeless
+	hopeless := errors.Is(context.Cause(ctx), errHopeless)
 	cancel(nil)
 	<-done
 	e := &NotReadyError{Ref: ref, State: state, Reason: diagnosis.Reason, Advice: diagnosis.Advice, Err: err}

@@ -16,12 +16,12 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/util/exec"
 	"k8s.io/klog/v2"
+	"k8s.io/streaming/pkg/httpstream"
 
 	"github.com/netdojo/netdojo/checks"
 )
@@ -107,17 +107,17 @@ func classify(ctx context.Context, res checks.ExecResult, err error) (checks.Exe
 	}
 	var status apierrors.APIStatus
 	if errors.As(err, &status) && apierrors.IsNotFound(err) {
-		return res, fmt.Errorf("%w: %v", checks.ErrNoContainer, err)
+		return res, fmt.Errorf("%w: %w", checks.ErrNoContainer, err)
 	}
 	// The kubelet reports these only in the text of an internal error: the
 	// runtime's own words for a missing program, and its own for a missing container.
 	text := err.Error()
 	switch {
 	case strings.Contains(text, "executable file not found"), strings.Contains(text, "no such file or directory"):
-		return res, fmt.Errorf("%w: %v", checks.ErrNoCommand, err)
+		return res, fmt.Errorf("%w: %w", checks.ErrNoCommand, err)
 	case strings.Contains(text, "container not found"), strings.Contains(text, "not found in pod"),
 		strings.Contains(text, "is not valid for pod"), strings.HasPrefix(text, "pods ") && strings.Contains(text, "not found"):
-		return res, fmt.Errorf("%w: %v", checks.ErrNoContainer, err)
+		return res, fmt.Errorf("%w: %w", checks.ErrNoContainer, err)
 	}
 	return res, fmt.Errorf("%w: %w", checks.ErrStreamLost, err)
 }

@@ -163,7 +163,7 @@ func (r *Root) shadow(name, hostRoot string) {
 }
 
 func (s *Store) bindProgram(p Program, root *Root) error {
-	source, name := "", ""
+	var source, name string
 	switch p {
 	case HelperProgram:
 		source, name = s.o.Helper, helperPath

@@ -15,8 +15,8 @@ func mockScript(as string) string {
 	return "#!/bin/sh\nexec /" + helperPath + " httpmock -as " + as + "\n"
 }
 
-func mock(as string, more ...string) Config {
-	return Config{Entrypoint: append([]string{"/" + helperPath, "httpmock", "-as", as}, more...), Env: []string{defaultPath}, WorkingDir: "/"}
+func mock(as string) Config {
+	return Config{Entrypoint: []string{"/" + helperPath, "httpmock", "-as", as}, Env: []string{defaultPath}, WorkingDir: "/"}
 }
 
 var (

@@ -121,7 +121,7 @@ func (d *document) add(name string, e *entry) error {
 
 // remove takes all entries of that name away. Known is the set of contexts in
 // all files: a former context that is gone is not brought back.
-func (d *document) remove(name string, known map[string]bool) (restored string, err error) {
+func (d *document) remove(name string, known map[string]bool) (restored string) {
 	ours := d.find("contexts", name)
 	former, created := formerOf(ours)
 	for _, section := range []string{"clusters", "contexts", "users"} {
@@ -145,7 +145,7 @@ func (d *document) remove(name string, known map[string]bool) (restored string, 
 		}
 	}
 	d.spent = created && len(d.items("clusters"))+len(d.items("contexts"))+len(d.items("users")) == 0
-	return restored, nil
+	return restored
 }
 
 // formerNode is the extensions list that remembers a context. Created says that

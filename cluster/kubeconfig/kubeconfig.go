@@ -79,11 +79,10 @@ func (f Files) Remove(ctx context.Context, name string) (former string, err erro
 			continue
 		}
 		errs = append(errs, update(ctx, path, func(doc *document) error {
-			restored, err := doc.remove(ContextName(name), known)
-			if restored != "" {
+			if restored := doc.remove(ContextName(name), known); restored != "" {
 				former = restored
 			}
-			return err
+			return nil
 		}))
 	}
 	return former, errors.Join(errs...)

@@ -2,6 +2,7 @@ package world
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -48,7 +49,7 @@ func (w *World) listenWeb(ctx context.Context) error {
 }
 
 func served(err error) error {
-	if err == http.ErrServerClosed {
+	if errors.Is(err, http.ErrServerClosed) {
 		return net.ErrClosed
 	}
 	return err

@@ -163,7 +163,7 @@ func TestWeb(t *testing.T) {
 				if req.URL.Scheme == "https" {
 					wantProto = "HTTP/2.0"
 				}
-				if resp.StatusCode != 200 || resp.Proto != wantProto {
+				if resp.StatusCode != http.StatusOK || resp.Proto != wantProto {
 					t.Errorf("%s %s, want %s 200", resp.Proto, resp.Status, wantProto)
 				}
 				body, err := io.ReadAll(resp.Body)
@@ -286,7 +286,7 @@ func TestServeAtRunTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
-		if resp.StatusCode != 200 {
+		if resp.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s", name, resp.Status)
 		}
 	}

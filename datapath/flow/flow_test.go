@@ -2,6 +2,7 @@ package flow
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -106,7 +107,7 @@ func TestFlow(t *testing.T) {
 			if !tc.check(f) {
 				t.Errorf("flow %v", f)
 			}
-			if w := append(f.Source.Workloads, f.Destination.Workloads...); len(w) != 1 || w[0].Name != "backend" {
+			if w := slices.Concat(f.Source.Workloads, f.Destination.Workloads); len(w) != 1 || w[0].Name != "backend" {
 				t.Errorf("workloads %v", w)
 			}
 		})

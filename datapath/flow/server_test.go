@@ -66,7 +66,7 @@ func ports(t *testing.T, s *client.Stream, limit int) (out []uint32) {
 	t.Helper()
 	for len(out) < limit {
 		f, err := s.Recv()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -148,7 +148,7 @@ func TestFollowIsLiveWhenItReturns(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Recv(); err != io.EOF {
+		if _, err := s.Recv(); !errors.Is(err, io.EOF) {
 			t.Fatalf("after Close: %v, want EOF", err)
 		}
 	}
@@ -168,7 +168,7 @@ func TestCloseEndsStreams(t *testing.T) {
 	}
 	select {
 	case err := <-done:
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			t.Errorf("got %v, want EOF", err)
 		}
 	case <-time.After(5 * time.Second):

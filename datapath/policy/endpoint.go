@@ -19,7 +19,6 @@ import (
 	cpolicy "github.com/cilium/cilium/pkg/policy"
 	ctypes "github.com/cilium/cilium/pkg/types"
 	corev1 "k8s.io/api/core/v1"
-	apitypes "k8s.io/apimachinery/pkg/types"
 
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
@@ -348,7 +347,7 @@ func cmpStrings(pairs ...string) int {
 func slimPod(pod *corev1.Pod) *slimcore.Pod {
 	out := &slimcore.Pod{
 		ObjectMeta: slimmeta.ObjectMeta{
-			Name: pod.Name, Namespace: pod.Namespace, UID: apitypes.UID(pod.UID),
+			Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID,
 			Labels: maps.Clone(pod.Labels),
 		},
 		Spec: slimcore.PodSpec{ServiceAccountName: pod.Spec.ServiceAccountName},

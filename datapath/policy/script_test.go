@@ -210,12 +210,12 @@ func (s *script) claim(f []string, v verdict.Verdict) {
 }
 
 func outcome(v verdict.Verdict) string {
-	switch {
-	case v.Action == verdict.Allow:
+	switch v.Action {
+	case verdict.Allow:
 		return "allowed"
-	case v.Action == verdict.RedirectDNS:
+	case verdict.RedirectDNS:
 		return "dns"
-	case v.Action == verdict.RedirectHTTP:
+	case verdict.RedirectHTTP:
 		return "http"
 	}
 	switch v.Reason {

@@ -75,7 +75,7 @@ func Apply(cfg Config) (*Table, error) {
 		nativeErr := err
 		t.native = false
 		if err := t.load(); err != nil {
-			conn.CloseLasting()
+			_ = conn.CloseLasting()
 			return nil, &UnsupportedError{Err: fmt.Errorf("load nftables table: %w", errors.Join(nativeErr, err))}
 		}
 	}

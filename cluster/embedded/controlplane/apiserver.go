@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/rest"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
@@ -140,13 +139,9 @@ func dropOpenAPIV2(config *app.Config) {
 }
 
 func disableHooks(config *app.Config, names []string) {
-	for _, set := range []sets.String{
-		config.KubeAPIs.ControlPlane.Generic.DisabledPostStartHooks,
-		config.ApiExtensions.GenericConfig.DisabledPostStartHooks,
-		config.Aggregator.GenericConfig.DisabledPostStartHooks,
-	} {
-		set.Insert(names...)
-	}
+	config.KubeAPIs.ControlPlane.Generic.DisabledPostStartHooks.Insert(names...)
+	config.ApiExtensions.GenericConfig.DisabledPostStartHooks.Insert(names...)
+	config.Aggregator.GenericConfig.DisabledPostStartHooks.Insert(names...)
 }
 
 // readyProbe is how often the API is asked whether it is ready.

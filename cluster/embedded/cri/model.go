@@ -72,7 +72,6 @@ type container struct {
 	proc              *process
 	io                *containerIO
 	mounts            uint64 // the mount namespace's inode: whose process is whose
-	killed            bool   // asked to end by StopContainer
 	resources         *runtimeapi.ContainerResources
 }
 

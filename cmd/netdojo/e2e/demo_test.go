@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"os/user"
@@ -90,7 +91,8 @@ func TestMainJob(t *testing.T) {
 				cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(w.uid), Gid: uint32(w.gid)}
 			}
 			out, err := cmd.Output()
-			if exit, ok := err.(*exec.ExitError); ok {
+			var exit *exec.ExitError
+			if errors.As(err, &exit) {
 				t.Fatalf("exit code %d\n%s%s", exit.ExitCode(), out, exit.Stderr)
 			} else if err != nil {
 				t.Fatal(err)

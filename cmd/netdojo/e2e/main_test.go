@@ -7,6 +7,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -115,7 +116,8 @@ func (h *home) start(args ...string) *command {
 func (c *command) wait() result {
 	c.t.Helper()
 	err := c.Wait()
-	if _, ok := err.(*exec.ExitError); err != nil && !ok {
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
 		c.t.Fatal(err)
 	}
 	code := c.ProcessState.ExitCode()

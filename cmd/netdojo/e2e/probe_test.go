@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"regexp"
@@ -172,7 +171,7 @@ func (l *lab) target(to string) (addr string, command []string) {
 	l.t.Helper()
 	scheme, rest, _ := strings.Cut(to, "://")
 	host, port, _ := strings.Cut(rest, ":")
-	dial := ""
+	var dial string
 	switch kind, name, _ := strings.Cut(host, "/"); kind {
 	case "world":
 		addr, dial = l.world[name].String(), l.world[name].String()
@@ -242,8 +241,8 @@ func (l *lab) findDrop(ctx context.Context, flows cluster.FlowStream, from, addr
 	defer timer.Stop()
 	for {
 		f, err := flows.Recv()
-		if errors.Is(err, io.EOF) || err != nil {
-			return fmt.Errorf("no drop was reported: %v", err)
+		if err != nil {
+			return fmt.Errorf("no drop was reported: %w", err)
 		}
 		if f.GetVerdict() != flowpb.Verdict_DROPPED || f.GetSource().GetNamespace()+"/"+f.GetSource().GetPodName() != from {
 			continue

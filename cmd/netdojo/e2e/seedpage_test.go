@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -68,7 +69,7 @@ func section(t *testing.T, screen, heading, next string) string {
 func TestSeedPageByHand(t *testing.T) {
 	h, _ := sharedCluster(t)
 	kubectl := stockKubectl(t)
-	env := append(h.env, "PATH="+kubectl+":"+os.Getenv("PATH"))
+	env := append(slices.Clone(h.env), "PATH="+kubectl+":"+os.Getenv("PATH"))
 	lab := filepath.Join("..", "..", "..", "labs", "catalogue", "04")
 	run := func(args ...string) string {
 		t.Helper()
@@ -92,7 +93,7 @@ func TestSeedPageByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(script)
-	cmd.Env = append(env, "TERM=xterm")
+	cmd.Env = append(slices.Clone(env), "TERM=xterm")
 	cmd.Dir = filepath.Join(lab, "solution")
 	screen := terminal(t, cmd, 90*time.Second)
 	t.Log(screen)

@@ -4,6 +4,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -75,7 +76,7 @@ func (s *Stream) Recv() (*flowpb.Flow, error) {
 		case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable:
 			return nil, io.EOF
 		default:
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return nil, io.EOF
 			}
 			return nil, fmt.Errorf("receive flow: %w", err)

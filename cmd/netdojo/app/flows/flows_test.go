@@ -3,6 +3,7 @@ package flows
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"strings"
 	"sync"
@@ -145,7 +146,7 @@ func TestPastEndsWhenNothingComes(t *testing.T) {
 	defer stream.Close()
 	var err error
 	for range 3 {
-		if _, err = stream.Recv(); err == io.EOF {
+		if _, err = stream.Recv(); errors.Is(err, io.EOF) {
 			return
 		}
 	}

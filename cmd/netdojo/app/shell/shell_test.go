@@ -127,7 +127,7 @@ func TestResultIsTheShellsCode(t *testing.T) {
 	if result(nil) != nil {
 		t.Error("a shell that ended well is an error")
 	}
-	if err := errors.New("cannot start"); result(err) != err {
+	if err := errors.New("cannot start"); !errors.Is(result(err), err) {
 		t.Error("the reason is lost")
 	}
 }

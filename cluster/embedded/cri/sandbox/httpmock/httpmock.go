@@ -68,7 +68,7 @@ func serve(addr string, handler http.Handler) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = server.Close()
 	}
-	<-served
+	<-served //nolint:errcheck // http.ErrServerClosed, as it was told
 	return err
 }
 
