@@ -7,7 +7,6 @@ package image
 import (
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // ErrNotFound is an image that is neither in the store nor has a stand-in.
@@ -76,8 +75,8 @@ func (e *NotFoundError) Error() string {
 
 // Cure says how to get the image in.
 func (e *NotFoundError) Cure() string {
-	return "load it with `netdojo image load FILE` (made by `docker save` or as an OCI archive), or use an image with a stand-in: " +
-		strings.Join(standInRepositories(), ", ")
+	return "load it with `netdojo image load FILE` (made by `docker save` or as an OCI archive), or use an image with a stand-in, such as " +
+		"docker.io/cilium/json-mock, curlimages/curl, nginx or busybox; `netdojo image ls` lists them all"
 }
 
 // Is makes errors.Is(err, ErrNotFound) hold.

@@ -48,14 +48,6 @@ const (
 // StandIns returns the table of stand-ins.
 func StandIns() []StandIn { return slices.Clone(standIns) }
 
-func standInRepositories() []string {
-	var all []string
-	for _, s := range standIns {
-		all = append(all, s.Images...)
-	}
-	return all
-}
-
 // StandInFor returns the stand-in of an image's name, nil when it has none.
 func StandInFor(ref string) (*StandIn, error) {
 	r, err := parse(ref)

@@ -86,7 +86,6 @@ func runDaemon(args []string) error {
 	}
 	return userns.Exec(userns.Config{
 		Dir: *dir, Images: *images, Daemon: self, CoreDNS: *coredns, Helper: helper, Listen: listen,
-		Internet: spec.World == "internet",
 	})
 }
 

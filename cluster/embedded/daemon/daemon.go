@@ -56,7 +56,7 @@ type Config struct {
 	BinDir    string // netdojo-helper and netdojo-coredns
 	ImagesDir string // the image store
 	// Listeners are the host's sockets: the API's, one for each of Spec.Publish,
-	// and with the world "internet" the way to dial out.
+	// and last the way to dial out.
 	Listeners []*os.File
 	Log       io.Writer
 }
@@ -154,7 +154,7 @@ func (n *node) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := n.openImages(); err != nil {
+	if err := n.openImages(way); err != nil {
 		return err
 	}
 	if err := n.startWorld(ctx, way); err != nil {
@@ -179,12 +179,9 @@ func (n *node) start(ctx context.Context) error {
 	return n.waitReady(ctx, cp, k)
 }
 
-// outside takes the way to the internet off the descriptors, when it was asked
-// for; else the world is simulated and outside is nil.
-func (n *node) outside() (world.Outside, error) {
-	if n.spec.World != "internet" {
-		return nil, nil
-	}
+// outside takes the way to the internet off the descriptors. Images are pulled
+// through it; pods use it when the world is not simulated.
+func (n *node) outside() (*outside.Dialer, error) {
 	last := len(n.cfg.Listeners) - 1
 	if last < 1 {
 		return nil, errors.New("no way to the internet was handed in")

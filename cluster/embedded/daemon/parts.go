@@ -6,10 +6,12 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -20,19 +22,21 @@ import (
 	"github.com/netdojo/netdojo/cluster/embedded/kubelet"
 	"github.com/netdojo/netdojo/cluster/image"
 	"github.com/netdojo/netdojo/cluster/world"
+	"github.com/netdojo/netdojo/cluster/world/outside"
 	"github.com/netdojo/netdojo/datapath"
 	"github.com/netdojo/netdojo/datapath/cni"
 )
 
-func (n *node) openImages() error {
+func (n *node) openImages(way *outside.Dialer) error {
 	if err := os.MkdirAll(runDir, 0o755); err != nil {
 		return fmt.Errorf("make %s: %w", runDir, err)
 	}
 	store, err := image.Open(image.Options{
-		Dir:     n.cfg.ImagesDir,
-		Roots:   "/var/lib/netdojo/roots",
-		Helper:  filepath.Join(n.cfg.BinDir, "netdojo-helper"),
-		CoreDNS: filepath.Join(n.cfg.BinDir, "netdojo-coredns"),
+		Dir:       n.cfg.ImagesDir,
+		Roots:     "/var/lib/netdojo/roots",
+		Helper:    filepath.Join(n.cfg.BinDir, "netdojo-helper"),
+		CoreDNS:   filepath.Join(n.cfg.BinDir, "netdojo-coredns"),
+		Transport: transportBy(way),
 	})
 	if err != nil {
 		return fmt.Errorf("open the image store: %w", err)
@@ -41,16 +45,41 @@ func (n *node) openImages() error {
 	return nil
 }
 
+// transportBy is HTTP over connections that the launcher makes in the host's
+// network, with the host's resolver and proxy settings.
+func transportBy(way *outside.Dialer) *http.Transport {
+	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return way.DialDNS(ctx, strings.TrimRight(network, "46"))
+	}}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) {
+		host, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, err
+		}
+		addrs, err := resolver.LookupNetIP(ctx, "ip4", host)
+		if err != nil {
+			return nil, err
+		}
+		return way.Dial(ctx, "tcp", net.JoinHostPort(addrs[0].String(), port))
+	}
+	return t
+}
+
 // startWorld makes the outside, and with it the node's address.
-func (n *node) startWorld(ctx context.Context, way world.Outside) error {
+func (n *node) startWorld(ctx context.Context, way *outside.Dialer) error {
 	ready := n.trace.begin("world")
 	if err := upLoopback(); err != nil {
 		return err
 	}
+	var relay world.Outside // nil simulates
+	if n.spec.World == "internet" {
+		relay = way
+	}
 	w, err := world.Start(ctx, world.Config{
 		NodeAddr: nodeAddr, GatewayAddr: gatewayAddr, PrefixLen: 24, NodeIface: worldIface,
 		PodCIDR: podCIDR, Behind: []netip.Prefix{serviceCIDR}, Logger: n.log.With("component", "world"),
-		Seed: uint64(time.Now().UnixNano()), Outside: way,
+		Seed: uint64(time.Now().UnixNano()), Outside: relay,
 	})
 	if err != nil {
 		return fmt.Errorf("start the world: %w", err)

@@ -25,11 +25,9 @@ type Config struct {
 	CoreDNS string `json:"coredns"` // may be empty
 	Helper  string `json:"helper"`  // this program, inside Dir
 	// Listen are TCP addresses on the host whose sockets the node gets as file
-	// descriptors 3, 4, … in this order.
+	// descriptors 3, 4, … in this order. One more descriptor follows: the dialer's
+	// end of an outside.Pair that launch serves.
 	Listen []string `json:"listen"`
-	// Internet gives the node one more descriptor after those of Listen: the
-	// dialer's end of an outside.Pair that launch serves.
-	Internet bool `json:"internet"`
 }
 
 // Names of files in Config.Dir.

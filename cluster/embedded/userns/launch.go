@@ -71,19 +71,17 @@ func launch(c Config) error {
 	if err != nil {
 		return err
 	}
-	if c.Internet {
-		conn, dialer, err := outside.Pair()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		files = append(files, dialer)
-		go func() {
-			if err := outside.Serve(conn); err != nil {
-				fmt.Fprintln(os.Stderr, "netdojo: relay to the internet:", err)
-			}
-		}()
+	conn, dialer, err := outside.Pair()
+	if err != nil {
+		return err
 	}
+	defer conn.Close()
+	files = append(files, dialer)
+	go func() {
+		if err := outside.Serve(conn); err != nil {
+			fmt.Fprintln(os.Stderr, "relay to the internet:", err)
+		}
+	}()
 	env := os.Environ()
 	if os.Getuid() == 0 {
 		stage, err := stageForRoot(c)

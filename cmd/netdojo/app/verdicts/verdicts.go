@@ -119,9 +119,7 @@ func classify(err error) error {
 		usage   *runner.UsageError
 	)
 	switch {
-	case errors.As(err, &unknown):
-		return exit.WithCure(exit.With(exit.Usage, err), "netdojo labs lists what there is")
-	case errors.As(err, &invalid), errors.As(err, &usage):
+	case errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &usage):
 		return exit.With(exit.Usage, err)
 	case err != nil:
 		return fmt.Errorf("run the lab: %w", err)
