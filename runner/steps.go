@@ -157,26 +157,31 @@ func (s *session) deploy() step.Step {
 		if err := s.cleanState(ctx); err != nil {
 			return nil, err
 		}
-		objects, err := s.read(s.o.Lab.Workloads)
-		if err != nil {
-			return nil, err
-		}
-		if err := s.namespace(ctx); err != nil {
-			return nil, err
-		}
-		refs := make([]manifests.Ref, 0, len(objects))
-		for _, obj := range objects {
-			ref, res, err := s.apply(ctx, obj)
-			if err != nil {
-				return nil, err
-			}
-			if res.Created {
-				s.created = append(s.created, ref)
-			}
-			refs = append(refs, ref)
-		}
-		return nil, s.conn.objects.Wait(ctx, refs, detail)
+		return nil, s.workloads(ctx, detail)
 	}}
+}
+
+// workloads applies the lab's workloads and waits until they are ready.
+func (s *session) workloads(ctx context.Context, detail func(string)) error {
+	objects, err := s.read(s.o.Lab.Workloads)
+	if err != nil {
+		return err
+	}
+	if err := s.namespace(ctx); err != nil {
+		return err
+	}
+	refs := make([]manifests.Ref, 0, len(objects))
+	for _, obj := range objects {
+		ref, res, err := s.apply(ctx, obj)
+		if err != nil {
+			return err
+		}
+		if res.Created {
+			s.created = append(s.created, ref)
+		}
+		refs = append(refs, ref)
+	}
+	return s.conn.objects.Wait(ctx, refs, detail)
 }
 
 // namespace makes the lab's namespace when it is not there.

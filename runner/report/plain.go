@@ -195,7 +195,9 @@ func tail(c record.Check) string {
 	return "(" + strings.Join(facts, ", ") + ")"
 }
 
-// evidence is what proves a verdict, a line each.
+// Evidence is what proves a verdict, a line each.
+func Evidence(c record.Check) []string { return evidence(c) }
+
 func evidence(c record.Check) []string {
 	var lines []string
 	if k := c.Evidence.Control; k != nil {
