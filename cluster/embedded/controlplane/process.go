@@ -29,6 +29,8 @@ var gitMinor string
 var featureGates = map[string]bool{
 	// The node has no cgroups of its own and may have no root.
 	"KubeletInUserNamespace": true,
+	// It would read pods' limits back from cgroups.
+	"InPlacePodLevelResourcesVerticalScaling": false,
 }
 
 var setUp sync.Once

@@ -172,8 +172,9 @@ func (c *Config) server() (*options.KubeletServer, error) {
 	kc.MakeIPTablesUtilChains = false
 	kc.ProtectKernelDefaults = false
 	kc.EnableControllerAttachDetach = false
+	// Nothing is evicted: the disk is the user's, and no cgroup tells who filled it.
 	kc.EvictionHard = map[string]string{}
-	kc.LocalStorageCapacityIsolation = true
+	kc.LocalStorageCapacityIsolation = false
 
 	// A disk that is nearly full is no reason to throw away images that a learner
 	// without a registry cannot get again.

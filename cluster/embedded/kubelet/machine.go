@@ -168,14 +168,11 @@ func newContainerManager(m *machine) cm.ContainerManager {
 	return &containerManager{ContainerManager: cm.NewStubContainerManager(), machine: m}
 }
 
-// GetCapacity is the disk as ephemeral storage, with isolation only.
-func (c *containerManager) GetCapacity(localStorageCapacityIsolation bool) corev1.ResourceList {
-	if !localStorageCapacityIsolation {
-		return corev1.ResourceList{}
-	}
+// GetCapacity is the disk as ephemeral storage, so that pods may ask for some.
+func (c *containerManager) GetCapacity(bool) corev1.ResourceList {
 	fs, err := c.machine.RootFsInfo()
 	if err != nil {
-		return c.ContainerManager.GetCapacity(localStorageCapacityIsolation)
+		return corev1.ResourceList{}
 	}
 	return corev1.ResourceList{
 		corev1.ResourceEphemeralStorage: *resource.NewQuantity(int64(fs.Capacity), resource.BinarySI),
