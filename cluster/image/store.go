@@ -17,6 +17,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 )
 
 // annotationName is where a layout's index keeps an image's full name.
@@ -73,6 +74,7 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the image store: %w", err)
 	}
+	s.sweep()
 	return s, nil
 }
 
@@ -295,8 +297,8 @@ func (s *Store) withAllNames(img *Image) *Image {
 	return all
 }
 
-// Remove takes an image out of the store under all its names; its blobs stay
-// until the store is packed. What is not there is no error, and a stand-in is
+// Remove takes an image out of the store under all its names, with the blobs
+// that no other image has. What is not there is no error, and a stand-in is
 // only forgotten: it is always there.
 func (s *Store) Remove(ref string) error {
 	img, err := s.Resolve(ref)
@@ -326,11 +328,13 @@ func (s *Store) Remove(ref string) error {
 		}
 	}
 	err = s.locked(func() error {
-		p, err := layout.FromPath(s.o.Dir)
+		err := changeIndex(s.o.Dir, func(m *v1.IndexManifest) {
+			m.Manifests = slices.DeleteFunc(m.Manifests, func(d v1.Descriptor) bool { return gone[d.Digest] })
+		})
 		if err != nil {
 			return err
 		}
-		return p.RemoveDescriptors(func(d v1.Descriptor) bool { return gone[d.Digest] })
+		return collectBlobs(s.o.Dir)
 	})
 	if err != nil {
 		return fmt.Errorf("remove image %s: %w", ref, err)
@@ -352,17 +356,22 @@ func (s *Store) add(ctx context.Context, img v1.Image, fullName string) (*Image,
 		if err != nil {
 			return err
 		}
-		same := func(d v1.Descriptor) bool {
-			if fullName == "" {
-				return d.Digest == digest && d.Annotations[annotationName] == ""
-			}
-			return d.Annotations[annotationName] == fullName
+		if err := p.WriteImage(img); err != nil {
+			return err
 		}
-		var opts []layout.Option
+		d, err := partial.Descriptor(img)
+		if err != nil {
+			return err
+		}
 		if fullName != "" {
-			opts = append(opts, layout.WithAnnotations(map[string]string{annotationName: fullName}))
+			d.Annotations = map[string]string{annotationName: fullName}
 		}
-		return p.ReplaceImage(img, same, opts...)
+		return changeIndex(s.o.Dir, func(m *v1.IndexManifest) {
+			m.Manifests = append(slices.DeleteFunc(m.Manifests, func(old v1.Descriptor) bool {
+				name := old.Annotations[annotationName]
+				return name == fullName && (name != "" || old.Digest == digest)
+			}), *d)
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store image %s: %w", fullName, err)

@@ -8,6 +8,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -116,6 +117,9 @@ func TestLoad(t *testing.T) {
 			}
 			if infos, err := s.List(); err != nil || len(infos) != 0 {
 				t.Errorf("after removal: %v, %v", infos, err)
+			}
+			if blobs, err := os.ReadDir(filepath.Join(s.Dir(), "blobs", "sha256")); err != nil || len(blobs) != 0 {
+				t.Errorf("blobs after removal: %v, %v", blobs, err)
 			}
 			if err := s.Remove("example.com/app:1"); err != nil {
 				t.Errorf("removing what is gone: %v", err)

@@ -199,3 +199,23 @@ func TestSkeleton(t *testing.T) {
 		t.Errorf("an image from nowhere: %v", err)
 	}
 }
+
+func TestRemoveKeepsSharedBlobs(t *testing.T) {
+	s := openStore(t)
+	base, top := tarOf(t, file{name: "base"}), tarOf(t, file{name: "top"})
+	for tag, layers := range map[string][][]byte{"example.com/one:1": {base}, "example.com/two:1": {base, top}} {
+		if _, err := s.Load(t.Context(), bytes.NewReader(dockerArchive(t, []string{tag}, nil, layers...))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Remove("example.com/one:1"); err != nil {
+		t.Fatal(err)
+	}
+	img, err := s.Resolve("example.com/two:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if root, err := s.Root(t.Context(), img); err != nil || !slices.Equal(tree(t, root.Dir), []string{"base=", "top="}) {
+		t.Errorf("the other image: %v, %v", root, err)
+	}
+}
