@@ -66,6 +66,9 @@ func (p *Prober) Run(ctx context.Context, req Request) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
+		if attempt > 1 && drowned(last.Verdict, r.Verdict) {
+			r = last
+		}
 		r.Attempts = attempt
 		now := time.Now()
 		changed := attempt == 1 || last.Verdict.Kind != r.Verdict.Kind || last.Verdict.Cause != r.Verdict.Cause
@@ -100,6 +103,13 @@ func (p *Prober) Run(ctx context.Context, req Request) (Result, error) {
 
 // Close waits for the probes that are being ended in their pods.
 func (p *Prober) Close() { p.cleanups.Wait() }
+
+// drowned says whether a timeout follows a refusal of which it may be the
+// echo: a machine answers with ICMP about once a second to each peer, so of
+// probes in a row that meet the same refusal some hear nothing.
+func drowned(before, now Verdict) bool {
+	return now.Cause == CauseTimeoutNoDrop && (before.Cause == CauseRefused || before.Cause == CauseReset)
+}
 
 // final says whether another probe of the same kind cannot find anything else.
 func final(c Cause) bool {

@@ -322,6 +322,24 @@ func TestProbeThatFlapsIsNotConverged(t *testing.T) {
 	}
 }
 
+// Of refusals in a row the kernel tells only some; the others time out.
+func TestRefusalIsHeardAmongTimeouts(t *testing.T) {
+	fakeCurl(t, `echo "*   Trying 203.0.113.7:443..." >&2
+[ -e "$0.again" ] && { echo "curl: (28) Connection timed out" >&2; exit 28; }
+touch "$0.again"; echo "curl: (7) Failed to connect" >&2; exit 7`)
+	p := &Prober{Exec: &localExecer{t: t}, Inspect: fixedSubject{backend()}, Flows: openLog(t, newFakeFlows())}
+	defer p.Close()
+	req := deniedRequest()
+	req.Check.Timeout = 500 * time.Millisecond
+	r, err := p.Run(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Verdict.Kind != Broken || r.Verdict.Cause != CauseRefused || r.Outcome.ExitCode != 7 || r.Attempts < 2 {
+		t.Errorf("verdict %+v, exit code %d, %d attempts", r.Verdict, r.Outcome.ExitCode, r.Attempts)
+	}
+}
+
 func TestProbeEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -55,7 +55,11 @@ func (s *session) mend(results []record.Check) string {
 			}
 		case checks.CausePolicyRejected:
 			return "The policy is not in force. Mend what the message names, and apply it again."
-		case checks.CauseNoTool, checks.CausePodNotReady, checks.CauseNoPod, checks.CauseExecLost:
+		case checks.CauseRefused, checks.CauseReset, checks.CauseTLS, checks.CauseTimeoutNoDrop:
+			return fmt.Sprintf("No policy answered for %s: what listens there, or something on the way, did. Until it can be reached again, nothing is proven of the policy.", r.To)
+		case checks.CauseNoPod:
+			return fmt.Sprintf("There is no pod to probe from. Deploy the lab, with new controls: %s", again)
+		case checks.CauseNoTool, checks.CausePodNotReady, checks.CauseExecLost:
 			return fmt.Sprintf("The probe could not run in %s. Look at the pod: netdojo kubectl -n %s describe pods", r.From, s.o.Lab.Namespace)
 		}
 	}

@@ -133,7 +133,7 @@ func TestRunCatchesWrongOutcomes(t *testing.T) {
 		{"a reject instead of a drop", func(f *fakeCluster, _ *Options) { f.onPolicy = func(f *fakeCluster) { f.refuse = true } }, []string{
 			"before kubernetes-io allowed/ok", "before cilium-io allowed/ok",
 			"after kubernetes-io broken/refused !", "after cilium-io broken/refused !",
-		}, ""},
+		}, "No policy answered for"},
 		{"a site that was away before the policy proves no deny", func(f *fakeCluster, _ *Options) {
 			f.refuseHost = "cilium.io"
 			f.onPolicy = func(f *fakeCluster) { f.refuseHost = "" }
@@ -303,6 +303,22 @@ func TestCheckWithoutAnyControl(t *testing.T) {
 	wantBrief(t, run, "after cilium-io inconclusive/no-control !")
 }
 
+// A lab without its pods is a verdict, so that programs read the cause.
+func TestCheckWithoutPods(t *testing.T) {
+	f := newFakeCluster()
+	f.running, f.noPod = true, true
+	o := f.options()
+	o.Lab = lab04(t)
+	run, err := Check(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBrief(t, run, "after kubernetes-io broken/no-such-pod !", "after cilium-io broken/no-such-pod !")
+	if hint := run.Tasks[0].Hint; !strings.Contains(hint, "netdojo run 04 --solve=false --keep") {
+		t.Errorf("hint is %q", hint)
+	}
+}
+
 func TestErrors(t *testing.T) {
 	type cured interface{ Cure() string }
 	tests := []struct {
@@ -317,7 +333,6 @@ func TestErrors(t *testing.T) {
 		{"unknown task", func(_ *fakeCluster, o *Options) { o.Task = "4.2" }, Run, isType[*labs.UnknownError], `no task "4.2"`, `did you mean "4.1"?`},
 		{"unknown wrong answer", func(_ *fakeCluster, o *Options) { o.Wrong = "none" }, Run, isType[*labs.UnknownError], "wrong answer", "known: "},
 		{"cluster not running", func(*fakeCluster, *Options) {}, Check, isNotRunning, "cluster test", "netdojo run 04 --solve=false --keep"},
-		{"pods missing", func(f *fakeCluster, _ *Options) { f.running, f.noPod = true, true }, Check, isType[*EnvironmentError], "no pod matches default/app=backend", "netdojo run 04 --solve=false --keep"},
 		{"image missing", func(f *fakeCluster, _ *Options) {
 			f.notReady = &manifests.NotReadyError{Ref: manifests.Ref{Name: "backend"}, State: "0 of 1", Reason: "ImagePullBackOff", Advice: "load the image"}
 		}, Run, isType[*EnvironmentError], "ImagePullBackOff", "load the image"},
