@@ -135,8 +135,14 @@ func signalByName(name string) (unix.Signal, error) {
 	if !strings.HasPrefix(up, "SIG") {
 		up = "SIG" + up
 	}
+	if other, ok := sameSignal[up]; ok {
+		return other, nil
+	}
 	if sig := unix.SignalNum(up); sig != 0 {
 		return sig, nil
 	}
 	return 0, fmt.Errorf("unknown stop signal %q", name)
 }
+
+// sameSignal are further names that the Kubernetes API knows.
+var sameSignal = map[string]unix.Signal{"SIGPOLL": unix.SIGIO, "SIGIOT": unix.SIGABRT, "SIGCLD": unix.SIGCHLD}
