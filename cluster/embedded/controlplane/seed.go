@@ -145,12 +145,16 @@ func newSeedCodec() (runtime.Serializer, error) {
 	return protobuf.NewSerializer(scheme, scheme), nil
 }
 
+// settled is how long ago seeded kinds were established, as they tell it: for
+// two seconds after that moment the API holds back each object of a kind.
+const settled = time.Minute
+
 func seedCRDs(logger *slog.Logger) map[string]runtime.Object {
 	out := map[string]runtime.Object{}
 	for _, crd := range builtin.CRDs(logger) {
 		stampNew(&crd.ObjectMeta)
 		crd.Generation = 1
-		now := metav1.Now()
+		then := metav1.NewTime(time.Now().Add(-settled))
 		crd.Status.AcceptedNames = crd.Spec.Names
 		for _, v := range crd.Spec.Versions {
 			if v.Storage {
@@ -158,8 +162,8 @@ func seedCRDs(logger *slog.Logger) map[string]runtime.Object {
 			}
 		}
 		crd.Status.Conditions = []apiextv1.CustomResourceDefinitionCondition{
-			{Type: apiextv1.NamesAccepted, Status: apiextv1.ConditionTrue, Reason: "NoConflicts", Message: "no conflicts found", LastTransitionTime: now},
-			{Type: apiextv1.Established, Status: apiextv1.ConditionTrue, Reason: "InitialNamesAccepted", Message: "the initial names have been accepted", LastTransitionTime: now},
+			{Type: apiextv1.NamesAccepted, Status: apiextv1.ConditionTrue, Reason: "NoConflicts", Message: "no conflicts found", LastTransitionTime: then},
+			{Type: apiextv1.Established, Status: apiextv1.ConditionTrue, Reason: "InitialNamesAccepted", Message: "the initial names have been accepted", LastTransitionTime: then},
 		}
 		out["/registry/apiextensions.k8s.io/customresourcedefinitions/"+crd.Name] = crd
 	}
