@@ -108,6 +108,9 @@ func (f *fakeCluster) List(context.Context) ([]string, error) {
 type fakeHandle struct{ f *fakeCluster }
 
 func (h fakeHandle) Status(context.Context) (cluster.Status, error) {
+	if !h.f.running {
+		return cluster.Status{}, errors.New("connection refused")
+	}
 	return cluster.Status{Provider: "fake", Datapath: "netdojo", Running: true, Ready: true}, nil
 }
 func (h fakeHandle) RESTConfig() *rest.Config { return &rest.Config{} }
@@ -256,6 +259,9 @@ func (f *fakeCluster) Wait(context.Context, []manifests.Ref, func(string)) error
 // Pods.
 
 func (f *fakeCluster) Subject(_ context.Context, from checks.From, _ checks.Destination) (checks.Subject, error) {
+	if !f.running {
+		return checks.Subject{}, errors.New("connection refused")
+	}
 	if f.noPod {
 		return checks.Subject{State: checks.PodMissing, Namespace: from.Namespace}, nil
 	}

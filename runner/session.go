@@ -36,6 +36,7 @@ type session struct {
 	prober  *checks.Prober
 	booted  bool // the session brought the cluster up
 	fresh   bool // and there was no state of it before
+	lost    bool // it ended under the session
 	created []manifests.Ref
 	applied []manifests.Ref // policies and what else solutions brought
 
@@ -81,6 +82,9 @@ func start(ctx context.Context, o Options, body func(*session, context.Context) 
 	err = body(s, ctx)
 	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 		err = errors.Join(ctx.Err(), err)
+	}
+	if gone := s.gone(ctx, err); gone != nil {
+		err = gone
 	}
 	s.run.TotalMs = time.Since(s.started).Milliseconds()
 	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
@@ -306,7 +310,7 @@ func (s *session) close(ctx context.Context) error {
 		s.prober.Close()
 	}
 	errs = append(errs, s.flows.Close())
-	if s.conn != nil && !s.o.Keep {
+	if s.conn != nil && !s.o.Keep && !s.lost {
 		errs = append(errs, s.remove(ctx, slices.Concat(s.applied, s.created)))
 	}
 	if s.handle != nil {

@@ -367,6 +367,29 @@ func isNotRunning(err error) bool {
 	return isType[*EnvironmentError](err) && errors.Is(err, cluster.ErrNotRunning)
 }
 
+// A cluster that ends under a session is told as such, and nothing more is asked
+// of its API.
+func TestClusterEndsDuringTheRun(t *testing.T) {
+	f := newFakeCluster()
+	f.running = true
+	f.onPolicy = func(f *fakeCluster) { f.running = false }
+	o := f.options()
+	o.Lab = lab04(t)
+	run, err := Run(t.Context(), o)
+	if !isNotRunning(err) || !strings.Contains(err.Error(), "it is gone") || strings.Contains(err.Error(), "Clean up") {
+		t.Errorf("error is %v", err)
+	}
+	if got := cureOf(err); !strings.Contains(got, "netdojo up --name test") {
+		t.Errorf("cure is %q", got)
+	}
+	if run.OK() || run.Error == "" {
+		t.Errorf("the record is %+v", run)
+	}
+	if f.asked("delete") {
+		t.Error("objects were deleted of a cluster that is gone")
+	}
+}
+
 func TestInterruptedRunCleansUp(t *testing.T) {
 	f := newFakeCluster()
 	f.known = true

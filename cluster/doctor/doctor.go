@@ -129,6 +129,7 @@ func quick() []check {
 	return append(platform(),
 		check{"programs", "The embedded cluster's programs are beside netdojo", programs},
 		check{"state-dir", "The state folder can be written", stateDir},
+		check{"disk-space", "The state folder's disk has room for a cluster", diskSpace},
 		check{"ports", "The ports that are asked for are free", ports},
 	)
 }
@@ -160,6 +161,25 @@ func stateDir(_ context.Context, cfg Config) error {
 		return failed(cure, "%v", err)
 	}
 	return nil
+}
+
+// What a cluster with a lab takes on the disk, about 25 MB, several times over:
+// less than the first is refused, less than the second warned of.
+const (
+	minFree   = 64 << 20
+	scarceFor = 256 << 20
+)
+
+func diskSpace(_ context.Context, cfg Config) error {
+	free, err := freeSpace(cfg.StateDir)
+	if err != nil || free >= scarceFor {
+		return nil // what is wrong with the folder is a finding of its own
+	}
+	cure := fmt.Sprintf("make room, or set NETDOJO_STATE_DIR to a folder on a disk with %d MB free", scarceFor>>20)
+	if free < minFree {
+		return failed(cure, "only %d MB are free at %s", free>>20, cfg.StateDir)
+	}
+	return warning(cure, "only %d MB are free at %s", free>>20, cfg.StateDir)
 }
 
 func ports(ctx context.Context, cfg Config) error {

@@ -98,6 +98,7 @@ func TestWhyNoNamespaces(t *testing.T) {
 		"AppArmor but root":   {syscall.EPERM, 0, map[string]string{"kernel/apparmor_restrict_unprivileged_userns": "1"}, "does not permit", "container"},
 		"Debian's old switch": {syscall.EPERM, 1000, map[string]string{"kernel/unprivileged_userns_clone": "0"}, "unprivileged_userns_clone", "unprivileged_userns_clone=1"},
 		"none allowed":        {syscall.ENOSPC, 0, map[string]string{"user/max_user_namespaces": "0"}, "max_user_namespaces is 0", "max_user_namespaces="},
+		"no network ones":     {syscall.ENOSPC, 0, map[string]string{"user/max_net_namespaces": "0"}, "max_net_namespaces is 0", "max_net_namespaces="},
 		"no kernel support":   {syscall.EINVAL, 0, nil, "no such namespaces", "CONFIG_USER_NS"},
 	} {
 		t.Run(name, func(t *testing.T) {

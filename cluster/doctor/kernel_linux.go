@@ -115,6 +115,16 @@ func sysctl(name string) string {
 	return strings.TrimSpace(string(data))
 }
 
+// exhausted is the first limit on namespaces that allows none; "" when all do.
+func exhausted(sysctl func(string) string) string {
+	for _, kind := range []string{"mnt", "pid", "net", "ipc", "uts"} {
+		if name := "max_" + kind + "_namespaces"; sysctl("user/"+name) == "0" {
+			return name
+		}
+	}
+	return ""
+}
+
 // whyNoNamespaces names the switch that forbids them.
 func whyNoNamespaces(err error, uid int, sysctl func(string) string) (cause, cure string) {
 	switch {
@@ -127,6 +137,10 @@ func whyNoNamespaces(err error, uid int, sysctl func(string) string) (cause, cur
 	case uid != 0 && sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
 		return "AppArmor keeps ordinary users from having namespaces (kernel.apparmor_restrict_unprivileged_userns is 1): " + err.Error(),
 			"as root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (and put it into /etc/sysctl.d/), or run netdojo as root"
+	case errors.Is(err, syscall.ENOSPC) && exhausted(sysctl) != "":
+		name := exhausted(sysctl)
+		return fmt.Sprintf("user.%s is 0: %v", name, err),
+			fmt.Sprintf("as root: sysctl -w user.%s=15000 (and put it into /etc/sysctl.d/)", name)
 	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
 		return "the kernel does not permit it: " + err.Error(),
 			"in a container, allow namespaces (for example --security-opt seccomp=unconfined); else run netdojo as root"

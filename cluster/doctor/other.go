@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"runtime"
 )
 
@@ -20,3 +21,6 @@ func platform() []check {
 }
 
 func examineKernel(context.Context, Config) []Result { return nil }
+
+// freeSpace is not asked for here: there are no embedded clusters.
+func freeSpace(string) (uint64, error) { return 0, errors.ErrUnsupported }

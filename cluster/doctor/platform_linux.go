@@ -3,11 +3,14 @@ package doctor
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/user"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 func platform() []check {
@@ -94,4 +97,13 @@ func hasRange(file, name string, uid int) bool {
 		}
 	}
 	return false
+}
+
+// freeSpace is how many bytes an ordinary user may still write below a folder.
+func freeSpace(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("look at the disk of %s: %w", dir, err)
+	}
+	return st.Bavail * uint64(st.Bsize), nil
 }

@@ -81,6 +81,7 @@ func (p *Provider) Up(ctx context.Context, spec cluster.Spec, report step.Report
 	if running(dir) {
 		return nil, fmt.Errorf("%s: %w", spec.Name, cluster.ErrAlreadyRunning)
 	}
+	_, known := readSpec(dir)
 	d := &daemonProcess{dir: dir}
 	err = step.Run(ctx, report,
 		step.Step{Name: "Prepare the cluster's folder", Run: func(ctx context.Context, _ func(string)) (step.Undo, error) {
@@ -93,10 +94,41 @@ func (p *Provider) Up(ctx context.Context, spec cluster.Spec, report step.Report
 			return nil, d.waitReady(ctx, detail)
 		}},
 	)
+	if err != nil && errors.Is(known, fs.ErrNotExist) {
+		return nil, errors.Join(err, p.forget(ctx, dir))
+	}
 	if err != nil {
 		return nil, err
 	}
 	return p.Open(ctx, spec.Name)
+}
+
+// forgetTimeout bounds what follows a start that failed or was interrupted.
+const forgetTimeout = 30 * time.Second
+
+// forget removes what the first start of a cluster left when it failed. Its log
+// stays, for it says why and errors name it; after an interruption it goes too.
+func (p *Provider) forget(ctx context.Context, dir string) error {
+	interrupted := ctx.Err() != nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetTimeout)
+	defer cancel()
+	if running(dir) {
+		return nil
+	}
+	if interrupted {
+		return p.remove(ctx, dir)
+	}
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, e := range entries {
+		if e.Name() != LogFile {
+			errs = append(errs, p.remove(ctx, filepath.Join(dir, e.Name())))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // prepare makes the folder and writes what the daemon is asked to be.
