@@ -106,6 +106,7 @@ func (n *node) onStop(name string, stop func(context.Context) error) {
 func Run(ctx context.Context, cfg Config) error {
 	log := slog.New(slog.NewTextHandler(cfg.Log, &slog.HandlerOptions{Level: logLevel()}))
 	routeLogs(log)
+	controlplane.HurryUp()
 	spec, err := ReadSpec(cfg.Dir)
 	if err != nil {
 		return err
@@ -176,7 +177,11 @@ func (n *node) start(ctx context.Context) error {
 	if err := n.learnNames(ctx, cp.AdminREST()); err != nil {
 		return err
 	}
-	return n.waitReady(ctx, cp, k)
+	if err := n.waitReady(ctx, cp, k); err != nil {
+		return err
+	}
+	n.settle(ctx)
+	return nil
 }
 
 // outside takes the way to the internet off the descriptors. Images are pulled
