@@ -10,7 +10,11 @@ ldflags := -s -w \
 	-X $(version_pkg).gitMinor=36 \
 	-X $(version_pkg).gitTreeState=clean
 
-.PHONY: build demo test lint bench clean
+golangci_lint_version := v2.15.0
+golangci_lint := bin/tools/golangci-lint-$(golangci_lint_version)
+govulncheck_version := v1.9.0
+
+.PHONY: build demo test fuzz lint vuln bench clean
 
 build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo
 
@@ -31,6 +35,48 @@ cmd/netdojo-cluster/packed/netdojo-helper:
 
 demo: build
 	bin/netdojo run 04 --wait-timeout
+
+# Unit and kernel tests, then the same under the race detector, then clusters:
+# those come last and alone, as they compare what the machine has before and after.
+test: build
+	go test -p 2 -timeout 15m $(TESTFLAGS) $$(go list ./... | grep -v '/$(e2e)$$')
+	CGO_ENABLED=1 go test -race -p 2 -timeout 15m $(TESTFLAGS) $$($(light_tests))
+	go test -count=1 -timeout 25m $(TESTFLAGS) ./$(e2e)
+
+e2e := cmd/netdojo/e2e
+
+# The packages with tests that link nothing which takes many minutes to compile
+# for the race detector.
+heavy := k8s.io/kubernetes/pkg/(kubelet|controlplane)|k8s.io/kubectl|go.etcd.io/etcd/server|github.com/coredns/coredns
+light_tests = go list -test -f '{{.ImportPath}} {{join .Deps " "}}' ./... \
+	| grep -F '.test ' | grep -vE ' ($(heavy))[/ ]' | sed 's/\.test .*//' | grep -v '/$(e2e)$$'
+
+# A plain run of the tests tries the seeds alone.
+FUZZTIME ?= 5s
+fuzz:
+	@grep -rHo --include='*_test.go' 'func Fuzz[A-Za-z0-9]*' . | sed 's/:func / /' | while read -r file name; do \
+		echo "$$name in $${file%/*}"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$${file%/*}" </dev/null || exit 1; \
+	done
+
+lint: $(golangci_lint)
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+		if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	GOOS=darwin go vet ./cmd/netdojo
+	GOOS=windows go vet ./cmd/netdojo
+	$(golangci_lint) run ./...
+	@if command -v shellcheck >/dev/null; then set -x; shellcheck -s bash -S warning -e SC1090 .ci/run $$(git ls-files '*.sh'); \
+		else echo "shellcheck is not installed: scripts were not checked"; fi
+	@if curl -fsS -o /dev/null --max-time 20 "$${GOVULNDB:-https://vuln.go.dev}/index/db.json"; then $(MAKE) vuln; \
+		else echo "the vulnerability database does not answer: dependencies were not checked, see make vuln"; fi
+
+vuln:
+	go run golang.org/x/vuln/cmd/govulncheck@$(govulncheck_version) ./...
+
+$(golangci_lint):
+	GOBIN=$(CURDIR)/bin/tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(golangci_lint_version)
+	mv bin/tools/golangci-lint $@
 
 clean:
 	rm -rf bin cmd/netdojo-cluster/packed/netdojo-helper
