@@ -133,7 +133,7 @@ func (s *Store) loadDocker(ctx context.Context, file string) ([]Info, error) {
 			if err != nil {
 				return nil, err
 			}
-			stored, err := s.add(ctx, img, full)
+			stored, err := s.addPlain(ctx, img, full)
 			if err != nil {
 				return nil, err
 			}
@@ -150,11 +150,19 @@ func (s *Store) loadDocker(ctx context.Context, file string) ([]Info, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read image: %w", err)
 	}
-	stored, err := s.add(ctx, img, "")
+	stored, err := s.addPlain(ctx, img, "")
 	if err != nil {
 		return nil, err
 	}
 	return []Info{stored.Info}, nil
+}
+
+func (s *Store) addPlain(ctx context.Context, img v1.Image, fullName string) (*Image, error) {
+	img, err := storePlain(img)
+	if err != nil {
+		return nil, fmt.Errorf("read image %s: %w", fullName, err)
+	}
+	return s.add(ctx, img, fullName)
 }
 
 func (s *Store) loadOCI(ctx context.Context, file, dir string) ([]Info, error) {

@@ -357,7 +357,7 @@ func (s *Store) add(ctx context.Context, img v1.Image, fullName string) (*Image,
 			return err
 		}
 		if err := p.WriteImage(img); err != nil {
-			return err
+			return errors.Join(err, collectBlobs(s.o.Dir)) // what was written may be damaged
 		}
 		d, err := partial.Descriptor(img)
 		if err != nil {

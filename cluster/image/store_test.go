@@ -135,6 +135,7 @@ func TestLoadRefuses(t *testing.T) {
 		"another tar":   tarOf(t, file{name: "x", text: "y"}),
 		"truncated":     dockerArchive(t, []string{"a:1"}, nil, tarOf(t, file{name: "x"}))[:700],
 		"path outside":  tarOf(t, file{name: "oci-layout", text: "{}"}, file{name: "index.json", text: `{"schemaVersion":2,"manifests":[]}`}, file{name: "../evil", text: "x"}),
+		"wrong layer":   bytes.ReplaceAll(dockerArchive(t, []string{"example.com/app:1"}, nil, tarOf(t, file{name: "x", text: "good"})), []byte("good"), []byte("evil")),
 		"broken layers": tarOf(t, file{name: "manifest.json", text: `[{"Config":"no","RepoTags":["a:1"],"Layers":["no"]}]`}),
 	} {
 		s := openStore(t)
@@ -143,6 +144,9 @@ func TestLoadRefuses(t *testing.T) {
 		}
 		if infos, err := s.List(); err != nil || len(infos) != 0 {
 			t.Errorf("%s: left %v, %v", title, infos, err)
+		}
+		if blobs, err := os.ReadDir(filepath.Join(s.Dir(), "blobs", "sha256")); len(blobs) != 0 {
+			t.Errorf("%s: left blobs %v, %v", title, blobs, err)
 		}
 	}
 	_, err := openStore(t).Load(t.Context(), strings.NewReader("hello"))

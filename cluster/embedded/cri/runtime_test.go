@@ -5,10 +5,14 @@ package cri
 import (
 	"archive/tar"
 	"bytes"
+	"debug/elf"
 	"encoding/json"
 	"errors"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -276,11 +280,7 @@ func TestImageService(t *testing.T) {
 // TestRealImage runs an image from an archive from its own root.
 func TestRealImage(t *testing.T) {
 	n := startNode(t)
-	exe, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	archive := oneFileImage(t, "example.com/team/web:1", "bin/web", exe, []string{"/bin/web", "httpmock", "-as", "http-echo", "-listen", "127.0.0.1:8080", "-text", "from a real root"})
+	archive := dockerArchive(t, "example.com/team/web:1", withLibraries(t, "bin/web", readFile(t, "/proc/self/exe")), []string{"/bin/web", "httpmock", "-as", "http-echo", "-listen", "127.0.0.1:8080", "-text", "from a real root"})
 	if _, err := n.store.Load(t.Context(), bytes.NewReader(archive)); err != nil {
 		t.Fatal(err)
 	}
@@ -297,19 +297,62 @@ func TestRealImage(t *testing.T) {
 		out, _, _ := n.execSync(client, "curl", "-s", "http://127.0.0.1:8080/")
 		return out == "from a real root\n"
 	})
-	_, err = n.ExecSync(t.Context(), &runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: []string{"sh"}})
+	_, err := n.ExecSync(t.Context(), &runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: []string{"sh"}})
 	if err == nil || !strings.Contains(err.Error(), "executable file not found") {
 		t.Errorf("the host's shell is in a real image: %v", err)
 	}
 }
 
-// oneFileImage is a Docker archive of an image with one program.
-func oneFileImage(t *testing.T, tag, name string, data []byte, cmd []string) []byte {
+// withLibraries is a program as files of an image: with its loader and shared
+// libraries, which only a build with the race detector has.
+func withLibraries(t *testing.T, name string, data []byte) map[string][]byte {
 	t.Helper()
-	write := func(files map[string][]byte, order ...string) []byte {
+	files := map[string][]byte{name: data}
+	f, err := elf.NewFile(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	libs, err := f.ImportedLibraries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range f.Progs {
+		if p.Type != elf.PT_INTERP {
+			continue
+		}
+		path, err := io.ReadAll(p.Open())
+		if err != nil {
+			t.Fatal(err)
+		}
+		loader := strings.TrimRight(string(path), "\x00")
+		files[strings.TrimPrefix(loader, "/")] = readFile(t, loader)
+		real, err := filepath.EvalSymlinks(loader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, lib := range libs {
+			files["lib/"+lib] = readFile(t, filepath.Join(filepath.Dir(real), lib))
+		}
+	}
+	return files
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// dockerArchive is an image of these files as docker save writes it.
+func dockerArchive(t *testing.T, tag string, files map[string][]byte, cmd []string) []byte {
+	t.Helper()
+	write := func(files map[string][]byte) []byte {
 		var buf bytes.Buffer
 		tw := tar.NewWriter(&buf)
-		for _, n := range order {
+		for _, n := range slices.Sorted(maps.Keys(files)) {
 			if err := tw.WriteHeader(&tar.Header{Name: n, Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(files[n]))}); err != nil {
 				t.Fatal(err)
 			}
@@ -329,10 +372,10 @@ func oneFileImage(t *testing.T, tag, name string, data []byte, cmd []string) []b
 		}
 		return out
 	}
-	layer := write(map[string][]byte{name: data}, name)
+	layer := write(files)
 	return write(map[string][]byte{
 		"layer.tar":     layer,
 		"config.json":   encode(map[string]any{"os": "linux", "config": map[string]any{"Entrypoint": cmd}, "rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + sha256Hex(layer)}}}),
 		"manifest.json": encode([]map[string]any{{"Config": "config.json", "RepoTags": []string{tag}, "Layers": []string{"layer.tar"}}}),
-	}, "layer.tar", "config.json", "manifest.json")
+	})
 }
