@@ -149,3 +149,29 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// A lab whose files are no YAML is no lab: nothing is brought up for it.
+func TestLoadReadsTheManifests(t *testing.T) {
+	fsys := fstest.MapFS{}
+	if err := fs.WalkDir(os.DirFS("catalogue/04"), ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile("catalogue/04/" + p)
+		fsys[p] = &fstest.MapFile{Data: data}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := labs.Load(fsys); err != nil {
+		t.Fatal(err)
+	}
+	const file = "wrong/wrong-selector/backend-egress-allow-fqdn.yaml"
+	fsys[file] = &fstest.MapFile{Data: []byte("kind: [\n")}
+	_, err := labs.Load(fsys)
+	var invalid *labs.InvalidError
+	if !errors.As(err, &invalid) || len(invalid.Problems) != 1 || invalid.Problems[0].File != file ||
+		invalid.Problems[0].Line == 0 || invalid.Problems[0].Cure == "" {
+		t.Errorf("error is %v", err)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 
@@ -37,9 +38,14 @@ func Open(idOrPath string) (*Lab, error) {
 }
 
 // Load reads a lab's lab.yaml, checks it against the schema and its files, and
-// returns *InvalidError with every problem when it is not a lab.
+// returns *InvalidError with every problem when it is not a lab. Its manifests
+// and answers are YAML documents of objects then; whether a cluster takes them
+// is asked of the cluster.
 func Load(fsys fs.FS) (*Lab, error) {
 	lab, _, problems := load(fsys)
+	if len(problems) == 0 {
+		problems = lab.syntax()
+	}
 	if len(problems) > 0 {
 		id := "?"
 		if lab != nil && lab.ID != "" {
@@ -73,6 +79,28 @@ func load(fsys fs.FS) (*Lab, *yaml.Node, []Problem) {
 	}
 	lab.defaults()
 	return lab, root, lab.verify(root)
+}
+
+// syntax finds what is no YAML, or no object, in the files that a session
+// applies.
+func (l *Lab) syntax() []Problem {
+	files := slices.Clone(l.Workloads)
+	for _, t := range l.Tasks {
+		files = append(files, t.Solution...)
+		for _, w := range t.Wrong {
+			files = append(files, w.Files...)
+		}
+	}
+	slices.Sort(files)
+	var problems []Problem
+	for _, f := range slices.Compact(files) {
+		data, err := fs.ReadFile(l.FS, f)
+		if err == nil {
+			_, err = manifests.Parse(f, data)
+		}
+		problems = append(problems, syntaxProblems(f, err)...)
+	}
+	return problems
 }
 
 // defaults fills what the file may leave out.
