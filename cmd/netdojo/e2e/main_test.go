@@ -32,6 +32,10 @@ var binDir = func() string {
 }()
 
 func TestMain(m *testing.M) {
+	if what := os.Getenv(withoutEnv); what != "" {
+		fmt.Fprintln(os.Stderr, startWithout(what))
+		os.Exit(125)
+	}
 	for _, p := range []string{"netdojo", "netdojo-cluster", "netdojo-coredns"} {
 		if _, err := os.Stat(filepath.Join(binDir, p)); err != nil {
 			fmt.Fprintf(os.Stderr, "bin/%s is missing: run `make build` first\n", p)
