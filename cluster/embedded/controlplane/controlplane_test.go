@@ -200,6 +200,16 @@ func checkCiliumKinds(t *testing.T, client kubernetes.Interface, dyn dynamic.Int
 	if err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, 20*time.Second, func(ctx context.Context) error { // kubectl explain
+		doc, err := client.Discovery().RESTClient().Get().AbsPath("/openapi/v3/apis/cilium.io/v2").Do(ctx).Raw()
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(string(doc), "toFQDNs") {
+			return notYet("description of cilium.io/v2", len(doc))
+		}
+		return nil
+	})
 	var columns []string
 	for _, c := range table.ColumnDefinitions {
 		columns = append(columns, c.Name)
