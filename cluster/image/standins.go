@@ -99,6 +99,23 @@ var standIns = []StandIn{
 		Program: HelperProgram,
 	},
 	{
+		Name:    "httpbin",
+		Images:  []string{"docker.io/kennethreitz/httpbin", "docker.io/citizenstig/httpbin"},
+		Summary: "httpbin's usual routes on port 80 or $PORT",
+		Config:  mock("httpbin"),
+		Program: HelperProgram,
+	},
+	{
+		Name:    "go-httpbin",
+		Images:  []string{"docker.io/mccutchen/go-httpbin", "ghcr.io/mccutchen/go-httpbin"},
+		Summary: "httpbin's usual routes on port 8080",
+		Config: Config{
+			Entrypoint: []string{"/" + helperPath, "httpmock", "-as", "httpbin", "-listen", ":8080"},
+			Env:        []string{defaultPath}, WorkingDir: "/",
+		},
+		Program: HelperProgram,
+	},
+	{
 		Name:    "agnhost",
 		Images:  []string{"registry.k8s.io/e2e-test-images/agnhost", "k8s.gcr.io/e2e-test-images/agnhost", "us.gcr.io/k8s-artifacts-prod/e2e-test-images/agnhost"},
 		Summary: "agnhost's netexec over HTTP on port 8080, and pause",

@@ -38,6 +38,7 @@ var mocks = map[string]mock{
 	"httpd":     {port: "80", root: "/usr/local/apache2/htdocs", handler: files("Apache/2.4.62 (Unix)", httpdPage)},
 	"http-echo": {port: "5678", handler: httpEcho},
 	"echo":      {port: "8080", fromEnv: true, handler: echo},
+	"httpbin":   {port: "80", fromEnv: true, handler: httpbin},
 }
 
 func names() string {
