@@ -6,12 +6,16 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,10 +30,16 @@ import (
 	"github.com/netdojo/netdojo/cluster/image"
 )
 
-// insideEnv marks the copy of the tests that runs in a user namespace.
-const insideEnv = "NETDOJO_CRI_TEST_INSIDE"
+// Marks of copies of the tests: in namespaces of their own, and there in a user
+// namespace as well.
+const (
+	aloneEnv  = "NETDOJO_CRI_TEST_ALONE"
+	insideEnv = "NETDOJO_CRI_TEST_INSIDE"
+)
 
-// TestMain is the helper when it is called as one.
+// TestMain is the helper when it is called as one. The tests themselves run in
+// mount and PID namespaces of their own, so that nothing is left on the machine
+// however they end.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		role := map[string]func([]string) int{
@@ -39,18 +49,46 @@ func TestMain(m *testing.M) {
 			os.Exit(role(os.Args[2:]))
 		}
 	}
-	if os.Getenv(insideEnv) != "" {
-		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+	inside := os.Getenv(insideEnv) != ""
+	if !inside && os.Getenv(aloneEnv) == "" && os.Getuid() == 0 {
+		os.Exit(runAlone())
+	}
+	if inside || os.Getenv(aloneEnv) != "" {
+		if err := ownMounts(); err != nil {
 			panic(err)
 		}
-		if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-			panic(err)
-		}
+	}
+	if inside {
 		if err := loopbackUp(); err != nil {
 			panic(err)
 		}
 	}
 	os.Exit(m.Run())
+}
+
+// runAlone runs the tests in a child and ends as it does.
+func runAlone() int {
+	runtime.LockOSThread() // the child is to die with this thread
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), aloneEnv+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL}
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return max(exit.ExitCode(), 1)
+	}
+	fmt.Fprintln(os.Stderr, "run the tests in namespaces of their own:", err)
+	return 1
+}
+
+func ownMounts() error {
+	return errors.Join(
+		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+		unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""))
 }
 
 // needsNamespaces skips where this process may not make namespaces.
