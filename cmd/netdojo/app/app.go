@@ -29,6 +29,7 @@ import (
 	"github.com/netdojo/netdojo/cmd/netdojo/app/status"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/streams"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/topics"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/tui"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/up"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/version"
 )
@@ -115,11 +116,17 @@ func New(e *env.Env) *cobra.Command {
 		Long: `netdojo runs Kubernetes network-policy labs: it brings a cluster up, deploys the
 lab's pods, runs its checks before and after a policy, and proves each allow and
 each deny.`,
-		Example: `  netdojo labs          what there is to practise
+		Example: `  netdojo               on a terminal: read, predict, try and check, in one place
+  netdojo labs          what there is to practise
   netdojo run 04        run a lab from nothing to its last verdict
   netdojo up            bring a cluster up and work on it yourself`,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !tui.Can(e) {
+				return cmd.Help()
+			}
+			return tui.Run(cmd.Context(), e)
+		},
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		// Suggestions come with the cure line.

@@ -1,0 +1,326 @@
+package tui
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/netdojo/netdojo/tui/keys"
+	"github.com/netdojo/netdojo/tui/progress"
+)
+
+var sizes = []struct{ w, h int }{{80, 24}, {120, 40}, {60, 20}}
+
+// entered drives to the lab page.
+func entered(t *testing.T, f *fake, o Options, w, h int) *driver {
+	t.Helper()
+	d := drive(t, f, o, w, h)
+	d.keys("enter")
+	d.idle()
+	if d.m.page != page(d.m.lab) {
+		t.Fatalf("the lab page is not shown:\n%s", d.text())
+	}
+	return d
+}
+
+func TestGoldenFrames(t *testing.T) {
+	for _, size := range sizes {
+		for name, plain := range map[string]bool{"": false, "-ascii": true} {
+			label := fmt.Sprintf("%dx%d%s", size.w, size.h, name)
+			t.Run(label, func(t *testing.T) {
+				f := newFake()
+				f.missing = []Missing{{Cause: "newuidmap is not installed", Cure: "apt install uidmap"}}
+				f.hold = make(chan struct{})
+				d := drive(t, f, Options{ASCII: plain}, size.w, size.h)
+				d.until("what is missing", func() bool { return d.m.start.missing != nil })
+				d.golden("start-" + label)
+				d.keys("enter")
+				d.until("the steps", func() bool { return d.m.lab != nil && len(d.m.lab.steps) == 2 })
+				d.golden("provision-" + label)
+				close(f.hold)
+				d.idle()
+				d.golden("lab-" + label)
+				d.keys("3", "down", "d", "c")
+				d.idle()
+				d.golden("checks-" + label)
+				d.keys("?")
+				d.golden("help-" + label)
+			})
+		}
+	}
+}
+
+func TestTooSmall(t *testing.T) {
+	d := entered(t, newFake(), Options{}, 40, 10)
+	d.sees("This window is 40x10.", "60x20")
+}
+
+// TestResizeStorm: every frame fits, whatever the window is.
+func TestResizeStorm(t *testing.T) {
+	d := entered(t, newFake(), Options{}, 80, 24)
+	for w := 1; w < 200; w += 7 {
+		for h := 1; h < 60; h += 5 {
+			d.send(tea.WindowSizeMsg{Width: w, Height: h})
+			d.keys("tab")
+		}
+	}
+}
+
+func TestLabFromStartToDone(t *testing.T) {
+	state := t.TempDir()
+	f := newFake()
+	d := entered(t, f, Options{StateDir: state}, 120, 40)
+	d.sees("Task 4.1  A policy that knows DNS names", "not judged yet; without a policy: allowed", "cluster netdojo ready")
+
+	d.keys("3", "down", "d")
+	d.sees("you predict denied")
+	d.keys("c")
+	d.idle()
+	d.sees("allowed, expected denied; you predicted denied: wrong", "1 of 2 checks as expected")
+
+	d.keys("s")
+	d.sees("Apply the solution of task 4.1")
+	d.keys("n")
+	if f.count("solve") != 0 {
+		t.Error("the solution was applied without a yes")
+	}
+	d.keys("a", "d", "s", "y")
+	d.until("the checks after the solution", func() bool { return f.count("check") == 2 && d.m.busy() == nil })
+	d.sees("denied, as expected; you predicted denied: right",
+		"default deny since CiliumNetworkPolicy default/allow-fqdn selects this pod", "All 2 checks as expected: task 4.1 is done. n goes to the next task.")
+
+	d.keys("5")
+	d.sees("Who reaches whom", "✓ denied")
+	d.keys("n")
+	d.idle()
+	d.sees("Task 4.2  Nothing but that")
+	d.keys("q")
+	d.until("the end", func() bool { return d.quit })
+
+	// Another netdojo finds the progress.
+	again := drive(t, f, Options{StateDir: state}, 120, 40)
+	again.sees("● in progress", "task 4.1: done, 2 of 2 checks as expected, solution applied")
+	again.keys("enter")
+	again.idle()
+	again.sees("Task 4.2")
+	if f.count("enter") != 1 || f.count("resume") != 1 {
+		t.Errorf("calls %v, want one enter and one resume", f.calls)
+	}
+}
+
+func TestHintsClimb(t *testing.T) {
+	d := entered(t, newFake(), Options{}, 80, 24)
+	for i, want := range []string{"What must it ask first?", "Names need DNS.", "spec.egress", "- toFQDNs:"} {
+		d.seesNot(want)
+		d.keys("h")
+		d.sees(want, fmt.Sprintf("Hint %d of 4", i+1))
+	}
+	d.keys("h")
+	d.sees("Hint is off: there are no more hints.")
+}
+
+func TestChecksFollowChanges(t *testing.T) {
+	f := newFake()
+	d := entered(t, f, Options{}, 120, 40)
+	d.until("the watch", func() bool { f.mu.Lock(); defer f.mu.Unlock(); return f.changed != nil })
+	f.mu.Lock()
+	f.solved = true
+	f.changed("CiliumNetworkPolicy allow-fqdn")
+	f.changed("CiliumNetworkPolicy allow-fqdn")
+	f.mu.Unlock()
+	d.until("the check", func() bool { return f.count("check") == 1 && d.m.busy() == nil })
+	d.sees("denied, as expected")
+
+	d.keys("w")
+	f.changed("Pod backend")
+	d.until("what is stale", func() bool { return d.m.lab.rows[0].stale })
+	d.sees("(before the last change)")
+	d.keys("w")
+	d.until("the check", func() bool { return f.count("check") == 2 && d.m.busy() == nil })
+}
+
+func TestFlows(t *testing.T) {
+	f := newFake()
+	d := entered(t, f, Options{}, 120, 40)
+	d.keys("4")
+	d.sees("No connection yet.")
+	d.until("the flows", func() bool { f.mu.Lock(); defer f.mu.Unlock(); return f.flow != nil })
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	f.flow(Flow{At: at, Verdict: "allowed", From: "default/backend-1", To: "kubernetes.io:443", What: "TCP Flags: SYN"})
+	f.flow(Flow{At: at, Verdict: "denied", From: "default/backend-1", To: "cilium.io:443", Reason: "policy denied", By: "CiliumNetworkPolicy default/\x1b[31mp\x07"})
+	d.until("both", func() bool { return len(d.m.lab.flows) == 2 })
+	d.sees("03:04:05 ✓ allowed   default/backend-1 → kubernetes.io:443  TCP Flags: SYN",
+		"03:04:05 ✗ denied    default/backend-1 → cilium.io:443  policy denied  by CiliumNetworkPolicy default/p")
+
+	for range 3 * flowsShown {
+		f.flow(Flow{At: at, Verdict: "allowed", From: "a", To: "b"})
+	}
+	f.flow(Flow{At: at, Verdict: "allowed", From: "the", To: "last"})
+	d.until("the last", func() bool { return d.m.lab.flows[len(d.m.lab.flows)-1].To == "last" })
+	if n := len(d.m.lab.flows); n > flowsShown {
+		t.Errorf("%d flows are kept, want at most %d", n, flowsShown)
+	}
+	d.sees("the → last")
+	d.keys("pgup")
+	d.seesNot("the → last")
+	d.keys("end")
+	d.sees("the → last")
+}
+
+type curable struct{ error }
+
+func (curable) Cure() string { return "start the machine" }
+
+func TestProvisioningFails(t *testing.T) {
+	f := newFake()
+	f.fail = curable{errors.New("the daemon ended: no memory")}
+	d := drive(t, f, Options{}, 80, 24)
+	d.keys("enter")
+	d.idle()
+	d.sees("✗ failed", "cause", "no memory", "cure", "start the machine", "r retry")
+	d.keys("d")
+	d.sees("a line of the log")
+	f.fail = nil
+	d.keys("r")
+	d.idle()
+	d.sees("Task 4.1")
+}
+
+func TestProvisioningIsStoppedOnce(t *testing.T) {
+	f := newFake()
+	f.hold = make(chan struct{})
+	d := drive(t, f, Options{}, 80, 24)
+	d.keys("enter")
+	d.until("a step", func() bool { return d.m.lab != nil && len(d.m.lab.steps) > 0 })
+	d.keys("ctrl+c")
+	d.sees("Stop, and clean up what was begun?")
+	d.keys("n")
+	if d.m.busy() == nil {
+		t.Fatal("it was stopped without a yes")
+	}
+	d.keys("ctrl+c", "ctrl+c")
+	d.until("the labs", func() bool { return d.m.page == page(d.m.start) })
+	d.sees("Stopped. Nothing half-made was left.")
+}
+
+func TestClusterGone(t *testing.T) {
+	f := newFake()
+	d := entered(t, f, Options{}, 80, 24)
+	f.mu.Lock()
+	f.running = false
+	f.mu.Unlock()
+	close(f.hangUp)
+	d.until("the news", func() bool { return d.m.lab.gone })
+	d.sees("The cluster is gone.", "not running")
+	d.keys("c")
+	d.sees("Check is off: the cluster is gone.")
+	f.hangUp = make(chan struct{})
+	d.keys("R", "y")
+	d.idle()
+	d.sees("cluster netdojo ready")
+	if f.count("resume") != 1 {
+		t.Errorf("calls %v, want the lab resumed", f.calls)
+	}
+}
+
+func TestSearch(t *testing.T) {
+	f := newFake()
+	other := testLab()
+	other.ID, other.Title = "05", "Ingress by label"
+	f.labs = append(f.labs, other)
+	d := drive(t, f, Options{}, 80, 24)
+	d.keys("/", "i", "n", "g", "r")
+	d.sees("Ingress by label", "search ingr")
+	d.seesNot("Cilium network policies")
+	d.keys("enter", "enter")
+	d.until("the lab", func() bool { return d.m.lab != nil })
+	if d.m.lab.lab.ID != "05" {
+		t.Errorf("lab %s was opened", d.m.lab.lab.ID)
+	}
+}
+
+func TestTakeDown(t *testing.T) {
+	f := newFake()
+	d := drive(t, f, Options{}, 80, 24)
+	d.keys("D")
+	d.sees("Take down is off: no cluster runs.")
+	d.keys("enter")
+	d.idle()
+	d.keys("esc")
+	d.sees("in progress, open")
+	d.until("the cluster", func() bool { return d.m.cluster.Running })
+	d.keys("D", "y")
+	d.idle()
+	d.until("its end", func() bool { return !d.m.cluster.Running })
+	d.sees("The cluster is down.")
+}
+
+func TestBrokenProgressIsPutAside(t *testing.T) {
+	state := t.TempDir()
+	file := filepath.Join(state, progress.FileName)
+	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := drive(t, newFake(), Options{StateDir: state}, 120, 40)
+	d.sees("was put aside")
+	if _, err := os.Stat(file + ".broken"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestEveryBindingIsDone: a page answers for each of its bindings, and says why
+// those are off that are.
+func TestEveryBindingIsDone(t *testing.T) {
+	d := entered(t, newFake(), Options{}, 120, 40)
+	seen := map[string]bool{}
+	for _, scope := range keys.Scopes() {
+		for _, b := range keys.In(scope) {
+			for _, k := range b.Keys {
+				if id := string(scope) + " " + k; seen[id] {
+					t.Errorf("%s is bound twice", id)
+				} else {
+					seen[id] = true
+				}
+			}
+		}
+	}
+	for _, b := range keys.In(keys.Lab) {
+		d.keys("?")
+		if !strings.Contains(strings.Join(d.m.helpLines(), "\n"), b.Long) {
+			t.Errorf("the help does not tell %q", b.Long)
+		}
+		d.keys("esc")
+	}
+}
+
+func BenchmarkFrame(b *testing.B) {
+	m := New(b.Context(), Options{Backend: newFake(), StateDir: b.TempDir()})
+	lab := testLab()
+	for range 198 {
+		lab.Tasks[0].Checks = append(lab.Tasks[0].Checks, lab.Tasks[0].Checks[1])
+	}
+	m.enter(lab, "4.1", false)
+	m.goTo(m.lab)
+	m.lab.show(flowsPane)
+	m.width, m.height = 120, 40
+	flows := make([]Flow, 167) // a second of 10,000 a minute
+	for i := range flows {
+		flows[i] = Flow{Verdict: "denied", From: "default/backend", To: "cilium.io:443", What: "TCP", By: "CiliumNetworkPolicy default/p"}
+	}
+	b.Run("update", func(b *testing.B) {
+		for b.Loop() {
+			m.Update(flowsMsg{m.lab, flows})
+		}
+	})
+	b.Run("view", func(b *testing.B) {
+		for b.Loop() {
+			m.View()
+		}
+	})
+}

@@ -1,0 +1,262 @@
+package tui
+
+import (
+	"fmt"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/netdojo/netdojo/checks"
+	"github.com/netdojo/netdojo/tui/keys"
+)
+
+func (l *labPage) grab(msg tea.KeyPressMsg) (tea.Cmd, bool) {
+	if msg.String() == "ctrl+c" && l.job != nil {
+		j := l.job
+		l.m.ask("Stop "+j.name+"? y or ctrl-c yes, any other key no", func() tea.Cmd {
+			j.cancel()
+			return nil
+		})
+		return nil, true
+	}
+	return nil, false
+}
+
+func (l *labPage) off(id keys.ID) string {
+	switch id {
+	case keys.Check, keys.Baseline, keys.Solve, keys.Reset, keys.NextTask, keys.PrevTask:
+		if l.job != nil {
+			return l.job.name + " runs"
+		}
+		if l.gone && id != keys.Reset {
+			return "the cluster is gone"
+		}
+	}
+	switch id {
+	case keys.Baseline:
+		for _, r := range l.rows {
+			if r.check.Before != "" {
+				return ""
+			}
+		}
+		return "no check of this task runs before the policy"
+	case keys.Solve:
+		if len(l.task.Solution) == 0 {
+			return "this task has no solution to apply"
+		}
+	case keys.Hint:
+		switch n := len(l.task.Hints.Levels()); {
+		case n == 0:
+			return "this task has no hints"
+		case l.hintsSeen() >= n && l.focus == hintsPane:
+			return "there are no more hints"
+		}
+	case keys.Allow, keys.Deny:
+		switch {
+		case len(l.rows) == 0:
+			return "this task has no checks"
+		case l.rows[l.chosen].running != "":
+			return "the check runs already"
+		}
+	case keys.NextTask:
+		if l.at()+1 >= len(l.lab.Tasks) {
+			return "this is the last task"
+		}
+	case keys.PrevTask:
+		if l.at() == 0 {
+			return "this is the first task"
+		}
+	case keys.CopyBlock, keys.NextBlock, keys.PrevBlock:
+		if len(l.page.Blocks) == 0 {
+			return "the page has no code blocks"
+		}
+		if id == keys.CopyBlock && l.block < 0 {
+			return "no block is chosen; ] chooses one"
+		}
+	}
+	return ""
+}
+
+func (l *labPage) do(id keys.ID) tea.Cmd {
+	m := l.m
+	switch id {
+	case keys.Up, keys.Down, keys.PageUp, keys.PageDown, keys.Top, keys.Bottom:
+		l.move(id)
+	case keys.NextPane:
+		l.step(1)
+	case keys.PrevPane:
+		l.step(-1)
+	case keys.PaneText:
+		l.show(textPane)
+	case keys.PaneCheck:
+		l.show(checksPane)
+	case keys.PaneFlows:
+		l.show(flowsPane)
+	case keys.PaneTable:
+		l.show(matrixPane)
+	case keys.PaneHints:
+		l.show(hintsPane)
+	case keys.Zoom:
+		l.zoomed = !l.zoomed
+	case keys.Check:
+		return l.check()
+	case keys.Baseline:
+		return l.run(baseline, "the checks before the policy", m.backend.Baseline)
+	case keys.Solve:
+		m.ask(fmt.Sprintf("Apply the solution of task %s to the cluster? y yes, any other key no", l.task.ID), func() tea.Cmd {
+			m.say("Applying the solution.")
+			return l.run(solving, "applying the solution", m.backend.Solve)
+		})
+	case keys.Reset:
+		m.ask("Bring the lab to its beginning? Its policies go, your files stay. y yes, any other key no", l.reset)
+	case keys.Hint:
+		l.hint()
+	case keys.Allow:
+		l.predict(checks.ExpectAllowed)
+	case keys.Deny:
+		l.predict(checks.ExpectDenied)
+	case keys.NextTask:
+		return l.jump(1)
+	case keys.PrevTask:
+		return l.jump(-1)
+	case keys.Watch:
+		l.watching = !l.watching
+		if l.watching {
+			m.say("The checks follow every change of a policy or a pod.")
+			return l.recheck()
+		}
+		m.say("The checks run when you press c.")
+	case keys.NextBlock:
+		l.choose(l.block + 1)
+	case keys.PrevBlock:
+		l.choose(l.block - 1)
+	case keys.CopyBlock:
+		return l.copyBlock()
+	case keys.Back:
+		m.goTo(m.start)
+		return m.askCluster
+	}
+	return nil
+}
+
+// show brings a pane to the front and focuses it.
+func (l *labPage) show(p pane) {
+	l.focus = p
+	if p != textPane {
+		l.drawer = p
+	}
+}
+
+// step focuses the next pane: of those that are seen, or of all where one is
+// seen at a time.
+func (l *labPage) step(by int) {
+	ring := panes
+	if w, _ := l.m.body(); w >= wideFrom && !l.zoomed {
+		ring = []pane{textPane, l.drawer}
+	}
+	for i, p := range ring {
+		if p == l.focus {
+			l.show(ring[(i+by+len(ring))%len(ring)])
+			return
+		}
+	}
+	l.show(textPane)
+}
+
+// move scrolls the focused pane, or moves the choice in it.
+func (l *labPage) move(id keys.ID) {
+	_, h := l.places()[l.focus].inner()
+	by := map[keys.ID]int{
+		keys.Up: -1, keys.Down: 1, keys.PageUp: 1 - h, keys.PageDown: h - 1, keys.Top: -1 << 30, keys.Bottom: 1 << 30,
+	}[id]
+	switch l.focus {
+	case textPane:
+		l.textTop.Move(by, len(l.page.Lines), h)
+	case checksPane:
+		l.moveCheck(id, by)
+	case flowsPane:
+		l.flowTop.Move(by, len(l.flows), h)
+		l.flowHeld = l.flowTop.Top+h < len(l.flows)
+	case hintsPane:
+		l.hintTop.Top = max(l.hintTop.Top+by, 0)
+	}
+}
+
+func (l *labPage) moveCheck(id keys.ID, by int) {
+	switch id {
+	case keys.PageUp, keys.PageDown:
+		l.checkTop.Top = max(l.checkTop.Top+by, 0)
+	default:
+		l.chosen = min(max(l.chosen+by, 0), max(len(l.rows)-1, 0))
+		l.checkTop.Top = 0
+	}
+}
+
+// hint climbs one step.
+func (l *labPage) hint() {
+	k := l.m.store.Task(l.lab.ID, l.task.ID)
+	if n := len(l.task.Hints.Levels()); k.Hints < n {
+		k.Hints++
+		l.m.save(l.lab.ID)
+		l.m.say("Hint %d of %d.", k.Hints, n)
+	}
+	l.hintTop.Top = 1 << 20 // the end
+	l.show(hintsPane)
+}
+
+// predict notes what the learner expects of the chosen check, or takes it back.
+func (l *labPage) predict(what checks.Expect) {
+	r := &l.rows[l.chosen]
+	if r.predict == what {
+		r.predict = ""
+		l.m.say("No prediction for %s.", r.check.ID)
+		return
+	}
+	r.predict = what
+	l.m.say("You predict %s for %s. c runs the checks.", what, r.check.ID)
+	if l.drawer != checksPane && l.focus != checksPane {
+		l.show(checksPane)
+	}
+}
+
+// jump goes to another task and takes its baseline.
+func (l *labPage) jump(by int) tea.Cmd {
+	l.setTask(l.lab.Tasks[l.at()+by].ID)
+	l.m.store.At(l.lab.ID, l.task.ID)
+	l.m.save(l.lab.ID)
+	return l.run(baseline, "the checks before the policy", l.m.backend.Baseline)
+}
+
+// reset brings the lab to its beginning, and the cluster up when it is gone.
+func (l *labPage) reset() tea.Cmd {
+	for i := range l.rows {
+		l.rows[i] = checkRow{check: l.rows[i].check}
+	}
+	if l.gone {
+		task := l.task.ID
+		l.close()
+		return l.m.enter(l.lab, task, true)
+	}
+	l.m.say("Bringing the lab to its beginning.")
+	return l.run(resetting, "bringing the lab to its beginning", l.m.backend.Enter)
+}
+
+// choose chooses a code block and brings it into view.
+func (l *labPage) choose(i int) {
+	n := len(l.page.Blocks)
+	l.block = (i + n) % n
+	l.show(textPane)
+	_, h := l.places()[textPane].inner()
+	b := l.page.Blocks[l.block]
+	l.textTop.Show(b.First, b.Last, len(l.page.Lines), h)
+}
+
+func (l *labPage) copyBlock() tea.Cmd {
+	code := l.page.Blocks[l.block].Code
+	file, err := l.m.backend.KeepCopy(code)
+	if err != nil {
+		l.m.say("Sent to the clipboard; the file was not written: %v", err)
+	} else {
+		l.m.say("Sent to the clipboard, if the terminal takes it; it is in %s too.", file)
+	}
+	return tea.SetClipboard(code)
+}

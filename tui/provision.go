@@ -1,0 +1,224 @@
+package tui
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/netdojo/netdojo/cluster/step"
+	"github.com/netdojo/netdojo/runner/event"
+	"github.com/netdojo/netdojo/tui/frame"
+	"github.com/netdojo/netdojo/tui/keys"
+)
+
+// stepRow is a step as the provisioning page shows it.
+type stepRow struct {
+	name, detail string
+	depth        int
+	state        step.State
+	began        time.Time
+	elapsed      time.Duration
+}
+
+// steps are the rows of a session's steps.
+type steps []stepRow
+
+// note takes an update into its row.
+func (s *steps) note(u event.StepUpdate, now time.Time) {
+	at := -1
+	for i := len(*s) - 1; i >= 0; i-- {
+		if r := (*s)[i]; r.name == u.Name && r.depth == u.Depth && (r.state == step.Started || r.state == step.Progress) {
+			at = i
+			break
+		}
+	}
+	if at < 0 {
+		*s = append(*s, stepRow{name: u.Name, depth: u.Depth, began: now.Add(-u.Elapsed)})
+		at = len(*s) - 1
+	}
+	r := &(*s)[at]
+	r.state = u.State
+	if u.Detail != "" || u.State != step.Progress {
+		r.detail = frame.Clean(u.Detail)
+	}
+	if u.State == step.Done || u.State == step.Failed {
+		r.elapsed = u.Elapsed
+	}
+}
+
+// tickMsg moves the clock of what runs.
+type tickMsg struct{ page page }
+
+const tickEvery = 200 * time.Millisecond
+
+// provisionPage shows how a cluster and a lab come up.
+type provisionPage struct {
+	m      *Model
+	lab    *labPage
+	job    *job // the lab's, nil once it ended
+	err    error
+	log    []string // nil while it is hidden
+	scroll frame.Scroll
+	again  func() tea.Cmd // tries once more
+}
+
+func (p *provisionPage) title() string     { return p.lab.title() + ", getting ready" }
+func (p *provisionPage) scope() keys.Scope { return keys.Provision }
+
+func (p *provisionPage) tick() tea.Cmd {
+	return tea.Tick(tickEvery, func(time.Time) tea.Msg { return tickMsg{p} })
+}
+
+func (p *provisionPage) grab(msg tea.KeyPressMsg) (tea.Cmd, bool) {
+	if msg.String() == "ctrl+c" && p.job != nil {
+		p.stop()
+		return nil, true
+	}
+	return nil, false
+}
+
+func (p *provisionPage) off(id keys.ID) string {
+	switch id {
+	case keys.Retry:
+		if p.job != nil {
+			return "it has not failed"
+		}
+	}
+	return ""
+}
+
+// stop asks once, then ends the session, which cleans up.
+func (p *provisionPage) stop() {
+	p.m.ask("Stop, and clean up what was begun? y or ctrl-c yes, any other key no", func() tea.Cmd {
+		if p.job != nil {
+			p.job.cancel()
+			p.m.say("Stopping, and cleaning up.")
+		}
+		return nil
+	})
+}
+
+func (p *provisionPage) do(id keys.ID) tea.Cmd {
+	_, h := p.m.body()
+	switch id {
+	case keys.Retry:
+		return p.again()
+	case keys.Details:
+		if p.log != nil {
+			p.log = nil
+			return nil
+		}
+		p.log = append([]string{}, p.m.backend.Log(200)...)
+		if len(p.log) == 0 {
+			p.log = []string{"There is no log of the cluster yet."}
+		}
+		p.scroll.Top = len(p.log)
+	case keys.Back:
+		if p.job != nil {
+			p.stop()
+			return nil
+		}
+		p.leave()
+		return p.m.askCluster
+	case keys.Up:
+		p.scroll.Top = max(p.scroll.Top-1, 0)
+	case keys.Down:
+		p.scroll.Top++
+	case keys.PageUp:
+		p.scroll.Top = max(p.scroll.Top-h/2, 0)
+	case keys.PageDown:
+		p.scroll.Top += h / 2
+	}
+	return nil
+}
+
+// leave gives the lab up and shows the labs.
+func (p *provisionPage) leave() {
+	p.lab.close()
+	if p.m.lab == p.lab {
+		p.m.lab = nil
+	}
+	p.m.goTo(p.m.start)
+}
+
+// ended takes the end of the session. A stopped one goes back to the labs.
+func (p *provisionPage) ended(err error, stopped bool) tea.Cmd {
+	p.job, p.err = nil, err
+	if stopped {
+		p.leave()
+		p.m.say("Stopped. Nothing half-made was left.")
+	}
+	return p.m.askCluster
+}
+
+func (p *provisionPage) update(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case tickMsg:
+		if msg.page == page(p) && p.job != nil {
+			return p.tick()
+		}
+	}
+	return nil
+}
+
+func (p *provisionPage) view(width, height int) []string {
+	t := p.m.theme
+	lines := []string{""}
+	for _, r := range p.lab.steps {
+		lines = append(lines, p.row(r, width))
+	}
+	if len(p.lab.steps) == 0 {
+		lines = append(lines, "  Looking for the cluster.")
+	}
+	lines = append(lines, "")
+	if p.err != nil {
+		lines = append(lines, frame.Wrap(frame.Clean(p.err.Error()), width-4, "  "+t.Bad.Render("cause")+"  ", "         ")...)
+		if cure := cureOf(p.err); cure != "" {
+			lines = append(lines, frame.Wrap(frame.Clean(cure), width-4, "  "+t.Key.Render("cure")+"   ", "         ")...)
+		}
+		lines = append(lines, "", "  Press r to try again, d for the cluster's log, esc for the labs.")
+	}
+	if p.log != nil {
+		room := max(height-len(lines)-1, 3)
+		if room+1 > height/2 && len(lines) > height/2 {
+			lines = lines[len(lines)-height/2:]
+			room = height - len(lines) - 1
+		}
+		lines = append(lines, "  "+t.Title.Render("The cluster's log, its end"))
+		for _, l := range p.scroll.Cut(p.log, room) {
+			lines = append(lines, "  "+t.Dim.Render(frame.Short(frame.Clean(l), width-4, t)))
+		}
+	}
+	if over := len(lines) - height; over > 0 && p.log == nil {
+		lines = lines[over:] // what runs now is at the end
+	}
+	if t.ASCII {
+		for i := range lines {
+			lines[i] = frame.ASCII(lines[i])
+		}
+	}
+	return lines
+}
+
+func (p *provisionPage) row(r stepRow, width int) string {
+	t := p.m.theme
+	glyph, word, style := t.Run, "running", t.Warn
+	elapsed := r.elapsed
+	switch r.state {
+	case step.Done:
+		glyph, word, style = t.Pass, "done", t.Good
+	case step.Failed:
+		glyph, word, style = t.Fail, "failed", t.Bad
+	default:
+		elapsed = p.m.now().Sub(r.began)
+	}
+	text := strings.Repeat("  ", r.depth) + r.name
+	if r.detail != "" {
+		text += ": " + r.detail
+	}
+	clock := fmt.Sprintf("%6.1f s", elapsed.Seconds())
+	room := width - 12 - len(clock) - 2
+	return "  " + style.Render(fmt.Sprintf("%s %-7s", glyph, word)) + " " + frame.Fit(frame.Short(text, room, t), room) + " " + t.Dim.Render(clock)
+}
