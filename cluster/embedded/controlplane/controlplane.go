@@ -134,7 +134,7 @@ func (c *ControlPlane) run(ctx context.Context, l net.Listener) {
 // clients keep open.
 const (
 	clientsGrace = 5 * time.Second
-	apiGrace     = time.Second
+	apiGrace     = 200 * time.Millisecond
 )
 
 // runStore starts the store, lays the seed and reports when the store fails.
