@@ -78,5 +78,9 @@ $(golangci_lint):
 	GOBIN=$(CURDIR)/bin/tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(golangci_lint_version)
 	mv bin/tools/golangci-lint $@
 
+# Whole commands on real clusters, written to docs/benchmarks.md.
+bench: build
+	go test -tags bench -count=1 -timeout 60m -run '^TestBenchmarks$$' -v ./$(e2e)
+
 clean:
 	rm -rf bin cmd/netdojo-cluster/packed/netdojo-helper
