@@ -40,10 +40,13 @@ type Result struct {
 }
 
 // How long a check goes on when it does not see what it expects. A verdict that
-// the datapath proves is believed when it still stands after settleTime; one
-// that it does not is tried again until the check's timeout.
+// the datapath proves is believed when it still stands after settleTime, one
+// that rests on what the probe met after brokenTime. What kept the probe from
+// being made, such as a pod that is not ready, is tried until the check's
+// timeout.
 const (
 	settleTime = time.Second
+	brokenTime = 5 * time.Second
 	retryPause = 100 * time.Millisecond
 	// flowGrace is how long a flow may come after the probe that caused it.
 	flowGrace   = 300 * time.Millisecond
@@ -79,7 +82,7 @@ func (p *Prober) Run(ctx context.Context, req Request) (Result, error) {
 		if r.Verdict.Meets(req.Check.Expect(req.Phase), req.Check.Status, r.Outcome.HTTPStatus) || final(r.Verdict.Cause) {
 			return r, nil
 		}
-		if attempt > 1 && believed(r.Verdict) && now.Sub(stableSince) >= settleTime {
+		if stable := now.Sub(stableSince); attempt > 1 && (believed(r.Verdict) && stable >= settleTime || answered(r.Verdict.Cause) && stable >= brokenTime) {
 			return r, nil
 		}
 		if now.After(deadline) {
@@ -127,6 +130,15 @@ func believed(v Verdict) bool {
 		return true
 	}
 	return v.Evidence.Drop != nil || v.Cause == CauseNoPod
+}
+
+// answered says whether a failure is something that the probe met on its way.
+func answered(c Cause) bool {
+	switch c {
+	case CauseDNS, CauseRefused, CauseReset, CauseTLS, CauseTimeoutNoDrop, CauseOtherDrop:
+		return true
+	}
+	return false
 }
 
 // once runs one probe and judges it.

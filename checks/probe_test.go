@@ -340,6 +340,23 @@ touch "$0.again"; echo "curl: (7) Failed to connect" >&2; exit 7`)
 	}
 }
 
+// A refusal that lasts is believed long before the check's timeout.
+func TestLastingRefusalIsBelieved(t *testing.T) {
+	fakeCurl(t, `echo "*   Trying 203.0.113.7:443..." >&2; echo "curl: (7) Failed to connect" >&2; exit 7`)
+	p := &Prober{Exec: &localExecer{t: t}, Inspect: fixedSubject{backend()}, Flows: openLog(t, newFakeFlows())}
+	defer p.Close()
+	req := deniedRequest()
+	req.Check.Timeout = time.Minute
+	start := time.Now()
+	r, err := p.Run(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); r.Verdict.Cause != CauseRefused || took < brokenTime || took > 2*brokenTime {
+		t.Errorf("verdict %+v after %v", r.Verdict, took)
+	}
+}
+
 func TestProbeEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
