@@ -214,7 +214,7 @@ func get(p *testnet.Pod, addr string) string {
 func until(t *testing.T, want string, f func() string) {
 	t.Helper()
 	var got string
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if got = f(); got == want {
 			return
 		}
@@ -334,9 +334,15 @@ func TestHeadless(t *testing.T) {
 	r.service(webService(nil))
 	r.slice(ep{addr: webA})
 	until(t, "a "+clientIP.String(), func() string { return get(r.client, clusterIP+":80") })
-	if n := len(r.proxy.names); n != 2 {
-		t.Errorf("%d frontends, want the two of web", n)
-	}
+	// They are named a moment after the table is in the kernel.
+	until(t, "the two frontends of web", func() string {
+		r.proxy.mu.Lock()
+		defer r.proxy.mu.Unlock()
+		if n := len(r.proxy.names); n != 2 {
+			return fmt.Sprintf("%d frontends", n)
+		}
+		return "the two frontends of web"
+	})
 }
 
 // TestOpenConnectionsOutlive a change of endpoints.

@@ -147,7 +147,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		f.put(resource, obj)
 		w.WriteHeader(http.StatusCreated)
-		_ = json.NewEncoder(w).Encode(obj)
+		_ = json.NewEncoder(w).Encode(f.get(resource, text(m["namespace"])+"/"+text(m["name"])))
 	case r.Method == http.MethodPatch:
 		var patch map[string]any
 		_ = json.NewDecoder(r.Body).Decode(&patch)
@@ -155,6 +155,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		obj := clone(f.objects[resource][namespace+"/"+parts[1]])
 		obj["status"] = patch["status"]
 		f.putLocked(resource, obj)
+		obj = clone(obj)
 		f.mu.Unlock()
 		_ = json.NewEncoder(w).Encode(obj)
 	case r.Method == http.MethodDelete:
