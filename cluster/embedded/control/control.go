@@ -31,8 +31,6 @@ type Status struct {
 	APIPort  int       `json:"apiPort"`
 	World    string    `json:"world"`
 	Version  string    `json:"version"` // Kubernetes' version
-	PID      int       `json:"pid"`     // of the launcher, on the host
-	Policies int       `json:"policies"`
 }
 
 // Span is one component's way up, in milliseconds since the daemon started.

@@ -74,7 +74,8 @@ func initNode() (int, error) {
 func nodeEnv(listeners int) []string {
 	env := []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"HOME=/root", "TMPDIR=/tmp", "NODE_NAME=netdojo",
+		"HOME=/root", "TMPDIR=/tmp",
+		"ETCD_CLIENT_DEBUG=error", // etcd's client writes past our log, a line for each retry
 		EnvListeners + "=" + strconv.Itoa(listeners),
 	}
 	for _, name := range []string{"NETDOJO_DEBUG", "GOGC", "GOMEMLIMIT", "GODEBUG", "GOCOVERDIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"} {
