@@ -45,6 +45,9 @@ func TestGoldenFrames(t *testing.T) {
 				d.golden("provision-" + label)
 				close(f.hold)
 				d.idle()
+				if size.w >= wideFrom {
+					d.until("the shell's prompt", func() bool { return strings.Contains(d.text(), "ready>") })
+				}
 				d.golden("lab-" + label)
 				d.keys("3", "down", "d", "c")
 				d.idle()
@@ -226,6 +229,77 @@ func TestClusterGone(t *testing.T) {
 	d.sees("cluster netdojo ready")
 	if f.count("resume") != 1 {
 		t.Errorf("calls %v, want the lab resumed", f.calls)
+	}
+}
+
+func TestShell(t *testing.T) {
+	f := newFake()
+	d := entered(t, f, Options{}, 120, 40)
+	d.keys("tab")
+	d.until("the prompt", func() bool { return strings.Contains(d.text(), "ready>") })
+	d.sees("All keys are the shell's.")
+	for _, k := range "echo $((6*7))q?" {
+		d.keys(string(k))
+	}
+	d.keys("backspace", "backspace", "enter")
+	d.until("what it printed", func() bool { return strings.Contains(d.text(), "\n") && strings.Contains(d.text(), "│42 ") })
+	if d.m.View().Cursor == nil {
+		t.Error("the shell has the focus and the cursor is hidden")
+	}
+	// Ctrl-c and ctrl-z are the shell's.
+	line := func(text string) {
+		for _, k := range text {
+			d.keys(string(k))
+		}
+		d.keys("enter")
+	}
+	line("echo on; cat")
+	d.until("the cat's terminal", func() bool { return strings.Contains(d.text(), "│on ") })
+	line("meow")
+	d.until("the cat", func() bool { return strings.Count(d.text(), "meow") == 2 })
+	d.keys("ctrl+z")
+	d.until("the stopped job", func() bool { return strings.Contains(d.text(), "Stopped") })
+	line("fg")
+	d.until("the foreground", func() bool { return strings.Count(d.text(), "cat ") >= 3 })
+	line("purr")
+	d.until("the cat again", func() bool { return strings.Count(d.text(), "purr") == 2 })
+	d.keys("ctrl+c")
+	d.until("the interrupt", func() bool { return strings.Contains(d.text(), "^C") && strings.Count(d.text(), "ready>") == 4 })
+
+	d.keys("ctrl+g")
+	d.sees("ctrl-g and then:")
+	d.keys("z")
+	if !d.m.lab.zoomed || d.m.lab.focus != shellPane {
+		t.Error("ctrl-g z does not zoom the shell")
+	}
+	d.send(tea.PasteMsg{Content: "stty size"})
+	d.keys("enter")
+	d.until("the new size", func() bool { return strings.Contains(d.text(), "34 118") && strings.Count(d.text(), "ready>") == 5 })
+	d.keys("ctrl+g", "z", "ctrl+g", "tab")
+	if d.m.lab.focus != checksPane {
+		t.Errorf("ctrl-g tab leads to pane %d", d.m.lab.focus)
+	}
+	if d.m.View().Cursor != nil {
+		t.Error("the cursor is in a shell without the focus")
+	}
+
+	d.keys("x")
+	d.sees("Run block is off: no block is chosen")
+	d.keys("]", "x")
+	d.sees("A program runs in the shell; the block was not typed.") // this shell marks no prompts
+
+	d.keys("2", "ctrl+d")
+	d.until("its end", func() bool { return d.m.lab.shell == nil })
+	d.sees("the shell has ended", "Press 2 for another")
+	d.keys("2")
+	d.until("another", func() bool { return d.m.lab.shell != nil })
+	if f.count("shell") != 2 {
+		t.Errorf("%d shells were started, want 2", f.count("shell"))
+	}
+	d.stop()
+	d.m.Close()
+	if f.count("cleanup") != 2 {
+		t.Errorf("%d shells were cleaned up after, want 2", f.count("cleanup"))
 	}
 }
 

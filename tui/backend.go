@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"errors"
+	"os/exec"
 	"time"
 
 	"github.com/netdojo/netdojo/labs"
@@ -42,6 +43,9 @@ type Backend interface {
 	// Flows calls flow for each connection that is judged from now on, until ctx
 	// ends, or with ErrNoFlows.
 	Flows(ctx context.Context, flow func(Flow)) error
+	// Shell makes the command of a learner's shell on the cluster, and what is to
+	// be done after its end.
+	Shell(ctx context.Context, lab *labs.Lab) (cmd *exec.Cmd, cleanup func() error, err error)
 	// KeepCopy writes a copied text to a file and returns its name.
 	KeepCopy(text string) (string, error)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -406,4 +407,11 @@ func (d *driver) golden(name string) {
 	if got != string(want) {
 		d.Errorf("%s differs (go test -update writes it anew):\n%s\nwant\n%s", file, got, want)
 	}
+}
+
+func (f *fake) Shell(context.Context, *labs.Lab) (*exec.Cmd, func() error, error) {
+	f.note("shell")
+	cmd := exec.Command("bash", "--norc", "-i")
+	cmd.Env = append(os.Environ(), `PS1=ready> `, "HISTFILE=")
+	return cmd, func() error { f.note("cleanup"); return nil }, nil
 }

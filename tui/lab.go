@@ -17,6 +17,7 @@ import (
 	"github.com/netdojo/netdojo/tui/frame"
 	"github.com/netdojo/netdojo/tui/keys"
 	"github.com/netdojo/netdojo/tui/markdown"
+	"github.com/netdojo/netdojo/tui/shell"
 )
 
 // pane is a part of the lab page.
@@ -24,13 +25,14 @@ type pane int
 
 const (
 	textPane pane = iota
+	shellPane
 	checksPane
 	flowsPane
 	matrixPane
 	hintsPane
 )
 
-var panes = []pane{textPane, checksPane, flowsPane, matrixPane, hintsPane}
+var panes = []pane{textPane, shellPane, checksPane, flowsPane, matrixPane, hintsPane}
 
 // task is what a session on the lab page is for.
 type purpose int
@@ -73,6 +75,12 @@ type labPage struct {
 	pageFor int // the width that page is for; 0 when it is to be made
 	textTop frame.Scroll
 	block   int // the chosen one of page.Blocks
+
+	shell      *shell.Shell // nil before it started
+	shellErr   error
+	shellBack  int  // lines that it is scrolled back
+	prefixed   bool // the prefix was pressed in the shell
+	shellStart bool // it is being started
 
 	focus, drawer pane
 	zoomed        bool
@@ -151,7 +159,7 @@ func (l *labPage) title() string { return "Lab " + l.lab.ID + "  " + l.lab.Title
 
 func (l *labPage) scope() keys.Scope { return keys.Lab }
 
-func (l *labPage) resized()  {}
+func (l *labPage) resized()  { l.fitShell() }
 func (l *labPage) restyled() { l.pageFor = 0 }
 
 // changedMsg are changes that the watch saw; recheckMsg comes when they settled.
@@ -251,6 +259,19 @@ func (l *labPage) update(msg tea.Msg) tea.Cmd {
 		}
 		l.flowsErr = fmt.Errorf("the flows ended: %w", orGone(msg.err))
 		return l.m.askCluster
+	case shellStarted:
+		if msg.lab == l {
+			return l.shellIs(msg)
+		}
+	case shellChanged:
+		if msg.shell == l.shell {
+			return l.shellOutput()
+		}
+	case tea.PasteMsg:
+		if l.focus == shellPane && l.shell != nil {
+			l.shellBack = 0
+			l.shell.Paste(msg.Content)
+		}
 	case clusterMsg:
 		if l.entered && msg.err == nil && !msg.state.Running && !l.gone {
 			l.gone = true
@@ -387,7 +408,7 @@ func (l *labPage) ended(j *job) tea.Cmd {
 		l.m.store.At(l.lab.ID, l.task.ID)
 		if !l.entered {
 			l.entered = true
-			cmd = l.follow()
+			cmd = tea.Batch(l.follow(), l.startShell())
 		}
 		l.score(j.run)
 	case checking:

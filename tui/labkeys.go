@@ -10,6 +10,11 @@ import (
 )
 
 func (l *labPage) grab(msg tea.KeyPressMsg) (tea.Cmd, bool) {
+	if l.focus == shellPane {
+		if cmd, taken := l.shellKey(msg); taken {
+			return cmd, true
+		}
+	}
 	if msg.String() == "ctrl+c" && l.job != nil {
 		j := l.job
 		l.m.ask("Stop "+j.name+"? y or ctrl-c yes, any other key no", func() tea.Cmd {
@@ -65,6 +70,13 @@ func (l *labPage) off(id keys.ID) string {
 		if l.at() == 0 {
 			return "this is the first task"
 		}
+	case keys.PaneShell, keys.RunBlock:
+		if l.gone {
+			return "the cluster is gone"
+		}
+		if id == keys.RunBlock {
+			return l.runOff()
+		}
 	case keys.CopyBlock, keys.NextBlock, keys.PrevBlock:
 		if len(l.page.Blocks) == 0 {
 			return "the page has no code blocks"
@@ -87,6 +99,13 @@ func (l *labPage) do(id keys.ID) tea.Cmd {
 		l.step(-1)
 	case keys.PaneText:
 		l.show(textPane)
+	case keys.PaneShell:
+		l.show(shellPane)
+		if l.shell == nil && !l.shellStart {
+			return l.startShell()
+		}
+	case keys.RunBlock:
+		l.runBlock()
 	case keys.PaneCheck:
 		l.show(checksPane)
 	case keys.PaneFlows:
@@ -97,6 +116,7 @@ func (l *labPage) do(id keys.ID) tea.Cmd {
 		l.show(hintsPane)
 	case keys.Zoom:
 		l.zoomed = !l.zoomed
+		l.fitShell()
 	case keys.Check:
 		return l.check()
 	case keys.Baseline:
@@ -141,9 +161,11 @@ func (l *labPage) do(id keys.ID) tea.Cmd {
 // show brings a pane to the front and focuses it.
 func (l *labPage) show(p pane) {
 	l.focus = p
-	if p != textPane {
+	if p != textPane && p != shellPane {
 		l.drawer = p
 	}
+	l.prefixed = false
+	l.fitShell()
 }
 
 // step focuses the next pane: of those that are seen, or of all where one is
@@ -151,7 +173,7 @@ func (l *labPage) show(p pane) {
 func (l *labPage) step(by int) {
 	ring := panes
 	if w, _ := l.m.body(); w >= wideFrom && !l.zoomed {
-		ring = []pane{textPane, l.drawer}
+		ring = []pane{textPane, shellPane, l.drawer}
 	}
 	for i, p := range ring {
 		if p == l.focus {
@@ -176,6 +198,8 @@ func (l *labPage) move(id keys.ID) {
 	case flowsPane:
 		l.flowTop.Move(by, len(l.flows), h)
 		l.flowHeld = l.flowTop.Top+h < len(l.flows)
+	case shellPane:
+		l.shellBack = max(l.shellBack-by, 0)
 	case hintsPane:
 		l.hintTop.Top = max(l.hintTop.Top+by, 0)
 	}

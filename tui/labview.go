@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/netdojo/netdojo/tui/frame"
@@ -26,10 +25,12 @@ func layout(width, height int, focus, drawer pane, zoomed bool) map[pane]rect {
 	if zoomed || width < wideFrom {
 		return map[pane]rect{focus: {0, 0, width, h}}
 	}
-	low := min(max(h*2/5, 8), 18)
+	low := min(max(h*3/8, 8), 16)
+	left := width * 9 / 20
 	return map[pane]rect{
-		textPane: {0, 0, width, h - low},
-		drawer:   {0, h - low, width, low},
+		textPane:  {0, 0, left, h - low},
+		shellPane: {left, 0, width - left, h - low},
+		drawer:    {0, h - low, width, low},
 	}
 }
 
@@ -38,9 +39,6 @@ func (l *labPage) places() map[pane]rect {
 	return layout(w, h, l.focus, l.drawer, l.zoomed)
 }
 
-// cursor is where the terminal's cursor is; nil hides it.
-func (l *labPage) cursor() *tea.Cursor { return nil }
-
 func (l *labPage) view(width, height int) []string {
 	out := make([]string, 0, height)
 	places := l.places()
@@ -48,7 +46,7 @@ func (l *labPage) view(width, height int) []string {
 	case len(places) == 1:
 		out = append(out, l.draw(l.focus, places[l.focus])...)
 	default:
-		out = append(out, l.draw(textPane, places[textPane])...)
+		out = append(out, frame.Beside(l.draw(textPane, places[textPane]), l.draw(shellPane, places[shellPane]))...)
 		out = append(out, l.draw(l.drawer, places[l.drawer])...)
 	}
 	return append(out, l.strip(width))
@@ -62,6 +60,8 @@ func (l *labPage) draw(p pane, r rect) []string {
 	switch p {
 	case textPane:
 		title, lines = "Task "+l.task.ID+"  "+l.task.Title, l.textLines(w, h)
+	case shellPane:
+		title, lines = l.shellLines(h)
 	case checksPane:
 		title, lines = "Checks", l.checkLines(w, h)
 	case flowsPane:
@@ -71,7 +71,7 @@ func (l *labPage) draw(p pane, r rect) []string {
 	case hintsPane:
 		title, lines = "Hints", l.hintLines(w, h)
 	}
-	if p != textPane && l.m.theme.ASCII {
+	if p != textPane && p != shellPane && l.m.theme.ASCII {
 		lines = append([]string(nil), lines...)
 		for i := range lines {
 			lines[i] = frame.ASCII(lines[i])

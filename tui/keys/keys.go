@@ -49,6 +49,7 @@ const (
 	NextPane  ID = "next-pane"
 	PrevPane  ID = "previous-pane"
 	PaneText  ID = "pane-text"
+	PaneShell ID = "pane-shell"
 	PaneCheck ID = "pane-checks"
 	PaneFlows ID = "pane-flows"
 	PaneTable ID = "pane-matrix"
@@ -67,6 +68,7 @@ const (
 	Watch     ID = "watch"
 	PrevBlock ID = "previous-block"
 	NextBlock ID = "next-block"
+	RunBlock  ID = "run-block"
 	CopyBlock ID = "copy-block"
 )
 
@@ -111,6 +113,7 @@ func All() []Binding {
 		{Baseline, []string{"b"}, "baseline", "run the checks before the policy again", Lab, false},
 		{PrevPane, []string{"shift+tab"}, "pane back", "focus the pane before", Lab, false},
 		{PaneText, []string{"1"}, "text", "show the text", Lab, false},
+		{PaneShell, []string{"2"}, "shell", "go to the shell, or start one where it has ended", Lab, true},
 		{PaneCheck, []string{"3"}, "checks", "show the checks and their evidence", Lab, false},
 		{PaneFlows, []string{"4"}, "flows", "show connections as they are allowed and dropped", Lab, false},
 		{PaneTable, []string{"5"}, "matrix", "show who reaches whom", Lab, false},
@@ -118,6 +121,7 @@ func All() []Binding {
 		{Zoom, []string{"z"}, "zoom", "give the focused pane the whole screen, or take it back", Lab, false},
 		{PrevBlock, []string{"["}, "block back", "choose the code block before", Lab, false},
 		{NextBlock, []string{"]"}, "block", "choose the next code block", Lab, false},
+		{RunBlock, []string{"x"}, "run block", "type the chosen code block into the shell, and press Enter at an empty prompt", Lab, false},
 		{CopyBlock, []string{"y"}, "copy block", "send the chosen code block to the clipboard, and write it to a file", Lab, false},
 		{NextTask, []string{"n"}, "next task", "go to the next task", Lab, false},
 		{PrevTask, []string{"p"}, "previous task", "go to the task before", Lab, false},

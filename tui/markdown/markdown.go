@@ -8,6 +8,7 @@ import (
 	"charm.land/glamour/v2"
 	"charm.land/glamour/v2/ansi"
 	glamourstyles "charm.land/glamour/v2/styles"
+	termansi "github.com/charmbracelet/x/ansi"
 
 	"github.com/netdojo/netdojo/tui/frame"
 	"github.com/netdojo/netdojo/tui/styles"
@@ -80,7 +81,7 @@ func (p *Page) addBlock(part part, width int, t styles.Theme) {
 		if t.ASCII {
 			line = frame.ASCII(line)
 		}
-		for _, piece := range frame.Wrap(line, width-2, "", "") {
+		for _, piece := range strings.Split(termansi.Hardwrap(line, width-2, true), "\n") {
 			p.Lines = append(p.Lines, frame.Fit(t.Dim.Render(t.Bar)+" "+t.Code.Render(piece), width))
 		}
 	}

@@ -6,6 +6,10 @@ unset BASH_ENV
 export KUBECONFIG="$NETDOJO_SHELL_DIR/kubeconfig"
 export NETDOJO_CLUSTER="$NETDOJO_SHELL_CLUSTER"
 unset NETDOJO_SHELL_CLUSTER
+# In netdojo's shell pane: mark where the prompt ends and a command begins
+# (OSC 133), so that the pane knows when it may press Enter.
+__netdojo_marks=$NETDOJO_PANE
+unset NETDOJO_PANE
 if [ -d "$NETDOJO_SHELL_DIR/bin" ]; then
 	PATH="$NETDOJO_SHELL_DIR/bin:$PATH"
 fi
@@ -43,8 +47,12 @@ __netdojo_prompt() {
 	else
 		PS1="\[\e[36m\]($where)\[\e[0m\] \w \\$ "
 	fi
+	if [ -n "$__netdojo_marks" ]; then
+		PS1="$PS1\[\e]133;B\a\]" PS0='\e]133;C\a'
+	fi
 }
 
 case $- in
-*i*) PROMPT_COMMAND="${PROMPT_COMMAND:+$PROMPT_COMMAND;}__netdojo_prompt" ;;
+# A new line, as the user's own may end with a semicolon.
+*i*) PROMPT_COMMAND="${PROMPT_COMMAND:+$PROMPT_COMMAND$'\n'}__netdojo_prompt" ;;
 esac

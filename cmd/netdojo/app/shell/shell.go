@@ -17,6 +17,7 @@ import (
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/verdicts"
+	"github.com/netdojo/netdojo/labs"
 )
 
 // Options are what the command line says.
@@ -57,52 +58,22 @@ taken as a script.`,
 
 // Run opens the shell and waits for its end.
 func Run(ctx context.Context, o *Options) (err error) {
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		return exit.WithCure(fmt.Errorf("find bash: %w", err), "install the package bash")
-	}
-	dir, id := "", ""
+	var lab *labs.Lab
 	if o.Lab != "" {
-		lab, err := verdicts.Lab(o.Lab, "")
-		if err != nil {
-			return err
-		}
-		id = lab.ID
-		dir = filepath.Join(o.Env.StateDir, "work", o.Name, id)
-		if err := fillWork(dir, lab.FS); err != nil {
+		if lab, err = verdicts.Lab(o.Lab, ""); err != nil {
 			return err
 		}
 	}
-	st, _, err := o.Env.Running(ctx, o.Name)
+	cmd, cleanup, err := Command(ctx, o.Env, o.Name, lab, o.Env.InTTY)
 	if err != nil {
 		return err
 	}
-	private, err := os.MkdirTemp("", "netdojo-shell-*")
-	if err != nil {
-		return fmt.Errorf("make the shell's folder: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(private)) }()
-	if err := prepare(private, st); err != nil {
-		return err
-	}
-
-	rc := filepath.Join(private, "bashrc")
-	cmd := exec.Command(bash)
-	if o.Env.InTTY {
-		cmd.Args = append(cmd.Args, "--rcfile", rc, "-i")
-	}
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(),
-		"BASH_ENV="+rc, // what bash reads when it is given a script
-		env.ShellVar+"="+private,
-		"NETDOJO_SHELL_CLUSTER="+o.Name,
-		"NETDOJO_LAB="+id,
-	)
+	defer func() { err = errors.Join(err, cleanup()) }()
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = o.Env.In, o.Env.Out, o.Env.Err
 	if o.Env.InTTY {
 		where := ""
-		if dir != "" {
-			where = ", in " + dir
+		if cmd.Dir != "" {
+			where = ", in " + cmd.Dir
 		}
 		fmt.Fprintf(o.Env.Err, "shell on cluster %s%s; leave it with exit\n", o.Name, where)
 	}
@@ -110,6 +81,48 @@ func Run(ctx context.Context, o *Options) (err error) {
 	release := o.Env.Signals.Hold()
 	defer release()
 	return result(cmd.Run())
+}
+
+// Command makes a shell on a cluster that runs, in the work folder of a lab,
+// which may be nil. Cleanup is called after its end.
+func Command(ctx context.Context, e *env.Env, name string, lab *labs.Lab, interactive bool) (cmd *exec.Cmd, cleanup func() error, err error) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		return nil, nil, exit.WithCure(fmt.Errorf("find bash: %w", err), "install the package bash")
+	}
+	dir, id := "", ""
+	if lab != nil {
+		id = lab.ID
+		dir = filepath.Join(e.StateDir, "work", name, id)
+		if err := fillWork(dir, lab.FS); err != nil {
+			return nil, nil, err
+		}
+	}
+	st, _, err := e.Running(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	private, err := os.MkdirTemp("", "netdojo-shell-*")
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the shell's folder: %w", err)
+	}
+	cleanup = func() error { return os.RemoveAll(private) }
+	if err := prepare(private, st); err != nil {
+		return nil, nil, errors.Join(err, cleanup())
+	}
+	rc := filepath.Join(private, "bashrc")
+	cmd = exec.Command(bash)
+	if interactive {
+		cmd.Args = append(cmd.Args, "--rcfile", rc, "-i")
+	}
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(),
+		"BASH_ENV="+rc, // what bash reads when it is given a script
+		env.ShellVar+"="+private,
+		"NETDOJO_SHELL_CLUSTER="+name,
+		"NETDOJO_LAB="+id,
+	)
+	return cmd, cleanup, nil
 }
 
 // result is the end of a shell: its code, not an error.

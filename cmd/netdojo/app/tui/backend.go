@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/preflight"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/shell"
 	"github.com/netdojo/netdojo/labs"
 	"github.com/netdojo/netdojo/runner"
 	"github.com/netdojo/netdojo/runner/event"
@@ -183,4 +185,9 @@ func (b *backend) KeepCopy(text string) (string, error) {
 		return "", exit.WithCure(fmt.Errorf("keep the copy: %w", err), "make room in %s", b.e.StateDir)
 	}
 	return file, nil
+}
+
+// Shell implements tui.Backend.
+func (b *backend) Shell(ctx context.Context, lab *labs.Lab) (*exec.Cmd, func() error, error) {
+	return shell.Command(ctx, b.e, b.name, lab, true)
 }

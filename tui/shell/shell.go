@@ -1,0 +1,344 @@
+// Package shell runs a program in a pseudo-terminal and keeps its screen, for a
+// pane to draw. It knows no page and no cluster.
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/vt"
+	"github.com/creack/pty"
+)
+
+// scrollback is how many lines are kept above the screen.
+const scrollback = 5000
+
+// grace is how long a program has to end after its terminal hung up.
+const grace = 2 * time.Second
+
+// Shell is a program in a terminal of its own. Start it, and wait for Done
+// before its surroundings are removed. Methods are safe for concurrent use.
+type Shell struct {
+	cmd    *exec.Cmd
+	tty    *os.File
+	dirty  chan struct{} // the screen changed
+	done   chan struct{} // the program ended and nothing of ours runs
+	input  *input
+	inside sync.WaitGroup // what runs as long as the program
+
+	mu     sync.Mutex // guards what follows
+	emu    *vt.Emulator
+	prompt bool      // a prompt waits (OSC 133)
+	typed  bool      // something was typed at it
+	tap    io.Writer // gets the output too, nil for nobody
+	err    error     // how the program ended
+	ended  bool
+	width  int
+	height int
+}
+
+// Start runs cmd in a terminal of a size. When ctx ends, the terminal hangs up.
+func Start(ctx context.Context, cmd *exec.Cmd, width, height int) (*Shell, error) {
+	width, height = max(width, 2), max(height, 1)
+	// What the emulator understands.
+	cmd.Env = append(cmd.Environ(), "TERM=xterm-256color", "NETDOJO_PANE=1")
+	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: uint16(width), Rows: uint16(height)})
+	if err != nil {
+		return nil, fmt.Errorf("start the shell: %w", err)
+	}
+	s := &Shell{
+		cmd: cmd, tty: tty, width: width, height: height,
+		dirty: make(chan struct{}, 1), done: make(chan struct{}), input: newInput(),
+	}
+	s.emu = newEmulator(width, height, s.mark)
+
+	s.inside.Go(s.readOutput)
+	s.replies(s.emu)
+	s.inside.Go(func() { s.input.writeTo(tty) })
+	exited := make(chan struct{})
+	s.inside.Go(func() {
+		select {
+		case <-exited:
+		case <-ctx.Done():
+			s.hangUp(exited)
+		}
+	})
+	go func() {
+		err := cmd.Wait()
+		close(exited)
+		s.input.close()
+		_ = tty.Close() // ends reading where a child of the shell holds the other end
+		s.mu.Lock()
+		_ = s.emu.InputPipe().(io.Closer).Close()
+		s.mu.Unlock()
+		s.inside.Wait()
+		s.mu.Lock()
+		s.err, s.ended, s.prompt = err, true, false
+		s.mu.Unlock()
+		close(s.done)
+		s.touch()
+	}()
+	return s, nil
+}
+
+// hangUp tells the program's session that its terminal is gone, and ends it
+// when it does not listen.
+func (s *Shell) hangUp(exited <-chan struct{}) {
+	group := -s.cmd.Process.Pid // pty.Start makes it a session leader
+	_ = syscall.Kill(group, syscall.SIGHUP)
+	_ = syscall.Kill(group, syscall.SIGCONT)
+	select {
+	case <-exited:
+	case <-time.After(grace):
+		_ = syscall.Kill(group, syscall.SIGKILL)
+	}
+}
+
+// readOutput feeds the screen until the terminal is closed.
+func (s *Shell) readOutput() {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := s.tty.Read(buf)
+		if n > 0 {
+			s.mu.Lock()
+			s.feed(buf[:n])
+			if s.tap != nil {
+				_, _ = s.tap.Write(buf[:n])
+			}
+			s.mu.Unlock()
+			s.touch()
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// feed writes to the emulator. One that breaks at what a program prints is
+// replaced by an empty one: the program's terminal stays.
+func (s *Shell) feed(b []byte) {
+	defer func() {
+		if recover() == nil {
+			return
+		}
+		old := s.emu
+		s.emu = newEmulator(s.width, s.height, s.mark)
+		s.replies(s.emu)
+		_ = old.InputPipe().(io.Closer).Close()
+	}()
+	_, _ = s.emu.Write(b)
+}
+
+func newEmulator(width, height int, mark func([]byte) bool) *vt.Emulator {
+	emu := vt.NewEmulator(width, height)
+	emu.SetScrollbackSize(scrollback)
+	emu.RegisterOscHandler(133, mark)
+	return emu
+}
+
+// replies passes on what an emulator answers and the keys that it spells.
+func (s *Shell) replies(emu *vt.Emulator) {
+	s.inside.Go(func() {
+		buf := make([]byte, 4096)
+		for {
+			n, err := emu.Read(buf)
+			if n > 0 {
+				s.input.put(buf[:n])
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+}
+
+// mark takes an OSC 133: the emulator calls it while it is written to.
+func (s *Shell) mark(data []byte) bool {
+	_, kind, _ := strings.Cut(string(data), ";")
+	switch {
+	case strings.HasPrefix(kind, "B"):
+		s.prompt, s.typed = true, false
+	case strings.HasPrefix(kind, "C"):
+		s.prompt = false
+	}
+	return true
+}
+
+func (s *Shell) touch() {
+	select {
+	case s.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// Changed gets a value when the screen changed since the last one.
+func (s *Shell) Changed() <-chan struct{} { return s.dirty }
+
+// Done is closed when the program has ended.
+func (s *Shell) Done() <-chan struct{} { return s.done }
+
+// Ended says whether the program has ended, and how.
+func (s *Shell) Ended() (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended, s.err
+}
+
+// Resize gives the terminal another size.
+func (s *Shell) Resize(width, height int) {
+	width, height = max(width, 2), max(height, 1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || width == s.width && height == s.height {
+		return
+	}
+	s.width, s.height = width, height
+	s.emu.Resize(width, height)
+	_ = pty.Setsize(s.tty, &pty.Winsize{Cols: uint16(width), Rows: uint16(height)})
+}
+
+// Key types a key.
+func (s *Shell) Key(k tea.KeyPressMsg) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return
+	}
+	s.typed = true
+	if k.Text != "" && k.Mod&^tea.ModShift == 0 {
+		s.input.put([]byte(k.Text)) // what the keyboard's layout says
+		return
+	}
+	s.emu.SendKey(vt.KeyPressEvent(k))
+}
+
+// Paste types text as a paste, which a program that wants to know is told.
+func (s *Shell) Paste(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return
+	}
+	s.typed = true
+	s.emu.Paste(strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\n", "\r"))
+}
+
+// Outcome is what became of commands that were to be typed.
+type Outcome int
+
+// Outcomes of Run.
+const (
+	Ran   Outcome = iota // typed, and Enter pressed
+	Typed                // typed behind what was there already
+	Busy                 // not typed: no prompt is known to wait
+)
+
+// Run types commands, and presses Enter where it is known that an empty prompt
+// waits.
+func (s *Shell) Run(commands string) Outcome {
+	s.mu.Lock()
+	prompt, typed := s.prompt, s.typed
+	s.mu.Unlock()
+	if !prompt {
+		return Busy
+	}
+	s.Paste(strings.TrimRight(commands, "\n"))
+	if typed {
+		return Typed
+	}
+	s.Key(tea.KeyPressMsg{Code: tea.KeyEnter})
+	return Ran
+}
+
+// View is the screen: lines with their styles. Back is how many lines it is
+// scrolled back; what it was cut to is returned.
+func (s *Shell) View(back int) (lines []string, scrolled int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lines = strings.Split(s.emu.Render(), "\n")
+	if s.emu.IsAltScreen() {
+		return lines, 0
+	}
+	above := s.emu.Scrollback().Lines()
+	back = min(max(back, 0), len(above))
+	if back == 0 {
+		return lines, 0
+	}
+	out := make([]string, 0, s.height)
+	for _, line := range above[len(above)-back:] {
+		if len(out) == s.height {
+			break
+		}
+		out = append(out, line.Render())
+	}
+	return append(out, lines[:min(len(lines), s.height-len(out))]...), back
+}
+
+// Cursor is where the cursor is on the screen, and whether it is seen.
+func (s *Shell) Cursor() (x, y int, seen bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.emu.CursorPosition()
+	return at.X, at.Y, !s.ended && !s.emu.CursorHidden()
+}
+
+// input is what goes to the program. A program that does not read blocks the
+// writer, never who types.
+type input struct {
+	mu     sync.Mutex // guards what follows
+	more   *sync.Cond
+	bytes  []byte
+	closed bool
+}
+
+func newInput() *input {
+	in := &input{}
+	in.more = sync.NewCond(&in.mu)
+	return in
+}
+
+func (in *input) put(b []byte) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.bytes = append(in.bytes, b...)
+	in.more.Signal()
+}
+
+func (in *input) close() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.closed = true
+	in.more.Signal()
+}
+
+// writeTo writes until it is closed or w does not take any more.
+func (in *input) writeTo(w io.Writer) {
+	for {
+		in.mu.Lock()
+		for len(in.bytes) == 0 && !in.closed {
+			in.more.Wait()
+		}
+		b := in.bytes
+		in.bytes = nil
+		closed := in.closed
+		in.mu.Unlock()
+		if closed {
+			return
+		}
+		if _, err := w.Write(b); err != nil {
+			if !errors.Is(err, os.ErrClosed) {
+				continue
+			}
+			return
+		}
+	}
+}
