@@ -23,14 +23,14 @@ const (
 
 // Status is the daemon's state.
 type Status struct {
-	Ready    bool      `json:"ready"`
-	Failed   string    `json:"failed,omitempty"`  // why it will never be ready
-	Waiting  []string  `json:"waiting,omitempty"` // components that are not ready yet
-	Started  time.Time `json:"started"`
-	ReadyMs  int64     `json:"readyMs,omitempty"`
-	APIPort  int       `json:"apiPort"`
-	World    string    `json:"world"`
-	Version  string    `json:"version"` // Kubernetes' version
+	Ready   bool      `json:"ready"`
+	Failed  string    `json:"failed,omitempty"`  // why it will never be ready
+	Waiting []string  `json:"waiting,omitempty"` // components that are not ready yet
+	Started time.Time `json:"started"`
+	ReadyMs int64     `json:"readyMs,omitempty"`
+	APIPort int       `json:"apiPort"`
+	World   string    `json:"world"`
+	Version string    `json:"version"` // Kubernetes' version
 }
 
 // Span is one component's way up, in milliseconds since the daemon started.
