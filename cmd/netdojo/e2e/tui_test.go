@@ -1,0 +1,130 @@
+//go:build linux
+
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// window is a program in a tmux of the test's own.
+type window struct {
+	t      *testing.T
+	socket string
+	env    []string
+}
+
+// openWindow runs a shell command in a window of a size.
+func (h *home) openWindow(t *testing.T, width, height, command string) *window {
+	t.Helper()
+	if _, err := exec.LookPath("tmux"); err != nil {
+		t.Skip("needs tmux")
+	}
+	dir, err := os.MkdirTemp("", "netdojo-tmux-") // t.TempDir may be too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &window{t: t, socket: filepath.Join(dir, "tmux"), env: append(h.env, "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "TERM=xterm-256color")}
+	t.Cleanup(func() {
+		_ = w.tmux("kill-server").Run()
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	cmd := w.tmux("-u", "-f", "/dev/null", "new-session", "-d", "-x", width, "-y", height, command+"; echo left with $?; exec sleep 600")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("tmux: %v\n%s", err, out)
+	}
+	return w
+}
+
+func (w *window) tmux(args ...string) *exec.Cmd {
+	cmd := exec.Command("tmux", append([]string{"-S", w.socket}, args...)...)
+	cmd.Env = w.env
+	return cmd
+}
+
+func (w *window) screen() string {
+	out, err := w.tmux("capture-pane", "-p").Output()
+	if err != nil {
+		w.t.Fatalf("capture the window: %v", err)
+	}
+	return string(out)
+}
+
+// sees waits until every text stands on the screen.
+func (w *window) sees(limit time.Duration, texts ...string) {
+	w.t.Helper()
+	var screen, missing string
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		screen, missing = w.screen(), ""
+		for _, text := range texts {
+			if !strings.Contains(screen, text) {
+				missing = text
+			}
+		}
+		if missing == "" {
+			return
+		}
+	}
+	w.t.Fatalf("not within %v: %q on\n%s", limit, missing, screen)
+}
+
+// keys types keys by their tmux names.
+func (w *window) keys(names ...string) {
+	w.t.Helper()
+	if out, err := w.tmux(append([]string{"send-keys"}, names...)...).CombinedOutput(); err != nil {
+		w.t.Fatalf("send keys: %v\n%s", err, out)
+	}
+}
+
+// TestTerminalUI follows a learner through lab 04: from nothing to done, and
+// back on another day.
+func TestTerminalUI(t *testing.T) {
+	state := t.TempDir()
+	h := newHome(t, state)
+	h.env = append(h.env, "HOME="+state) // no start files of the user's
+	t.Cleanup(func() { h.must("down", "--purge") })
+
+	w := h.openWindow(t, "120", "40", filepath.Join(binDir, "netdojo"))
+	w.sees(10*time.Second, "04  Cilium network policies", "new", "cluster netdojo not running")
+	w.keys("Enter")
+	w.sees(90*time.Second, "Now it is your turn.", "checks 0/2", "(netdojo-netdojo|default)")
+
+	// Predict, and be wrong: there is no policy yet.
+	w.keys("3", "Down", "d", "c")
+	w.sees(30*time.Second, "allowed, expected denied; you predicted denied: wrong", "1 of 2 checks as expected")
+
+	// The page's command in the shell.
+	w.keys("2")
+	w.sees(5*time.Second, "All keys are the shell's.")
+	w.keys("kubectl get pods -l app=backend", "Enter")
+	w.sees(20*time.Second, "1/1     Running")
+	w.keys("C-g", "3")
+
+	// The solution: the deny comes with its rule.
+	w.keys("d", "s", "y")
+	w.sees(30*time.Second, "All 2 checks as expected: task 4.1 is done.", "denied, as expected; you predicted denied: right",
+		"default deny since CiliumNetworkPolicy", "default/backend-egress-allow-fqdn")
+
+	// A policy that goes is seen without a key.
+	w.keys("2")
+	w.sees(5*time.Second, "All keys are the shell's.")
+	w.keys("kubectl delete cnp --all", "Enter")
+	w.sees(30*time.Second, "checks 1/2", "cilium-io allowed, expected denied")
+
+	w.keys("C-g", "q")
+	w.sees(20*time.Second, "left with 0")
+
+	// Another day.
+	again := h.openWindow(t, "80", "24", filepath.Join(binDir, "netdojo"))
+	again.sees(10*time.Second, "✓ done", "task 4.1: done", "solution applied", "cluster netdojo ready")
+	again.keys("Enter")
+	again.sees(60*time.Second, "Task 4.1", "checks 1/2", "1 of 2 checks as expected.")
+	again.keys("q")
+	again.sees(20*time.Second, "left with 0")
+}
