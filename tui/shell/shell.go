@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -93,13 +92,11 @@ func Start(ctx context.Context, cmd *exec.Cmd, width, height int) (*Shell, error
 // hangUp tells the program's session that its terminal is gone, and ends it
 // when it does not listen.
 func (s *Shell) hangUp(exited <-chan struct{}) {
-	group := -s.cmd.Process.Pid // pty.Start makes it a session leader
-	_ = syscall.Kill(group, syscall.SIGHUP)
-	_ = syscall.Kill(group, syscall.SIGCONT)
+	tellOfHangUp(s.cmd)
 	select {
 	case <-exited:
 	case <-time.After(grace):
-		_ = syscall.Kill(group, syscall.SIGKILL)
+		endSession(s.cmd)
 	}
 }
 

@@ -1,0 +1,18 @@
+//go:build unix
+
+package shell
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// tellOfHangUp tells the program's session that its terminal is gone.
+func tellOfHangUp(cmd *exec.Cmd) {
+	session := -cmd.Process.Pid // pty.Start makes it a session leader
+	_ = syscall.Kill(session, syscall.SIGHUP)
+	_ = syscall.Kill(session, syscall.SIGCONT)
+}
+
+// endSession ends what did not listen.
+func endSession(cmd *exec.Cmd) { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
