@@ -55,7 +55,7 @@ func newLab(t testing.TB, h cluster.Handle) *lab {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	if err := apply.Wait(ctx, refs, func(string) {}); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v\n%s%s", err, shared.home.run("kubectl", "describe", "pods").stdout, shared.home.log())
 	}
 	pods, err := kube.CoreV1().Pods("").List(ctx, metav1.ListOptions{})
 	if err != nil {
