@@ -367,7 +367,7 @@ func (l *labPage) verdict(c record.Check) {
 		r.told, r.predict = r.predict, ""
 		k := l.m.store.Task(l.lab.ID, l.task.ID)
 		k.Predicted++
-		if cameTrue(r.told, c.Verdict) {
+		if CameTrue(r.told, c.Verdict) {
 			k.PredictedWell++
 		}
 	}
@@ -440,20 +440,7 @@ func rejected(run record.Run) bool {
 
 // score notes in the progress what the checks after the policy said.
 func (l *labPage) score(run record.Run) {
-	passed, total := 0, 0
-	var words []string
-	for _, t := range run.Tasks {
-		for _, c := range t.Checks {
-			if t.ID != l.task.ID || c.Phase != checks.After {
-				continue
-			}
-			total++
-			if c.Passed {
-				passed++
-			}
-			words = append(words, c.ID+" "+string(c.Verdict))
-		}
-	}
+	passed, total, last := Score(run, l.task.ID)
 	if total == 0 {
 		if len(run.Tasks) > 0 {
 			l.m.say("The pods run, and the checks before the policy are done. Now it is your turn.")
@@ -461,7 +448,7 @@ func (l *labPage) score(run record.Run) {
 		return
 	}
 	k := l.m.store.Task(l.lab.ID, l.task.ID)
-	k.Passed, k.Total, k.LastCheck = passed, total, strings.Join(words, ", ")
+	k.Passed, k.Total, k.LastCheck = passed, total, last
 	if passed < total {
 		l.m.say("%d of %d checks as expected.", passed, total)
 		return
@@ -472,6 +459,25 @@ func (l *labPage) score(run record.Run) {
 		next = " n goes to the next task."
 	}
 	l.m.say("All %d checks as expected: task %s is done.%s", total, l.task.ID, next)
+}
+
+// Score counts the checks after the policy of a task in a run, and tells their
+// verdicts in a line.
+func Score(run record.Run, task string) (passed, total int, last string) {
+	var words []string
+	for _, t := range run.Tasks {
+		for _, c := range t.Checks {
+			if t.ID != task || c.Phase != checks.After {
+				continue
+			}
+			total++
+			if c.Passed {
+				passed++
+			}
+			words = append(words, c.ID+" "+string(c.Verdict))
+		}
+	}
+	return passed, total, strings.Join(words, ", ")
 }
 
 // at is the task's place in the lab.

@@ -80,11 +80,8 @@ func (p *provisionPage) grab(msg tea.KeyPressMsg) (tea.Cmd, bool) {
 }
 
 func (p *provisionPage) off(id keys.ID) string {
-	switch id {
-	case keys.Retry:
-		if p.job != nil {
-			return "it has not failed"
-		}
+	if id == keys.Retry && p.job != nil {
+		return "it has not failed"
 	}
 	return ""
 }
@@ -154,11 +151,8 @@ func (p *provisionPage) ended(err error, stopped bool) tea.Cmd {
 }
 
 func (p *provisionPage) update(msg tea.Msg) tea.Cmd {
-	switch msg := msg.(type) {
-	case tickMsg:
-		if msg.page == page(p) && p.job != nil {
-			return p.tick()
-		}
+	if tick, ok := msg.(tickMsg); ok && tick.page == page(p) && p.job != nil {
+		return p.tick()
 	}
 	return nil
 }

@@ -25,8 +25,8 @@ type checkRow struct {
 	predict, told checks.Expect
 }
 
-// cameTrue says whether a prediction was right.
-func cameTrue(told checks.Expect, seen checks.Kind) bool {
+// CameTrue says whether a prediction was right.
+func CameTrue(told checks.Expect, seen checks.Kind) bool {
 	if told == checks.ExpectDenied {
 		return seen == checks.Denied || seen == checks.DeniedL7
 	}
@@ -70,7 +70,7 @@ func (r checkRow) line(chosen bool, wide, width int, t styles.Theme) string {
 }
 
 func rightOrWrong(r checkRow) string {
-	if cameTrue(r.told, r.now.Verdict) {
+	if CameTrue(r.told, r.now.Verdict) {
 		return "right"
 	}
 	return "wrong"
@@ -96,7 +96,7 @@ func (r checkRow) explain(width int, t styles.Theme) []string {
 	}
 	if r.now != nil {
 		add("now", outcome(*r.now))
-		add("because", reason(*r.now))
+		add("because", Reason(*r.now))
 		for _, e := range report.Evidence(*r.now) {
 			label, text, ok := strings.Cut(e, "  ")
 			if !ok {
@@ -128,8 +128,8 @@ func outcome(c record.Check) string {
 // rule it is POLICY_DENIED.
 const denyRule = "POLICY_DENY"
 
-// reason says which rule decided, or that none did.
-func reason(c record.Check) string {
+// Reason says which rule decided, or that none did.
+func Reason(c record.Check) string {
 	if d := c.Evidence.Drop; d != nil {
 		var names []string
 		for _, p := range d.Policies {

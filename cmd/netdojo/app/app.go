@@ -110,6 +110,7 @@ func usage(err error) error {
 
 // New makes the root command.
 func New(e *env.Env) *cobra.Command {
+	accessible := false
 	root := &cobra.Command{
 		Use:   "netdojo",
 		Short: "Kubernetes network policies, practised on a real cluster on your own machine",
@@ -122,6 +123,9 @@ each deny.`,
   netdojo up            bring a cluster up and work on it yourself`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if accessible {
+				return tui.Linear(cmd.Context(), e)
+			}
 			if !tui.Can(e) {
 				return cmd.Help()
 			}
@@ -132,6 +136,7 @@ each deny.`,
 		// Suggestions come with the cure line.
 		SuggestionsMinimumDistance: 2,
 	}
+	root.Flags().BoolVar(&accessible, "accessible", false, "questions and plain lines instead of screens, for a screen reader")
 	root.SetIn(e.In)
 	root.SetOut(e.Out)
 	root.SetErr(e.Err)

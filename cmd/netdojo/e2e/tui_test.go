@@ -128,3 +128,24 @@ func TestTerminalUI(t *testing.T) {
 	again.keys("q")
 	again.sees(20*time.Second, "left with 0")
 }
+
+// TestAccessible is the same lab in plain lines.
+func TestAccessible(t *testing.T) {
+	state := t.TempDir()
+	h := newHome(t, state)
+	h.env = append(h.env, "HOME="+state)
+	t.Cleanup(func() { h.must("down", "--purge") })
+
+	w := h.openWindow(t, "120", "200", filepath.Join(binDir, "netdojo")+" --accessible")
+	w.sees(10*time.Second, "1. Lab 04, Cilium network policies: new.", "Which lab?")
+	w.keys("04", "Enter")
+	w.sees(90*time.Second, "Before the policy", "Command:")
+	w.keys("predict cilium-io denied", "Enter", "shell", "Enter")
+	w.sees(20*time.Second, "You predict denied for cilium-io.", "(netdojo-netdojo|default)")
+	w.keys("kubectl get pods -l app=backend; exit", "Enter")
+	w.sees(20*time.Second, "1/1     Running", "The shell has ended.")
+	w.keys("solution", "Enter")
+	w.sees(60*time.Second, "You predicted denied for cilium-io: right.", "default/backend-egress-allow-fqdn", "Task 4.1 is done.")
+	w.keys("quit", "Enter")
+	w.sees(10*time.Second, "Your progress is kept.", "left with 0")
+}

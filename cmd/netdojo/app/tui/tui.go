@@ -12,12 +12,21 @@ import (
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/tui"
+	"github.com/netdojo/netdojo/tui/linear"
 	"github.com/netdojo/netdojo/tui/styles"
 )
 
 // Can says whether the streams are a terminal that the screens can be drawn on.
 func Can(e *env.Env) bool {
 	return e.InTTY && e.OutTTY && os.Getenv("TERM") != "dumb"
+}
+
+// Linear is the same in plain lines, for a screen reader or a script.
+func Linear(ctx context.Context, e *env.Env) error {
+	return linear.Run(ctx, linear.Options{
+		Backend: &backend{e: e, name: env.DefaultName()}, StateDir: e.StateDir,
+		In: e.In, Out: e.Out, Err: e.Err, Hold: e.Signals.Hold,
+	})
 }
 
 // Run shows the screens until the learner leaves.
