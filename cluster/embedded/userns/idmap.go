@@ -28,10 +28,32 @@ type idMap struct {
 	external bool
 }
 
+// mapsRootBase says whether this process is a root that may give rootBase away:
+// the host's own. Root inside a user namespace that lacks the range is treated
+// as an ordinary user.
+func mapsRootBase() bool {
+	if os.Getuid() != 0 {
+		return false
+	}
+	f, err := os.Open("/proc/self/uid_map")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		var inside, outside, size uint64
+		if _, err := fmt.Sscan(sc.Text(), &inside, &outside, &size); err == nil &&
+			inside <= rootBase && inside+size >= rootBase+rangeSize {
+			return true
+		}
+	}
+	return false
+}
+
 // currentIDMap picks the maps for whoever runs this process.
 func currentIDMap() idMap {
 	uid, gid := os.Getuid(), os.Getgid()
-	if uid == 0 {
+	if mapsRootBase() {
 		m := []syscall.SysProcIDMap{{ContainerID: 0, HostID: rootBase, Size: rangeSize}}
 		return idMap{uids: m, gids: m}
 	}
@@ -111,7 +133,8 @@ func (m idMap) attr() *syscall.SysProcAttr {
 		return a
 	}
 	a.UidMappings, a.GidMappings = m.uids, m.gids
-	a.GidMappingsEnableSetgroups = os.Getuid() == 0
-	a.Credential = &syscall.Credential{NoSetGroups: os.Getuid() != 0}
+	shifted := mapsRootBase()
+	a.GidMappingsEnableSetgroups = shifted
+	a.Credential = &syscall.Credential{NoSetGroups: !shifted}
 	return a
 }

@@ -83,7 +83,7 @@ func launch(c Config) error {
 		}
 	}()
 	env := os.Environ()
-	if os.Getuid() == 0 {
+	if mapsRootBase() {
 		stage, err := stageForRoot(c)
 		if err != nil {
 			return err
