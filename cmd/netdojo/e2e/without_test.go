@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -95,7 +96,7 @@ func (h *home) runWithout(what string, args ...string) result {
 		h.t.Skip("needs root to take " + what + " away")
 	}
 	c := &command{Cmd: exec.Command("/proc/self/exe", args...), t: h.t}
-	c.Env = append(h.env, withoutEnv+"="+what)
+	c.Env = append(slices.Clone(h.env), withoutEnv+"="+what)
 	c.Stdout, c.Stderr = &c.out, &c.err
 	c.SysProcAttr = &syscall.SysProcAttr{}
 	switch what {
