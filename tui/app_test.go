@@ -11,6 +11,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"github.com/netdojo/netdojo/runner/event"
 	"github.com/netdojo/netdojo/tui/keys"
 	"github.com/netdojo/netdojo/tui/progress"
 )
@@ -371,6 +372,22 @@ func TestEveryBindingIsDone(t *testing.T) {
 		}
 		d.keys("esc")
 	}
+}
+
+func TestEveryEventIsTaken(t *testing.T) {
+	d := entered(t, newFake(), Options{}, 80, 24)
+	for _, e := range event.All() {
+		if !d.m.lab.take(e) {
+			t.Errorf("%T is not known", e)
+		}
+	}
+}
+
+func TestWatchFailsIsTold(t *testing.T) {
+	d := entered(t, newFake(), Options{}, 80, 24)
+	d.send(watchEndedMsg{d.m.lab, errors.New("forbidden")})
+	d.keys("3")
+	d.sees("Changes are not seen by themselves, press c after one: forbidden")
 }
 
 func BenchmarkFrame(b *testing.B) {

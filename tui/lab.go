@@ -177,6 +177,10 @@ type (
 		lab *labPage
 		err error
 	}
+	watchEndedMsg struct {
+		lab *labPage
+		err error
+	}
 )
 
 // flowPause gathers flows, so that many of them make few frames.
@@ -185,16 +189,19 @@ const flowPause = 50 * time.Millisecond
 // follow starts what runs as long as the lab is open.
 func (l *labPage) follow() tea.Cmd {
 	m := l.m
+	watched := make(chan error, 1)
 	m.running.Go(func() {
 		defer l.changes.close()
-		_ = m.backend.Watch(l.ctx, l.lab, l.changes.put) // its end is told by the flows'
+		watched <- m.backend.Watch(l.ctx, l.lab, l.changes.put)
 	})
 	ended := make(chan error, 1)
 	m.running.Go(func() {
 		defer l.flowIn.close()
 		ended <- m.backend.Flows(l.ctx, l.flowIn.put)
 	})
-	return tea.Batch(l.nextChange, l.nextFlows, func() tea.Msg { return flowsEndedMsg{l, <-ended} })
+	return tea.Batch(l.nextChange, l.nextFlows,
+		func() tea.Msg { return watchEndedMsg{l, <-watched} },
+		func() tea.Msg { return flowsEndedMsg{l, <-ended} })
 }
 
 func (l *labPage) nextChange() tea.Msg {
@@ -249,6 +256,11 @@ func (l *labPage) update(msg tea.Msg) tea.Cmd {
 			l.flows = append([]Flow(nil), l.flows[over:]...)
 		}
 		return tea.Tick(flowPause, func(time.Time) tea.Msg { return l.nextFlows() })
+	case watchEndedMsg:
+		if msg.lab == l && l.ctx.Err() == nil && msg.err != nil {
+			l.watching = false
+			l.notices = append(l.notices, "Changes are not seen by themselves, press c after one: "+msg.err.Error())
+		}
 	case flowsEndedMsg:
 		if msg.lab != l || l.ctx.Err() != nil {
 			return nil
@@ -304,8 +316,8 @@ func (l *labPage) check() tea.Cmd {
 	return l.run(checking, "the checks", l.m.backend.Check)
 }
 
-// take takes an event of the session.
-func (l *labPage) take(e event.Event) {
+// take takes an event of the session, and says whether it knows its kind.
+func (l *labPage) take(e event.Event) bool {
 	switch e := e.(type) {
 	case event.RunStarted, event.TaskStarted, event.Deleted, event.Finished:
 	case event.StepUpdate:
@@ -339,7 +351,10 @@ func (l *labPage) take(e event.Event) {
 		l.advice = e.Text
 	case event.Notice:
 		l.notices = append(l.notices, e.Text)
+	default:
+		return false
 	}
+	return true
 }
 
 func (l *labPage) row(id string) *checkRow {
