@@ -1,0 +1,114 @@
+package runner
+
+import (
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/netdojo/netdojo/checks"
+)
+
+// TestALearnersPace: enter, solve, leave, and come back to what was left.
+func TestALearnersPace(t *testing.T) {
+	f := newFakeCluster()
+	o := f.options()
+	o.Lab, o.StateDir = lab04(t), t.TempDir()
+	if _, err := Enter(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	run, err := Solve(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBrief(t, run)
+	if p := run.Tasks[0].Policies; len(p) != 1 || p[0].EnforcedMs == nil {
+		t.Errorf("solving applied %+v, want one policy and when it was enforced", p)
+	}
+
+	for name, running := range map[string]bool{"on the running cluster": true, "on a new one": false} {
+		f.running = running
+		run, err = Resume(t.Context(), o)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		wantBrief(t, run, "after kubernetes-io allowed/ok", "after cilium-io denied/policy-drop")
+		if c := run.Tasks[0].Checks[1].Evidence.Control; c == nil || c.Kind != checks.ControlBefore {
+			t.Errorf("%s: control is %+v, want that of the first day", name, c)
+		}
+		if !f.running {
+			t.Errorf("%s: resuming took the cluster down", name)
+		}
+	}
+
+	// The baseline under the learner's policy: what it denies has no control.
+	run, err = Baseline(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if run.Passed != 1 || run.Failed != 1 {
+		t.Errorf("%d passed and %d failed before the policy, which is there", run.Passed, run.Failed)
+	}
+}
+
+func TestSmallerStepsNeedACluster(t *testing.T) {
+	f := newFakeCluster()
+	o := f.options()
+	o.Lab, o.StateDir = lab04(t), t.TempDir()
+	if _, err := Solve(t.Context(), o); !isNotRunning(err) {
+		t.Errorf("solve: %v", err)
+	}
+	if _, err := Baseline(t.Context(), o); !isNotRunning(err) {
+		t.Errorf("baseline: %v", err)
+	}
+}
+
+func TestWatchSeesWhatAChecksSees(t *testing.T) {
+	pod := func(change func(map[string]any)) *unstructured.Unstructured {
+		o := map[string]any{
+			"metadata": map[string]any{"uid": "1", "resourceVersion": "1", "labels": map[string]any{"app": "a", "b": "c"}},
+			"status":   map[string]any{"podIP": "10.0.0.1", "conditions": []any{map[string]any{"type": "Ready", "status": "True"}}},
+		}
+		change(o)
+		return &unstructured.Unstructured{Object: o}
+	}
+	before := pod(func(map[string]any) {})
+	for name, tc := range map[string]struct {
+		change func(map[string]any)
+		seen   bool
+	}{
+		"nothing": {func(map[string]any) {}, false},
+		"version": {func(o map[string]any) { o["metadata"].(map[string]any)["resourceVersion"] = "2" }, false},
+		"label": {func(o map[string]any) {
+			o["metadata"].(map[string]any)["labels"] = map[string]any{"app": "x", "b": "c"}
+		}, true},
+		"address":  {func(o map[string]any) { o["status"].(map[string]any)["podIP"] = "10.0.0.2" }, true},
+		"another":  {func(o map[string]any) { o["metadata"].(map[string]any)["uid"] = "2" }, true},
+		"no ready": {func(o map[string]any) { delete(o["status"].(map[string]any), "conditions") }, true},
+	} {
+		if got := face("Pod", before) != face("Pod", pod(tc.change)); got != tc.seen {
+			t.Errorf("%s: seen %v, want %v", name, got, tc.seen)
+		}
+	}
+
+	var told []string
+	h := watchHandler("CiliumNetworkPolicy", []string{"", "default"}, func(what string) { told = append(told, what) })
+	policy := func(ns string, generation int64) *unstructured.Unstructured {
+		u := &unstructured.Unstructured{Object: map[string]any{}}
+		u.SetName("p")
+		u.SetNamespace(ns)
+		u.SetGeneration(generation)
+		return u
+	}
+	h.OnAdd(policy("default", 1), true)
+	h.OnAdd(policy("elsewhere", 1), false)
+	h.OnUpdate(policy("default", 1), policy("default", 1))
+	if len(told) != 0 {
+		t.Errorf("told %v of what no check sees", told)
+	}
+	h.OnAdd(policy("default", 1), false)
+	h.OnUpdate(policy("default", 1), policy("default", 2))
+	h.OnDelete(policy("", 2))
+	if len(told) != 3 || told[0] != "CiliumNetworkPolicy p" {
+		t.Errorf("told %v, want three changes", told)
+	}
+}
