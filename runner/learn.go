@@ -47,7 +47,29 @@ func (s *session) resume(ctx context.Context) error {
 	}
 	s.run.ReadyMs = time.Since(s.started).Milliseconds()
 	s.loadControls(ctx)
+	if err := s.renewControls(ctx); err != nil {
+		return err
+	}
 	return s.judge(ctx)
+}
+
+// renewControls takes the baseline anew where none is known and no policy is in
+// its way: on a cluster that was made since the lab was left.
+func (s *session) renewControls(ctx context.Context) error {
+	if len(s.controls) > 0 {
+		return nil
+	}
+	standing, err := s.policies(ctx)
+	if err != nil {
+		return &EnvironmentError{During: "List the policies", Err: err}
+	}
+	if len(standing) > 0 {
+		return nil
+	}
+	if _, err := s.phase(ctx, s.tasks[0], checks.Before); err != nil {
+		return err
+	}
+	return s.saveControls(ctx)
 }
 
 // redeploy is deploy without its cleaning.

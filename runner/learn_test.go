@@ -50,6 +50,26 @@ func TestALearnersPace(t *testing.T) {
 	}
 }
 
+// TestResumeOnAnotherCluster: what was known of a cluster that is gone is found
+// out again.
+func TestResumeOnAnotherCluster(t *testing.T) {
+	f := newFakeCluster()
+	o := f.options()
+	o.Lab, o.StateDir = lab04(t), t.TempDir()
+	if _, err := Resume(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, f, o.Lab, "solution/backend-egress-allow-fqdn.yaml")
+	run, err := Check(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBrief(t, run, "after kubernetes-io allowed/ok", "after cilium-io denied/policy-drop")
+	if c := run.Tasks[0].Checks[1].Evidence.Control; c == nil || c.Kind != checks.ControlBefore {
+		t.Errorf("control is %+v, want that of the baseline", c)
+	}
+}
+
 func TestSmallerStepsNeedACluster(t *testing.T) {
 	f := newFakeCluster()
 	o := f.options()
