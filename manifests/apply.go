@@ -163,6 +163,30 @@ func (c *Client) Apply(ctx context.Context, obj Object, namespace string) (Resul
 	}, nil
 }
 
+// Defaulted is an object as the API would store it, with its defaults, were it
+// created under a name that nothing has. Nothing is stored. Errors are
+// *ApplyError.
+func (c *Client) Defaulted(ctx context.Context, obj Object, namespace string) (*unstructured.Unstructured, error) {
+	ref := obj.Ref(namespace)
+	res, ref, err := c.resource(ref)
+	if err != nil {
+		return nil, &ApplyError{Object: obj, Err: err}
+	}
+	want := obj.DeepCopy()
+	want.SetNamespace(ref.Namespace)
+	want.SetName("")
+	want.SetGenerateName("netdojo-")
+	got, err := res.Create(ctx, want, metav1.CreateOptions{
+		DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager, FieldValidation: metav1.FieldValidationStrict,
+	})
+	if err != nil {
+		return nil, &ApplyError{Object: obj, Err: err}
+	}
+	got.SetGenerateName("")
+	got.SetName(ref.Name)
+	return got, nil
+}
+
 // explain finds out whether the object itself is at fault: server-side apply
 // reports a field that a CRD does not have as the server's own failure, where a
 // create, tried and not done, names it as a bad request.

@@ -24,6 +24,7 @@ type connection struct {
 // objects is manifests.Client as a session uses it.
 type objects interface {
 	Apply(ctx context.Context, obj manifests.Object, namespace string) (manifests.Result, error)
+	Defaulted(ctx context.Context, obj manifests.Object, namespace string) (*unstructured.Unstructured, error)
 	Get(ctx context.Context, ref manifests.Ref) (*unstructured.Unstructured, error)
 	List(ctx context.Context, gvk schema.GroupVersionKind, namespace, selector string) ([]unstructured.Unstructured, error)
 	Delete(ctx context.Context, ref manifests.Ref) (types.UID, error)

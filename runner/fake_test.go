@@ -213,6 +213,16 @@ func (f *fakeCluster) Apply(_ context.Context, obj manifests.Object, namespace s
 	return manifests.Result{Unstructured: u, Created: before == nil, Changed: true, At: time.Now()}, nil
 }
 
+func (f *fakeCluster) Defaulted(_ context.Context, obj manifests.Object, namespace string) (*unstructured.Unstructured, error) {
+	if why, ok := f.rejects[obj.GetName()]; ok {
+		return nil, &manifests.ApplyError{Object: obj, Err: apierrors.NewBadRequest(why)}
+	}
+	u := obj.DeepCopy()
+	u.SetNamespace(obj.Ref(namespace).Namespace)
+	u.SetUID("dry-run")
+	return u, nil
+}
+
 func (f *fakeCluster) Get(_ context.Context, ref manifests.Ref) (*unstructured.Unstructured, error) {
 	if ref.Name == "kube-system" || ref.Name == "default" {
 		u := &unstructured.Unstructured{}

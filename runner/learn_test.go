@@ -1,11 +1,16 @@
 package runner
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/netdojo/netdojo/checks"
+	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/manifests"
+	"github.com/netdojo/netdojo/runner/record"
 )
 
 // TestALearnersPace: enter, solve, leave, and come back to what was left.
@@ -130,5 +135,72 @@ func TestWatchSeesWhatAChecksSees(t *testing.T) {
 	h.OnDelete(policy("", 2))
 	if len(told) != 3 || told[0] != "CiliumNetworkPolicy p" {
 		t.Errorf("told %v, want three changes", told)
+	}
+}
+
+// TestCompare: the learner's policy stands beside the solution's, whatever it is
+// called.
+func TestCompare(t *testing.T) {
+	f := newFakeCluster()
+	o := f.options()
+	o.Lab, o.StateDir = lab04(t), t.TempDir()
+	if _, err := Enter(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	compare := func() record.Difference {
+		t.Helper()
+		found, err := Compare(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(found) != 1 || found[0].Kind != "CiliumNetworkPolicy" || found[0].Name != "backend-egress-allow-fqdn" {
+			t.Fatalf("compared %+v, want the one policy", found)
+		}
+		return found[0]
+	}
+	if d := compare(); d.Yours != "" || !strings.Contains(d.Diff, "+  - toFQDNs:") || strings.Contains(d.Diff, "\n-  ") {
+		t.Errorf("without a policy it is %+v, want all of the solution added", d)
+	}
+
+	mine := func(name, site string) {
+		t.Helper()
+		objects, err := manifests.Parse("mine.yaml", []byte(`apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata:
+  name: `+name+`
+spec:
+  endpointSelector:
+    matchLabels:
+      app: backend
+  egress:
+    - toFQDNs:
+        - matchName: `+site+`
+`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Apply(t.Context(), objects[0], "default"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mine("my-own", "cilium.io")
+	if d := compare(); d.Yours != "my-own" || !strings.Contains(d.Diff, "-    - matchName: cilium.io") {
+		t.Errorf("a policy of another name gives %+v", d)
+	} else if strings.Contains(d.Diff, "uid") || strings.Contains(d.Diff, "generation") {
+		t.Errorf("the diff tells what the server adds:\n%s", d.Diff)
+	}
+	mine("backend-egress-allow-fqdn", "kubernetes.io")
+	if d := compare(); d.Yours != "backend-egress-allow-fqdn" || !strings.Contains(d.Diff, "+        - matchPattern: '*'") || strings.Contains(d.Diff, "kubernetes.io\n-") {
+		t.Errorf("the policy of the same name gives %+v", d)
+	}
+	if _, err := Solve(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if d := compare(); d.Diff != "" {
+		t.Errorf("the solution differs from itself:\n%s", d.Diff)
+	}
+	f.running = false
+	if _, err := Compare(t.Context(), o); !errors.Is(err, cluster.ErrNotRunning) {
+		t.Errorf("without a cluster it ends with %v, want ErrNotRunning", err)
 	}
 }

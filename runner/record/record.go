@@ -77,3 +77,14 @@ type Check struct {
 // OK says whether the session came to its end, there was a verdict, and every
 // one is as expected.
 func (r Run) OK() bool { return r.Failed == 0 && r.Passed > 0 && r.Error == "" }
+
+// Difference is an object of a task's solution beside the learner's.
+type Difference struct {
+	Kind, Namespace, Name string // the solution's object
+	// Yours is the name of the learner's object that it is compared with, "" when
+	// there is none.
+	Yours string
+	// Diff is a unified diff of the YAML from the learner's to the solution's, ""
+	// where they say the same.
+	Diff string
+}

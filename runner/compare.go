@@ -1,0 +1,142 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aymanbagabas/go-udiff"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/netdojo/netdojo/manifests"
+	"github.com/netdojo/netdojo/runner/record"
+)
+
+// Compare sets the objects of the selected tasks' solutions beside those that
+// the learner has on the cluster: the one of the same name, else the only one of
+// the kind that is not the lab's own. It changes nothing. Errors are those of
+// Check.
+func Compare(ctx context.Context, o Options) ([]record.Difference, error) {
+	o.Keep, o.Solve, o.Wrong, o.Listener = true, false, "", nil
+	var out []record.Difference
+	_, err := start(ctx, o, func(s *session, ctx context.Context) error {
+		if err := s.steps(ctx, s.open()); err != nil {
+			return err
+		}
+		var err error
+		if out, err = s.compare(ctx); err != nil {
+			return &EnvironmentError{During: "Compare with the solution", Err: err}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (s *session) compare(ctx context.Context) ([]record.Difference, error) {
+	var out []record.Difference
+	for _, t := range s.tasks {
+		objects, err := s.read(t.Solution)
+		if err != nil {
+			return nil, err
+		}
+		for _, obj := range objects {
+			d, err := s.difference(ctx, obj)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+func (s *session) difference(ctx context.Context, obj manifests.Object) (record.Difference, error) {
+	want, err := s.conn.objects.Defaulted(ctx, obj, s.o.Lab.Namespace)
+	if err != nil {
+		return record.Difference{}, err
+	}
+	d := record.Difference{Kind: want.GetKind(), Namespace: want.GetNamespace(), Name: want.GetName()}
+	yours, err := s.learners(ctx, manifests.Ref{GVK: obj.GroupVersionKind(), Namespace: d.Namespace, Name: d.Name})
+	if err != nil {
+		return record.Difference{}, err
+	}
+	have := ""
+	if yours != nil {
+		d.Yours = yours.GetName()
+		if have, err = bare(yours); err != nil {
+			return record.Difference{}, err
+		}
+	}
+	text, err := bare(want)
+	if err != nil {
+		return record.Difference{}, err
+	}
+	d.Diff = udiff.Unified("yours", "the solution", have, text)
+	return d, nil
+}
+
+// learners finds the object to set beside the solution's, nil when there is none.
+func (s *session) learners(ctx context.Context, want manifests.Ref) (*unstructured.Unstructured, error) {
+	same, err := s.conn.objects.Get(ctx, want)
+	if err == nil {
+		return same, nil
+	}
+	if !apierrors.IsNotFound(err) {
+		return nil, err
+	}
+	all, err := s.conn.objects.List(ctx, want.GVK, want.Namespace, "")
+	if err != nil {
+		return nil, err
+	}
+	ours, err := s.labsOwn()
+	if err != nil {
+		return nil, err
+	}
+	var found *unstructured.Unstructured
+	for i := range all {
+		if ours[all[i].GetKind()+" "+all[i].GetName()] {
+			continue
+		}
+		if found != nil {
+			return nil, nil // which of them is meant is not known
+		}
+		found = &all[i]
+	}
+	return found, nil
+}
+
+// labsOwn are the kinds and names of the lab's workloads and solutions.
+func (s *session) labsOwn() (map[string]bool, error) {
+	files := append([]string{}, s.o.Lab.Workloads...)
+	for _, t := range s.o.Lab.Tasks {
+		files = append(files, t.Solution...)
+	}
+	objects, err := s.read(files)
+	if err != nil {
+		return nil, err
+	}
+	ours := map[string]bool{}
+	for _, obj := range objects {
+		ours[obj.GetKind()+" "+obj.GetName()] = true
+	}
+	return ours, nil
+}
+
+// bare is an object as YAML without what the server adds.
+func bare(u *unstructured.Unstructured) (string, error) {
+	u = u.DeepCopy()
+	for _, field := range []string{"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"} {
+		unstructured.RemoveNestedField(u.Object, "metadata", field)
+	}
+	unstructured.RemoveNestedField(u.Object, "metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration")
+	if len(u.GetAnnotations()) == 0 {
+		unstructured.RemoveNestedField(u.Object, "metadata", "annotations")
+	}
+	unstructured.RemoveNestedField(u.Object, "status")
+	text, err := yaml.Marshal(u.Object)
+	if err != nil {
+		return "", fmt.Errorf("write %s %s as YAML: %w", u.GetKind(), u.GetName(), err)
+	}
+	return string(text), nil
+}
