@@ -2,10 +2,16 @@
 
 package shell
 
-import "os/exec"
+import (
+	"os"
+	"os/exec"
+)
 
 // Without sessions there are no terminals to start in either: the program is all.
 
 func tellOfHangUp(*exec.Cmd) {}
 
 func endSession(cmd *exec.Cmd) { _ = cmd.Process.Kill() }
+
+// notifyResize never gives a value: no signal tells of a new size.
+func notifyResize() (resized <-chan os.Signal, stop func()) { return nil, func() {} }

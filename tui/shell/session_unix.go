@@ -3,7 +3,9 @@
 package shell
 
 import (
+	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 )
 
@@ -16,3 +18,11 @@ func tellOfHangUp(cmd *exec.Cmd) {
 
 // endSession ends what did not listen.
 func endSession(cmd *exec.Cmd) { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+
+// notifyResize gives a value when the real terminal has another size, until stop
+// is called.
+func notifyResize() (resized <-chan os.Signal, stop func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGWINCH)
+	return c, func() { signal.Stop(c) }
+}

@@ -11,9 +11,12 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	uv "github.com/charmbracelet/ultraviolet"
+	"github.com/charmbracelet/x/ansi"
 	"github.com/charmbracelet/x/vt"
 	"github.com/creack/pty"
 )
@@ -33,13 +36,17 @@ type Shell struct {
 	done   chan struct{} // the program ended and nothing of ours runs
 	input  *input
 	inside sync.WaitGroup // what runs as long as the program
+	// handed says that a real terminal has the screen. What reads the emulator's
+	// answers asks it: the emulator waits for them to be read with mu held.
+	handed atomic.Bool
 
 	mu     sync.Mutex // guards what follows
 	emu    *vt.Emulator
-	prompt bool      // a prompt waits (OSC 133)
-	typed  bool      // something was typed at it
-	tap    io.Writer // gets the output too, nil for nobody
-	err    error     // how the program ended
+	prompt bool                  // a prompt waits (OSC 133)
+	typed  bool                  // something was typed at it
+	tap    io.Writer             // the real terminal while it is handed over, else nil
+	modes  map[ansi.DECMode]bool // that the program set
+	err    error                 // how the program ended
 	ended  bool
 	width  int
 	height int
@@ -58,7 +65,7 @@ func Start(ctx context.Context, cmd *exec.Cmd, width, height int) (*Shell, error
 		cmd: cmd, tty: tty, width: width, height: height,
 		dirty: make(chan struct{}, 1), done: make(chan struct{}), input: newInput(),
 	}
-	s.emu = newEmulator(width, height, s.mark)
+	s.emu = s.newEmulator()
 
 	s.inside.Go(s.readOutput)
 	s.replies(s.emu)
@@ -128,17 +135,26 @@ func (s *Shell) feed(b []byte) {
 			return
 		}
 		old := s.emu
-		s.emu = newEmulator(s.width, s.height, s.mark)
+		s.emu = s.newEmulator()
 		s.replies(s.emu)
 		_ = old.InputPipe().(io.Closer).Close()
 	}()
 	_, _ = s.emu.Write(b)
 }
 
-func newEmulator(width, height int, mark func([]byte) bool) *vt.Emulator {
-	emu := vt.NewEmulator(width, height)
+func (s *Shell) newEmulator() *vt.Emulator {
+	s.modes = map[ansi.DECMode]bool{}
+	emu := vt.NewEmulator(s.width, s.height)
 	emu.SetScrollbackSize(scrollback)
-	emu.RegisterOscHandler(133, mark)
+	emu.RegisterOscHandler(133, s.mark)
+	note := func(set bool) func(ansi.Mode) {
+		return func(mode ansi.Mode) {
+			if dec, ok := mode.(ansi.DECMode); ok {
+				s.modes[dec] = set
+			}
+		}
+	}
+	emu.SetCallbacks(vt.Callbacks{EnableMode: note(true), DisableMode: note(false)})
 	return emu
 }
 
@@ -148,7 +164,8 @@ func (s *Shell) replies(emu *vt.Emulator) {
 		buf := make([]byte, 4096)
 		for {
 			n, err := emu.Read(buf)
-			if n > 0 {
+			// A real terminal that has the screen answers for itself.
+			if n > 0 && !s.handed.Load() {
 				s.input.put(buf[:n])
 			}
 			if err != nil {
@@ -278,6 +295,38 @@ func (s *Shell) View(back int) (lines []string, scrolled int) {
 		out = append(out, line.Render())
 	}
 	return append(out, lines[:min(len(lines), s.height-len(out))]...), back
+}
+
+// All is the scrollback and the screen, without styles.
+func (s *Shell) All() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	if !s.emu.IsAltScreen() {
+		for _, line := range s.emu.Scrollback().Lines() {
+			out = append(out, ansi.Strip(line.Render()))
+		}
+	}
+	return append(out, strings.Split(s.emu.String(), "\n")...)
+}
+
+// Mouse passes on what the mouse does, and says whether the program wanted it.
+func (s *Shell) Mouse(m uv.MouseEvent) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wanted := false
+	for _, mode := range mouseModes {
+		wanted = wanted || s.modes[mode]
+	}
+	if wanted && !s.ended {
+		s.emu.SendMouse(m)
+	}
+	return wanted
+}
+
+// mouseModes are those in which a program is told of the mouse.
+var mouseModes = []ansi.DECMode{
+	ansi.ModeMouseX10, ansi.ModeMouseNormal, ansi.ModeMouseHighlight, ansi.ModeMouseButtonEvent, ansi.ModeMouseAnyEvent,
 }
 
 // Cursor is where the cursor is on the screen, and whether it is seen.
