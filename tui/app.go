@@ -4,6 +4,7 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,9 +35,12 @@ type Options struct {
 	// StateDir is where the progress is kept.
 	StateDir string
 	ASCII    bool
-	In       io.Reader // nil means the terminal
-	Out      io.Writer
-	Env      []string
+	// Prefix is the one key that is netdojo's while a shell has the focus, as a
+	// key press spells itself; "" is keys.DefaultPrefix.
+	Prefix string
+	In     io.Reader // nil means the terminal
+	Out    io.Writer
+	Env    []string
 }
 
 // Run shows the screens until the learner quits or ctx ends. The terminal is
@@ -98,8 +102,9 @@ type Model struct {
 	lab     *labPage // the one that was entered, kept while its page is left
 	cluster ClusterState
 
-	help     bool
-	helpTop  frame.Scroll
+	over     overlay // covers the page, nil for nothing
+	prefix   string  // the key that is netdojo's in a shell
+	mouse    bool    // the mouse is netdojo's
 	question *question
 	note     string // the status line
 	running  sync.WaitGroup
@@ -110,7 +115,7 @@ func New(ctx context.Context, o Options) *Model {
 	store, err := progress.Open(o.StateDir)
 	m := &Model{
 		ctx: ctx, backend: o.Backend, store: store, theme: styles.New(true, o.ASCII),
-		now: time.Now, width: 80, height: 24,
+		now: time.Now, width: 80, height: 24, prefix: cmp.Or(o.Prefix, keys.DefaultPrefix),
 	}
 	if err != nil {
 		m.say("%v", err)
@@ -192,6 +197,8 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, nil
 	case tea.KeyPressMsg:
 		return m, m.key(msg)
+	case tea.MouseMsg:
+		return m, m.pointed(msg)
 	case clusterMsg:
 		if msg.err != nil {
 			m.say("%v", msg.err)
@@ -230,8 +237,8 @@ func (m *Model) key(msg tea.KeyPressMsg) tea.Cmd {
 		m.say("Nothing was changed.")
 		return nil
 	}
-	if m.help {
-		return m.helpKey(msg)
+	if m.over != nil {
+		return m.over.key(msg)
 	}
 	if cmd, taken := m.page.grab(msg); taken {
 		return cmd
@@ -250,10 +257,26 @@ func (m *Model) press(key string) tea.Cmd {
 		m.say("%s is off: %s.", strings.ToUpper(b.Short[:1])+b.Short[1:], why)
 		return nil
 	}
+	return m.bound(b)
+}
+
+// bound does what a binding says.
+func (m *Model) bound(b keys.Binding) tea.Cmd {
 	m.note = ""
 	switch b.ID {
 	case keys.Help:
-		m.help, m.helpTop = true, frame.Scroll{}
+		m.over = &helpView{m: m}
+		return nil
+	case keys.Palette:
+		m.over = &palette{m: m, all: m.actions()}
+		return nil
+	case keys.Mouse:
+		m.mouse = !m.mouse
+		if m.mouse {
+			m.say("The mouse is netdojo's: a click focuses, the wheel scrolls. m gives it back.")
+		} else {
+			m.say("The mouse is the terminal's: its own selection works.")
+		}
 		return nil
 	case keys.Suspend:
 		return tea.Suspend
@@ -261,6 +284,43 @@ func (m *Model) press(key string) tea.Cmd {
 		return m.quit()
 	}
 	return m.page.do(b.ID)
+}
+
+// wheelLines is how far a step of the mouse's wheel scrolls.
+const wheelLines = 3
+
+// pointed takes what the mouse does.
+func (m *Model) pointed(msg tea.MouseMsg) tea.Cmd {
+	if m.question != nil || !m.fits() {
+		return nil
+	}
+	by := 0
+	if wheel, ok := msg.(tea.MouseWheelMsg); ok {
+		by = map[tea.MouseButton]int{tea.MouseWheelUp: -wheelLines, tea.MouseWheelDown: wheelLines}[wheel.Button]
+	}
+	if m.over != nil {
+		m.over.scroll(by)
+		return nil
+	}
+	if p, ok := m.page.(interface {
+		pointed(msg tea.MouseMsg, x, y, wheel int) tea.Cmd
+	}); ok {
+		at := msg.Mouse()
+		return p.pointed(msg, at.X, at.Y-1, by) // below the header
+	}
+	return nil
+}
+
+// copyOut sends a text to the clipboard and keeps it in a file, since nothing
+// says whether the terminal took it.
+func (m *Model) copyOut(text string) tea.Cmd {
+	file, err := m.backend.KeepCopy(text)
+	if err != nil {
+		m.say("Sent to the clipboard; the file was not written: %v", err)
+	} else {
+		m.say("Sent to the clipboard, if the terminal takes it; it is in %s too.", file)
+	}
+	return tea.SetClipboard(text)
 }
 
 // quit ends the program, after a question when something runs.
@@ -287,25 +347,7 @@ func (m *Model) busy() *job {
 }
 
 // goTo shows a page.
-func (m *Model) goTo(p page) { m.page, m.help = p, false }
-
-func (m *Model) helpKey(msg tea.KeyPressMsg) tea.Cmd {
-	_, h := m.body()
-	lines := len(m.helpLines())
-	switch msg.String() {
-	case "up", "k":
-		m.helpTop.Move(-1, lines, h)
-	case "down", "j":
-		m.helpTop.Move(1, lines, h)
-	case "pgup":
-		m.helpTop.Move(-h, lines, h)
-	case "pgdown", "space":
-		m.helpTop.Move(h, lines, h)
-	default:
-		m.help = false
-	}
-	return nil
-}
+func (m *Model) goTo(p page) { m.page, m.over = p, nil }
 
 // body is the size that is left for a page: a line above, two below.
 func (m *Model) body() (width, height int) { return m.width, m.height - 3 }
@@ -315,7 +357,10 @@ func (m *Model) View() tea.View {
 	v := tea.NewView(strings.Join(m.lines(), "\n"))
 	v.AltScreen = true
 	v.WindowTitle = "netdojo " + frame.Clean(m.page.title())
-	if m.page == page(m.lab) && !m.help && m.question == nil && m.fits() {
+	if m.mouse {
+		v.MouseMode = tea.MouseModeCellMotion
+	}
+	if m.page == page(m.lab) && m.over == nil && m.question == nil && m.fits() {
 		v.Cursor = m.lab.cursor()
 	}
 	return v
@@ -332,8 +377,8 @@ func (m *Model) lines() []string {
 	w, h := m.body()
 	out := make([]string, 0, m.height)
 	out = append(out, m.header())
-	if m.help {
-		out = append(out, frame.Block(m.helpTop.Cut(m.helpLines(), h), w, h)...)
+	if m.over != nil {
+		out = append(out, frame.Block(m.over.lines(w, h), w, h)...)
 	} else {
 		out = append(out, frame.Block(m.page.view(w, h), w, h)...)
 	}
@@ -366,8 +411,8 @@ func (m *Model) status() string {
 
 // footer shows the keys that work now.
 func (m *Model) footer() string {
-	if m.help {
-		return frame.Fit(m.theme.Dim.Render(" up and down scroll, any other key closes the help"), m.width)
+	if m.over != nil {
+		return frame.Fit(m.theme.Dim.Render(frame.Short(m.over.foot(), m.width, m.theme)), m.width)
 	}
 	if f, ok := m.page.(interface{ foot() string }); ok {
 		if text := f.foot(); text != "" {

@@ -37,6 +37,9 @@ type Backend interface {
 	// Solve applies a task's solution.
 	Solve(ctx context.Context, lab *labs.Lab, task string, listen event.Listener) (record.Run, error)
 
+	// Compare sets a task's solution beside what the learner has on the cluster.
+	Compare(ctx context.Context, lab *labs.Lab, task string) ([]record.Difference, error)
+
 	// Watch calls changed after a policy or a pod of the lab changed, until ctx
 	// ends or the cluster is gone.
 	Watch(ctx context.Context, lab *labs.Lab, changed func(what string)) error

@@ -29,6 +29,7 @@ var update = flag.Bool("update", false, "write the golden frames anew")
 type fake struct {
 	labs    []*labs.Lab
 	missing []Missing
+	copied  string
 
 	mu      sync.Mutex // guards what follows
 	running bool
@@ -205,6 +206,17 @@ func (f *fake) Solve(_ context.Context, _ *labs.Lab, task string, listen event.L
 	return record.Run{Tasks: []record.Task{{ID: task}}}, nil
 }
 
+func (f *fake) Compare(_ context.Context, _ *labs.Lab, _ string) ([]record.Difference, error) {
+	f.note("compare")
+	d := record.Difference{Kind: "CiliumNetworkPolicy", Namespace: "default", Name: "allow-fqdn", Yours: "mine"}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.solved {
+		d.Diff = "--- yours\n+++ the solution\n@@ -1,3 +1,3 @@\n spec:\n-  egress: []\n+  egress:\n+  - toFQDNs:\n"
+	}
+	return []record.Difference{d}, nil
+}
+
 func (f *fake) Watch(ctx context.Context, _ *labs.Lab, changed func(string)) error {
 	f.mu.Lock()
 	f.changed = changed
@@ -225,7 +237,10 @@ func (f *fake) Flows(ctx context.Context, flow func(Flow)) error {
 	}
 }
 
-func (f *fake) KeepCopy(string) (string, error) { return "copied.txt", nil }
+func (f *fake) KeepCopy(text string) (string, error) {
+	f.copied = text
+	return "copied.txt", nil
+}
 
 // driver runs a model as Bubble Tea would, without a terminal.
 type driver struct {

@@ -27,10 +27,12 @@ const (
 	checksPane
 	flowsPane
 	matrixPane
+	whyPane
 	hintsPane
+	solutionPane
 )
 
-var panes = []pane{textPane, shellPane, checksPane, flowsPane, matrixPane, hintsPane}
+var panes = []pane{textPane, shellPane, checksPane, flowsPane, matrixPane, whyPane, hintsPane, solutionPane}
 
 // task is what a session on the lab page is for.
 type purpose int
@@ -93,6 +95,8 @@ type labPage struct {
 	flowTop  frame.Scroll
 	flowHeld bool // scrolled back: new flows do not move the view
 	hintTop  frame.Scroll
+	whyTop   frame.Scroll
+	solution comparison
 }
 
 // enter opens a lab at a task: from its beginning, or as it was left.
@@ -151,6 +155,7 @@ func (l *labPage) setTask(id string) {
 	}
 	l.source, l.pageFor, l.textTop, l.block = string(data), 0, frame.Scroll{}, -1
 	l.advice, l.notices = "", nil
+	l.solution = comparison{}
 }
 
 func (l *labPage) title() string { return "Lab " + l.lab.ID + "  " + l.lab.Title }
@@ -269,9 +274,17 @@ func (l *labPage) update(msg tea.Msg) tea.Cmd {
 		}
 		l.flowsErr = fmt.Errorf("the flows ended: %w", orGone(msg.err))
 		return l.m.askCluster
+	case comparedMsg:
+		if msg.lab == l {
+			l.solution.take(msg)
+		}
 	case shellStarted:
 		if msg.lab == l {
 			return l.shellIs(msg)
+		}
+	case handedBack:
+		if msg.lab == l {
+			l.takeBack(msg.err)
 		}
 	case shellChanged:
 		if msg.shell == l.shell {
@@ -285,7 +298,7 @@ func (l *labPage) update(msg tea.Msg) tea.Cmd {
 	case clusterMsg:
 		if l.entered && msg.err == nil && !msg.state.Running && !l.gone {
 			l.gone = true
-			l.m.say("The cluster is gone. R brings it and the lab up again; your files and your progress are kept.")
+			l.m.say("The cluster is gone. R brings it and the lab up again as you left it; your files and your progress are kept.")
 		}
 	}
 	return nil

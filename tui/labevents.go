@@ -127,6 +127,9 @@ func (l *labPage) ended(j *job) tea.Cmd {
 	case checking:
 		l.score(j.run)
 		cmd = l.recheck()
+		if l.solution.asked {
+			cmd = tea.Batch(cmd, l.compare())
+		}
 	case solving:
 		l.m.store.Task(l.lab.ID, l.task.ID).SawSolution = true
 		if !rejected(j.run) {

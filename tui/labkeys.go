@@ -28,7 +28,7 @@ func (l *labPage) grab(msg tea.KeyPressMsg) (tea.Cmd, bool) {
 
 func (l *labPage) off(id keys.ID) string {
 	switch id {
-	case keys.Check, keys.Baseline, keys.Solve, keys.Reset, keys.NextTask, keys.PrevTask:
+	case keys.Check, keys.Baseline, keys.Solve, keys.Reset, keys.ResetLab, keys.Tasks, keys.NextTask, keys.PrevTask, keys.Compare:
 		if l.job != nil {
 			return l.job.name + " runs"
 		}
@@ -44,9 +44,9 @@ func (l *labPage) off(id keys.ID) string {
 			}
 		}
 		return "no check of this task runs before the policy"
-	case keys.Solve:
+	case keys.Solve, keys.Compare:
 		if len(l.task.Solution) == 0 {
-			return "this task has no solution to apply"
+			return "this task has no solution"
 		}
 	case keys.Hint:
 		switch n := len(l.task.Hints.Levels()); {
@@ -69,6 +69,10 @@ func (l *labPage) off(id keys.ID) string {
 	case keys.PrevTask:
 		if l.at() == 0 {
 			return "this is the first task"
+		}
+	case keys.Tasks:
+		if len(l.lab.Tasks) == 1 {
+			return "the lab has one task"
 		}
 	case keys.PaneShell, keys.RunBlock:
 		if l.gone {
@@ -112,11 +116,20 @@ func (l *labPage) do(id keys.ID) tea.Cmd {
 		l.show(flowsPane)
 	case keys.PaneTable:
 		l.show(matrixPane)
+	case keys.PaneWhy:
+		l.show(whyPane)
 	case keys.PaneHints:
 		l.show(hintsPane)
+	case keys.Compare:
+		return l.askCompare()
 	case keys.Zoom:
+		if l.focus == shellPane && l.shell != nil {
+			return l.handOver()
+		}
 		l.zoomed = !l.zoomed
 		l.fitShell()
+	case keys.CopyView:
+		m.over = newCopyView(m, l.whole(l.focus))
 	case keys.Check:
 		return l.check()
 	case keys.Baseline:
@@ -127,7 +140,11 @@ func (l *labPage) do(id keys.ID) tea.Cmd {
 			return l.run(solving, "applying the solution", m.backend.Solve)
 		})
 	case keys.Reset:
-		m.ask("Bring the lab to its beginning? Its policies go, your files stay. y yes, any other key no", l.reset)
+		l.askReset()
+	case keys.ResetLab:
+		m.ask("Bring the lab to its beginning? Its policies and its progress go, your files stay. y yes, any other key no", l.resetLab)
+	case keys.Tasks:
+		m.over = &palette{m: m, all: l.actions()}
 	case keys.Hint:
 		l.hint()
 	case keys.Allow:
@@ -135,9 +152,9 @@ func (l *labPage) do(id keys.ID) tea.Cmd {
 	case keys.Deny:
 		l.predict(checks.ExpectDenied)
 	case keys.NextTask:
-		return l.jump(1)
+		return l.goToTask(l.at() + 1)
 	case keys.PrevTask:
-		return l.jump(-1)
+		return l.goToTask(l.at() - 1)
 	case keys.Watch:
 		l.watching = !l.watching
 		if l.watching {
@@ -200,8 +217,14 @@ func (l *labPage) move(id keys.ID) {
 		l.flowHeld = l.flowTop.Top+h < len(l.flows)
 	case shellPane:
 		l.shellBack = max(l.shellBack-by, 0)
+	case matrixPane:
+		l.moveCheck(id, by)
+	case whyPane:
+		l.whyTop.Top = max(l.whyTop.Top+by, 0)
 	case hintsPane:
 		l.hintTop.Top = max(l.hintTop.Top+by, 0)
+	case solutionPane:
+		l.solution.top.Top = max(l.solution.top.Top+by, 0)
 	}
 }
 
@@ -211,7 +234,7 @@ func (l *labPage) moveCheck(id keys.ID, by int) {
 		l.checkTop.Top = max(l.checkTop.Top+by, 0)
 	default:
 		l.chosen = min(max(l.chosen+by, 0), max(len(l.rows)-1, 0))
-		l.checkTop.Top = 0
+		l.checkTop.Top, l.whyTop.Top = 0, 0
 	}
 }
 
@@ -242,28 +265,6 @@ func (l *labPage) predict(what checks.Expect) {
 	}
 }
 
-// jump goes to another task and takes its baseline.
-func (l *labPage) jump(by int) tea.Cmd {
-	l.setTask(l.lab.Tasks[l.at()+by].ID)
-	l.m.store.At(l.lab.ID, l.task.ID)
-	l.m.save(l.lab.ID)
-	return l.run(baseline, "the checks before the policy", l.m.backend.Baseline)
-}
-
-// reset brings the lab to its beginning, and the cluster up when it is gone.
-func (l *labPage) reset() tea.Cmd {
-	for i := range l.rows {
-		l.rows[i] = checkRow{check: l.rows[i].check}
-	}
-	if l.gone {
-		task := l.task.ID
-		l.close()
-		return l.m.enter(l.lab, task, true)
-	}
-	l.m.say("Bringing the lab to its beginning.")
-	return l.run(resetting, "bringing the lab to its beginning", l.m.backend.Enter)
-}
-
 // choose chooses a code block and brings it into view.
 func (l *labPage) choose(i int) {
 	n := len(l.page.Blocks)
@@ -274,13 +275,4 @@ func (l *labPage) choose(i int) {
 	l.textTop.Show(b.First, b.Last, len(l.page.Lines), h)
 }
 
-func (l *labPage) copyBlock() tea.Cmd {
-	code := l.page.Blocks[l.block].Code
-	file, err := l.m.backend.KeepCopy(code)
-	if err != nil {
-		l.m.say("Sent to the clipboard; the file was not written: %v", err)
-	} else {
-		l.m.say("Sent to the clipboard, if the terminal takes it; it is in %s too.", file)
-	}
-	return tea.SetClipboard(code)
-}
+func (l *labPage) copyBlock() tea.Cmd { return l.m.copyOut(l.page.Blocks[l.block].Code) }

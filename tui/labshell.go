@@ -12,9 +12,6 @@ import (
 	"github.com/netdojo/netdojo/tui/shell"
 )
 
-// prefix is the one key that is netdojo's while the shell has the focus.
-const prefix = "ctrl+g"
-
 // shellStarted says that a shell runs, or why it does not.
 type shellStarted struct {
 	lab   *labPage
@@ -110,7 +107,7 @@ func (l *labPage) fitShell() {
 // shellKey takes a key while the shell has the focus: the prefix is ours, and
 // the key after it; all others are the shell's.
 func (l *labPage) shellKey(msg tea.KeyPressMsg) (tea.Cmd, bool) {
-	key := msg.String()
+	key, prefix := msg.String(), l.m.prefix
 	switch {
 	case l.prefixed && key == prefix:
 		l.prefixed = false
@@ -150,9 +147,11 @@ func (l *labPage) foot() string {
 				}
 			}
 		}
-		return " ctrl-g and then: " + strings.Join(parts, "  ") + "  ctrl-g the shell's"
+		p := keys.Spell(l.m.prefix)
+		return " " + p + " and then: " + strings.Join(parts, "  ") + "  " + p + " the shell's"
 	}
-	return " All keys are the shell's. ctrl-g is netdojo's: ctrl-g tab leaves, ctrl-g ? helps."
+	p := keys.Spell(l.m.prefix)
+	return fmt.Sprintf(" All keys are the shell's. %s is netdojo's: %s tab leaves, %s ? helps.", p, p, p)
 }
 
 // shellLines are the shell's pane: its title and its screen.
@@ -188,6 +187,27 @@ func (l *labPage) cursor() *tea.Cursor {
 		return nil
 	}
 	return tea.NewCursor(r.x+1+x, r.y+2+y) // the page's header and the border
+}
+
+// handedBack says that the real terminal came back from the shell.
+type handedBack struct {
+	lab *labPage
+	err error
+}
+
+// handOver gives the real terminal to the shell.
+func (l *labPage) handOver() tea.Cmd {
+	p := keys.Spell(l.m.prefix)
+	notice := fmt.Sprintf("netdojo: the terminal is the shell's. %s z comes back, %s %s is the shell's own %s.", p, p, p, p)
+	l.shellBack = 0
+	return tea.Exec(l.shell.HandOver(l.ctx, l.m.prefix, notice), func(err error) tea.Msg { return handedBack{l, err} })
+}
+
+func (l *labPage) takeBack(err error) {
+	if err != nil {
+		l.m.say("The shell did not get the terminal: %v", err)
+	}
+	l.fitShell()
 }
 
 // runOff says why the chosen block cannot be run.

@@ -67,9 +67,13 @@ func (l *labPage) draw(p pane, r rect) []string {
 	case flowsPane:
 		title, lines = "Flows", l.flowLines(w, h)
 	case matrixPane:
-		title, lines = "Who reaches whom", matrix(l.rows, w, l.m.theme)
+		title, lines = "Who reaches whom", l.matrixLines(w, h)
+	case whyPane:
+		title, lines = l.whyLines(w, h)
 	case hintsPane:
 		title, lines = "Hints", l.hintLines(w, h)
+	case solutionPane:
+		title, lines = "The solution beside yours", l.solution.lines(w, h, l.m.theme)
 	}
 	if p != textPane && p != shellPane && l.m.theme.ASCII {
 		lines = append([]string(nil), lines...)
@@ -140,6 +144,49 @@ func (l *labPage) checkLines(w, h int) []string {
 	}
 	return l.checkTop.Cut(lines, h)
 }
+
+func (l *labPage) matrixLines(w, h int) []string {
+	lines := matrix(l.rows, l.chosen, w, l.m.theme)
+	var top frame.Scroll
+	top.Show(l.chosen+1, l.chosen+1, len(lines)-1, h-1)
+	return append(lines[:1:1], top.Cut(lines[1:], h-1)...)
+}
+
+// whyLines explain the chosen check.
+func (l *labPage) whyLines(w, h int) (title string, lines []string) {
+	t := l.m.theme
+	if len(l.rows) == 0 {
+		return "Explanation", []string{" This task has no checks."}
+	}
+	r := l.rows[l.chosen]
+	lines = append(lines, r.line(false, l.idWidth(), w, t))
+	lines = append(lines, r.explain(w, t)...)
+	if l.advice != "" {
+		lines = append(lines, frame.Wrap("Hint: "+frame.Clean(l.advice), w-1, "    ", "    ")...)
+	}
+	return "Explanation of " + r.check.ID, l.whyTop.Cut(lines, h)
+}
+
+// whole is all that a pane has, in the width that it is seen in.
+func (l *labPage) whole(p pane) []string {
+	if p == shellPane {
+		if l.shell == nil {
+			return nil
+		}
+		return l.shell.All()
+	}
+	all := *l // drawing moves what is scrolled
+	w, _ := l.places()[p].inner()
+	box := all.draw(p, rect{w: w + 2, h: copyLines})
+	lines := make([]string, 0, len(box))
+	for _, line := range box[1 : len(box)-1] {
+		lines = append(lines, ansi.Cut(line, 1, w+1))
+	}
+	return lines
+}
+
+// copyLines bounds what the copy view shows of a pane.
+const copyLines = 5000
 
 func (l *labPage) idWidth() int {
 	wide := 0

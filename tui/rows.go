@@ -95,17 +95,28 @@ func (r checkRow) explain(width int, t styles.Theme) []string {
 		add("predicted", string(r.told)+", which was "+rightOrWrong(r))
 	}
 	if r.now != nil {
-		add("now", outcome(*r.now))
-		add("because", Reason(*r.now))
-		for _, e := range report.Evidence(*r.now) {
-			label, text, ok := strings.Cut(e, "  ")
-			if !ok {
-				label, text = "policy", e
-			}
-			add(label, strings.TrimSpace(text))
+		for _, f := range Explain(*r.now) {
+			add(f.Label, f.Text)
 		}
 	}
 	return lines
+}
+
+// Fact is a part of an explanation.
+type Fact struct{ Label, Text string }
+
+// Explain says what became of a check and why: the outcome, the reason and the
+// evidence.
+func Explain(c record.Check) []Fact {
+	facts := []Fact{{"now", outcome(c)}, {"because", Reason(c)}}
+	for _, e := range report.Evidence(c) {
+		label, text, ok := strings.Cut(e, "  ")
+		if !ok {
+			label, text = "policy", e
+		}
+		facts = append(facts, Fact{label, strings.TrimSpace(text)})
+	}
+	return facts
 }
 
 // outcome is a verdict in a line.
@@ -161,13 +172,17 @@ func Reason(c record.Check) string {
 }
 
 // matrix says who reaches whom, expected beside seen.
-func matrix(rows []checkRow, width int, t styles.Theme) []string {
-	head := func(cells ...string) string {
-		return frame.Fit("  "+frame.Fit(cells[0], width*3/10)+" "+frame.Fit(cells[1], width*3/10)+" "+
+func matrix(rows []checkRow, chosen, width int, t styles.Theme) []string {
+	head := func(mark string, cells ...string) string {
+		return frame.Fit(mark+frame.Fit(cells[0], width*3/10)+" "+frame.Fit(cells[1], width*3/10)+" "+
 			frame.Fit(cells[2], 10)+" "+frame.Fit(cells[3], 10)+" "+cells[4], width)
 	}
-	lines := []string{t.Title.Render(head("from", "to", "without", "expected", "now"))}
-	for _, r := range rows {
+	lines := []string{t.Title.Render(head("  ", "from", "to", "without", "expected", "now"))}
+	for i, r := range rows {
+		mark := "  "
+		if i == chosen {
+			mark = t.Key.Render(t.Cursor) + " "
+		}
 		without, now := "-", "-"
 		if r.before != nil {
 			without = string(r.before.Verdict)
@@ -179,7 +194,7 @@ func matrix(rows []checkRow, width int, t styles.Theme) []string {
 		if r.running != "" {
 			now = "running"
 		}
-		lines = append(lines, head(frame.Short(r.check.From.String(), width*3/10, t), frame.Short(r.check.To, width*3/10, t),
+		lines = append(lines, head(mark, frame.Short(r.check.From.String(), width*3/10, t), frame.Short(r.check.To, width*3/10, t),
 			without, string(r.check.After), style.Render(glyph+" "+now)))
 	}
 	return lines

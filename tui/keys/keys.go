@@ -30,6 +30,8 @@ const (
 	Help    ID = "help"
 	Quit    ID = "quit"
 	Suspend ID = "suspend"
+	Palette ID = "palette"
+	Mouse   ID = "mouse"
 
 	Up       ID = "up"
 	Down     ID = "down"
@@ -53,8 +55,11 @@ const (
 	PaneCheck ID = "pane-checks"
 	PaneFlows ID = "pane-flows"
 	PaneTable ID = "pane-matrix"
+	PaneWhy   ID = "pane-explanation"
 	PaneHints ID = "pane-hints"
+	Compare   ID = "compare"
 	Zoom      ID = "zoom"
+	CopyView  ID = "copy-view"
 
 	Check     ID = "check"
 	Baseline  ID = "baseline"
@@ -64,7 +69,9 @@ const (
 	Deny      ID = "predict-deny"
 	NextTask  ID = "next-task"
 	PrevTask  ID = "previous-task"
-	Reset     ID = "reset"
+	Tasks     ID = "tasks"
+	Reset     ID = "reset-task"
+	ResetLab  ID = "reset-lab"
 	Watch     ID = "watch"
 	PrevBlock ID = "previous-block"
 	NextBlock ID = "next-block"
@@ -88,6 +95,8 @@ func All() []Binding {
 	return []Binding{
 		{Help, []string{"?"}, "help", "show or hide this help", Everywhere, true},
 		{Quit, []string{"q", "ctrl+c"}, "quit", "leave netdojo; the cluster runs on and the progress is kept", Everywhere, true},
+		{Palette, []string{":", "ctrl+p"}, "commands", "find anything that can be done here by its name", Everywhere, true},
+		{Mouse, []string{"m"}, "mouse", "give the mouse to netdojo, or back to the terminal, whose selection then works", Everywhere, false},
 		{Suspend, []string{"ctrl+z"}, "suspend", "suspend netdojo; fg in your shell brings it back", Everywhere, false},
 		{Up, []string{"up", "k"}, "up", "move or scroll up", Everywhere, false},
 		{Down, []string{"down", "j"}, "down", "move or scroll down", Everywhere, false},
@@ -117,16 +126,21 @@ func All() []Binding {
 		{PaneCheck, []string{"3"}, "checks", "show the checks and their evidence", Lab, false},
 		{PaneFlows, []string{"4"}, "flows", "show connections as they are allowed and dropped", Lab, false},
 		{PaneTable, []string{"5"}, "matrix", "show who reaches whom", Lab, false},
-		{PaneHints, []string{"6"}, "hints", "show the hints seen so far", Lab, false},
-		{Zoom, []string{"z"}, "zoom", "give the focused pane the whole screen, or take it back", Lab, false},
+		{PaneWhy, []string{"6"}, "explanation", "explain the chosen check: prediction, outcome, and the rule that decided", Lab, false},
+		{PaneHints, []string{"7"}, "hints", "show the hints seen so far", Lab, false},
+		{Compare, []string{"8"}, "compare", "set the solution beside what you have applied", Lab, false},
+		{Zoom, []string{"z"}, "zoom", "give the focused pane the whole screen, or take it back; the shell gets the terminal itself", Lab, false},
+		{CopyView, []string{"v"}, "copy view", "show the focused pane alone and without borders, to select and copy from", Lab, false},
 		{PrevBlock, []string{"["}, "block back", "choose the code block before", Lab, false},
 		{NextBlock, []string{"]"}, "block", "choose the next code block", Lab, false},
 		{RunBlock, []string{"x"}, "run block", "type the chosen code block into the shell, and press Enter at an empty prompt", Lab, false},
 		{CopyBlock, []string{"y"}, "copy block", "send the chosen code block to the clipboard, and write it to a file", Lab, false},
 		{NextTask, []string{"n"}, "next task", "go to the next task", Lab, false},
 		{PrevTask, []string{"p"}, "previous task", "go to the task before", Lab, false},
+		{Tasks, []string{"t"}, "tasks", "choose a task to go to", Lab, false},
 		{Watch, []string{"w"}, "watch", "turn the checks that follow every change on or off", Lab, false},
-		{Reset, []string{"R"}, "reset", "bring the lab to its beginning: its policies go", Lab, false},
+		{Reset, []string{"R"}, "reset task", "bring the task to its beginning: the lab's policies go, those of earlier tasks are applied", Lab, false},
+		{ResetLab, []string{"X"}, "reset lab", "bring the lab to its beginning: its policies and its progress go", Lab, false},
 		{Back, []string{"esc"}, "labs", "go back to the labs", Lab, false},
 	}
 }
@@ -159,12 +173,13 @@ func In(scopes ...Scope) []Binding {
 func (b Binding) Label() string {
 	names := make([]string, len(b.Keys))
 	for i, k := range b.Keys {
-		names[i] = spell(k)
+		names[i] = Spell(k)
 	}
 	return strings.Join(names, ", ")
 }
 
-func spell(key string) string {
+// Spell is a key for people: ctrl-g for ctrl+g.
+func Spell(key string) string {
 	if mod, rest, ok := strings.Cut(key, "+"); ok && rest != "" {
 		return mod + "-" + rest
 	}
@@ -179,7 +194,7 @@ func Markdown() string {
 		for _, k := range In(scope) {
 			names := make([]string, len(k.Keys))
 			for i, key := range k.Keys {
-				names[i] = "`" + spell(key) + "`"
+				names[i] = "`" + Spell(key) + "`"
 			}
 			fmt.Fprintf(&b, "| %s | %s |\n", strings.Join(names, ", "), k.Long)
 		}

@@ -67,3 +67,15 @@ func TestBindings(t *testing.T) {
 		}
 	}
 }
+
+func TestParsePrefix(t *testing.T) {
+	for spelling, want := range map[string]string{
+		"": "ctrl+g", "ctrl-b": "ctrl+b", "Ctrl+A": "ctrl+a", "^o": "ctrl+o", "alt-x": "alt+x", "F12": "f12",
+		"ctrl-i": "", "ctrl-m": "", "g": "", "enter": "", "f13": "", "ctrl-alt-g": "", "ctrl-": "",
+	} {
+		got, err := ParsePrefix(spelling)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q is %q, %v; want %q", spelling, got, err, want)
+		}
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +44,9 @@ type face struct {
 	lab     *labs.Lab
 	task    labs.Task
 	predict map[string]checks.Expect // by check
+	// before and last are the checks' last verdicts without and with the policy.
+	before, last map[string]record.Check
+	following    *follower // nil outside of a lab
 }
 
 // errLeave ends the conversation.
@@ -136,22 +138,31 @@ func (f *face) choose(ctx context.Context, all []*labs.Lab) error {
 
 // open enters a lab and takes commands until it is left.
 func (f *face) open(ctx context.Context, lab *labs.Lab) error {
-	f.lab, f.task, f.predict = lab, lab.Tasks[0], map[string]checks.Expect{}
+	f.lab = lab
+	f.begin(lab.Tasks[0])
 	do := f.o.Backend.Enter
 	if at := f.store.Lab(lab.ID); at != nil {
 		do = f.o.Backend.Resume
 		if t := lab.Task(at.Task); t != nil {
-			f.task = *t
+			f.begin(*t)
 		}
 	}
 	if !f.session(ctx, do) {
 		return ctx.Err()
 	}
+	f.following = follow(ctx, f.o.Backend, lab)
+	defer func() {
+		f.following.close()
+		f.following = nil
+	}()
 	f.store.At(lab.ID, f.task.ID)
 	f.save()
 	f.say("")
 	f.say("Task %s, %s. The commands are: %s.", f.task.ID, f.task.Title, names)
 	for {
+		for _, news := range f.following.news() {
+			f.say("%s", news)
+		}
 		answer, err := f.ask(ctx, "Command:")
 		if err != nil {
 			return err
@@ -163,60 +174,10 @@ func (f *face) open(ctx context.Context, lab *labs.Lab) error {
 	}
 }
 
-const names = "text, shell, check, baseline, hint, solution, predict, next, previous, reset, labs, help, quit"
-
-const help = `text      reads the task's page
-shell     opens a shell in the lab's folder; exit comes back
-check     judges the cluster as it is now
-predict   CHECK allowed, or CHECK denied: what you expect of the next check
-baseline  runs the checks before the policy again
-hint      one hint more; each gives more away
-solution  applies the task's solution
-next, previous   go to another task
-reset     brings the lab to its beginning; its policies go
-labs      goes back to the labs
-quit      leaves netdojo`
-
-// command does one; leave says that the lab is left.
-func (f *face) command(ctx context.Context, words []string) (leave bool, err error) {
-	if len(words) == 0 {
-		return false, nil
-	}
-	b := f.o.Backend
-	switch words[0] {
-	case "text":
-		f.text()
-	case "shell":
-		f.shell(ctx)
-	case "check":
-		f.session(ctx, b.Check)
-	case "predict":
-		f.predicts(words[1:])
-	case "baseline":
-		f.session(ctx, b.Baseline)
-	case "hint":
-		f.hint()
-	case "solution":
-		if len(f.task.Solution) == 0 {
-			f.say("This task has no solution to apply.")
-		} else if f.session(ctx, b.Solve) {
-			f.store.Task(f.lab.ID, f.task.ID).SawSolution = true
-			f.session(ctx, b.Check)
-		}
-	case "next", "previous":
-		f.jump(ctx, words[0])
-	case "reset":
-		f.session(ctx, b.Enter)
-	case "labs":
-		return true, nil
-	case "quit", "q":
-		return true, errLeave
-	case "help":
-		f.say("%s", help)
-	default:
-		f.say("There is no command %q. The commands are: %s.", words[0], names)
-	}
-	return false, ctx.Err()
+// begin is at a task of which nothing is known yet.
+func (f *face) begin(t labs.Task) {
+	f.task, f.predict = t, map[string]checks.Expect{}
+	f.before, f.last = map[string]record.Check{}, map[string]record.Check{}
 }
 
 // session runs one of the runner's and tells it; false when it failed.
@@ -230,22 +191,38 @@ func (f *face) session(ctx context.Context, do func(context.Context, *labs.Lab, 
 	})
 	err = errors.Join(err, plain.Close())
 	if err != nil {
-		f.say("This failed: %v.", err)
-		var cure interface{ Cure() string }
-		if errors.As(err, &cure) && cure.Cure() != "" {
-			f.say("Cure: %s.", cure.Cure())
-		}
+		f.failed(err)
 		return false
 	}
 	f.score(run)
 	return true
 }
 
+func (f *face) failed(err error) {
+	f.say("This failed: %v.", err)
+	var cure interface{ Cure() string }
+	if errors.As(err, &cure) && cure.Cure() != "" {
+		f.say("Cure: %s.", cure.Cure())
+	}
+}
+
 // score tells what predictions became and keeps the progress.
 func (f *face) score(run record.Run) {
+	for _, t := range run.Tasks {
+		for _, c := range t.Checks {
+			if c.Phase == checks.Before {
+				f.before[c.ID] = c
+			} else {
+				f.last[c.ID] = c
+			}
+		}
+	}
 	passed, total, last := tui.Score(run, f.task.ID)
 	if total == 0 {
 		return
+	}
+	if f.following != nil {
+		f.following.judged()
 	}
 	k := f.store.Task(f.lab.ID, f.task.ID)
 	k.Passed, k.Total, k.LastCheck = passed, total, last
@@ -276,85 +253,4 @@ func (f *face) save() {
 	if err := f.store.Save(f.lab.ID, time.Now()); err != nil {
 		f.say("Note: %v.", err)
 	}
-}
-
-// text tells the page as it is written.
-func (f *face) text() {
-	data, err := fs.ReadFile(f.lab.FS, f.task.Page)
-	if err != nil {
-		f.say("The page cannot be read: %v.", err)
-		return
-	}
-	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
-		f.say("%s", frame.Clean(line))
-	}
-}
-
-func (f *face) predicts(words []string) {
-	if len(words) == 2 {
-		for _, c := range f.task.Checks {
-			what := checks.Expect(words[1])
-			if c.ID == words[0] && (what == checks.ExpectAllowed || what == checks.ExpectDenied) {
-				f.predict[c.ID] = what
-				f.say("You predict %s for %s.", what, c.ID)
-				return
-			}
-		}
-	}
-	f.say("Say: predict CHECK allowed, or predict CHECK denied. The checks are:")
-	for _, c := range f.task.Checks {
-		f.say("%s: from %s to %s", c.ID, c.From, c.To)
-	}
-}
-
-func (f *face) hint() {
-	levels := f.task.Hints.Levels()
-	k := f.store.Task(f.lab.ID, f.task.ID)
-	if k.Hints >= len(levels) {
-		f.say("There are no more hints.")
-		return
-	}
-	k.Hints++
-	f.save()
-	f.say("Hint %d of %d: %s", k.Hints, len(levels), levels[k.Hints-1])
-}
-
-func (f *face) jump(ctx context.Context, where string) {
-	for i, t := range f.lab.Tasks {
-		if t.ID != f.task.ID {
-			continue
-		}
-		to := i + 1
-		if where == "previous" {
-			to = i - 1
-		}
-		if to < 0 || to >= len(f.lab.Tasks) {
-			f.say("There is no %s task.", where)
-			return
-		}
-		f.task, f.predict = f.lab.Tasks[to], map[string]checks.Expect{}
-		f.store.At(f.lab.ID, f.task.ID)
-		f.save()
-		f.say("Task %s, %s.", f.task.ID, f.task.Title)
-		f.session(ctx, f.o.Backend.Baseline)
-		return
-	}
-}
-
-// shell gives the terminal to the learner's shell until it ends.
-func (f *face) shell(ctx context.Context) {
-	cmd, cleanup, err := f.o.Backend.Shell(ctx, f.lab)
-	if err != nil {
-		f.say("No shell: %v.", err)
-		return
-	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = f.o.In, f.o.Out, f.o.Err
-	f.say("A shell in %s. exit comes back.", cmd.Dir)
-	release := f.o.Hold()
-	_ = cmd.Run() // its exit code is the learner's business
-	release()
-	if err := cleanup(); err != nil {
-		f.say("Note: %v.", err)
-	}
-	f.say("The shell has ended. check judges the cluster as it is now.")
 }

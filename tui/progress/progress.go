@@ -42,7 +42,7 @@ type Task struct {
 	Passed        int    `json:"passed"`
 	Total         int    `json:"total"`
 	Hints         int    `json:"hints"`         // levels seen
-	SawSolution   bool   `json:"sawSolution"`   // had it applied
+	SawSolution   bool   `json:"sawSolution"`   // had it shown or applied
 	LastCheck     string `json:"lastCheck"`     // the last verdicts in a line
 	Predicted     int    `json:"predicted"`     // predictions made
 	PredictedWell int    `json:"predictedWell"` // of them, those that came true
@@ -130,6 +130,9 @@ func (s *Store) State(lab string, tasks []string) State {
 	}
 	return Done
 }
+
+// Forget makes a lab new again.
+func (s *Store) Forget(lab string) { delete(s.labs, lab) }
 
 // At notes the task that a learner is at.
 func (s *Store) At(lab, task string) {

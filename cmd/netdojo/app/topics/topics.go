@@ -35,6 +35,9 @@ const environment = `Environment variables that netdojo reads:
   KUBECONFIG         the kubeconfig files that up and down keep the context in;
                      of a list, the first that exists (default: ~/.kube/config)
   NETDOJO_LOG        a file to append a log to, for finding faults in netdojo
+  NETDOJO_PREFIX     the key that is netdojo's while the shell on the screen has
+                     the focus: ctrl- or alt- with a letter, or f1 to f12
+                     (default: ctrl-g)
   NO_COLOR           when not empty: no colours
 
 netdojo shell sets KUBECONFIG, NETDOJO_CLUSTER and NETDOJO_LAB for what runs in

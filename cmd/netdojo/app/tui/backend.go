@@ -140,6 +140,15 @@ func (b *backend) Solve(ctx context.Context, lab *labs.Lab, task string, listen 
 	return b.session(ctx, lab, task, listen, runner.Solve)
 }
 
+// Compare implements tui.Backend.
+func (b *backend) Compare(ctx context.Context, lab *labs.Lab, task string) ([]record.Difference, error) {
+	o, _, err := b.options(ctx, lab, task, nil)
+	if err != nil {
+		return nil, err
+	}
+	return runner.Compare(ctx, o)
+}
+
 // Watch implements tui.Backend.
 func (b *backend) Watch(ctx context.Context, lab *labs.Lab, changed func(string)) error {
 	h, err := b.e.Open(ctx, b.name)

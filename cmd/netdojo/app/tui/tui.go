@@ -5,6 +5,7 @@ package tui
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -12,9 +13,13 @@ import (
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/tui"
+	"github.com/netdojo/netdojo/tui/keys"
 	"github.com/netdojo/netdojo/tui/linear"
 	"github.com/netdojo/netdojo/tui/styles"
 )
+
+// prefixVar names the key that is netdojo's while a shell has the focus.
+const prefixVar = "NETDOJO_PREFIX"
 
 // Can says whether the streams are a terminal that the screens can be drawn on.
 func Can(e *env.Env) bool {
@@ -31,6 +36,10 @@ func Linear(ctx context.Context, e *env.Env) error {
 
 // Run shows the screens until the learner leaves.
 func Run(ctx context.Context, e *env.Env) error {
+	prefix, err := keys.ParsePrefix(os.Getenv(prefixVar))
+	if err != nil {
+		return exit.With(exit.Usage, fmt.Errorf("%s: %w", prefixVar, err))
+	}
 	// A terminal that is closed ends netdojo as a signal does: in order.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -46,10 +55,11 @@ func Run(ctx context.Context, e *env.Env) error {
 		case <-stop:
 		}
 	}()
-	err := tui.Run(ctx, tui.Options{
+	err = tui.Run(ctx, tui.Options{
 		Backend:  &backend{e: e, name: env.DefaultName()},
 		StateDir: e.StateDir,
 		ASCII:    styles.WantsASCII(os.Getenv),
+		Prefix:   prefix,
 	})
 	if errors.Is(context.Cause(ctx), exit.ErrInterrupted) {
 		return exit.ErrInterrupted

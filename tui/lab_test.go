@@ -1,0 +1,200 @@
+package tui
+
+import (
+	"strings"
+	"testing"
+
+	tea "charm.land/bubbletea/v2"
+)
+
+// TestTasks: a task is entered from its beginning after a question, and the next
+// one without after one that is done.
+func TestTasks(t *testing.T) {
+	f := newFake()
+	d := entered(t, f, Options{}, 120, 40)
+	d.keys("n")
+	d.sees("Enter task 4.2? The lab's policies go, the solutions of the tasks before it are applied.")
+	d.keys("x")
+	if d.m.lab.task.ID != "4.1" {
+		t.Fatal("it went on without a yes")
+	}
+	d.keys("t")
+	d.sees("go to task 4.1", "(off: it is this one)", "go to task 4.2, Nothing but that")
+	d.keys("4", ".", "2", "enter", "y")
+	d.idle()
+	d.sees("Task 4.2  Nothing but that")
+	if n := f.count("enter"); n != 2 {
+		t.Errorf("the lab was entered %d times, want anew for the task", n)
+	}
+	d.keys("p", "y")
+	d.idle()
+	d.keys("s", "y")
+	d.until("the task done", func() bool { return f.count("check") == 1 && d.m.busy() == nil })
+	d.keys("n")
+	d.idle()
+	d.sees("Task 4.2  Nothing but that")
+	if f.count("baseline") != 1 {
+		t.Errorf("calls %v, want the next task begun on what the last one left", f.calls)
+	}
+}
+
+func TestResets(t *testing.T) {
+	f := newFake()
+	d := entered(t, f, Options{}, 120, 40)
+	d.keys("h", "s", "y")
+	d.until("the task done", func() bool { return f.count("check") == 1 && d.m.busy() == nil })
+	d.keys("R")
+	d.sees("Bring task 4.1 to its beginning?")
+	d.keys("y")
+	d.idle()
+	d.sees("checks 0/2")
+	if k := d.m.store.Task("04", "4.1"); !k.Done || k.Hints != 1 {
+		t.Errorf("resetting the task made its progress %+v", k)
+	}
+	d.keys("X")
+	d.sees("Its policies and its progress go")
+	d.keys("y")
+	d.idle()
+	if k := d.m.store.Task("04", "4.1"); k.Done || k.Hints != 0 {
+		t.Errorf("resetting the lab kept the progress %+v", k)
+	}
+	if n := f.count("enter"); n != 3 {
+		t.Errorf("the lab was entered %d times, want 3", n)
+	}
+}
+
+// TestSolutionBesideYours: it is shown after a yes, and follows what is applied.
+func TestSolutionBesideYours(t *testing.T) {
+	f := newFake()
+	d := entered(t, f, Options{}, 120, 40)
+	d.keys("8")
+	d.sees("Show the solution of task 4.1?")
+	d.keys("n")
+	if f.count("compare") != 0 {
+		t.Fatal("it was shown without a yes")
+	}
+	d.keys("8", "y")
+	d.until("the solution", func() bool { return d.m.lab.solution.known })
+	d.sees("The solution beside yours", "CiliumNetworkPolicy allow-fqdn: yours is mine", "-  egress: []", "+  - toFQDNs:")
+	d.seesNot("@@")
+	d.keys("s", "y")
+	d.until("the solution again", func() bool { return strings.Contains(d.text(), "yours says the same as the solution") })
+	d.keys("3", "8")
+	if d.m.question != nil {
+		t.Error("what was seen is asked for again")
+	}
+}
+
+func TestPalette(t *testing.T) {
+	f := newFake()
+	d := entered(t, f, Options{}, 120, 40)
+	d.keys(":")
+	d.sees("judge the cluster as it is now", "(off: no block is chosen;")
+	for range 40 {
+		d.keys("down")
+	}
+	d.sees("go to task 4.2, Nothing but that")
+	for _, k := range "who reaches" {
+		d.keys(string(k))
+	}
+	d.keys("enter")
+	if d.m.lab.focus != matrixPane {
+		t.Errorf("it leads to pane %d", d.m.lab.focus)
+	}
+	d.keys(":", "z", "z", "z")
+	d.sees("Nothing here is called that.")
+	d.keys("backspace", "backspace", "backspace", "type", "enter")
+	d.sees("That is off: no block is chosen")
+	d.keys("esc", ":", "esc")
+	if d.m.over != nil {
+		t.Error("esc does not close it")
+	}
+}
+
+// TestCopyView: a pane alone, with nothing that is not its text.
+func TestCopyView(t *testing.T) {
+	f := newFake()
+	d := entered(t, f, Options{}, 120, 40)
+	d.keys("1", "v")
+	d.sees("kubectl get cnp")
+	d.seesNot("│")
+	d.seesNot("Who reaches whom")
+	d.keys("y")
+	d.sees("it is in copied.txt too")
+	if !strings.Contains(f.copied, "More text, so that there is something to scroll.\n") || strings.Contains(f.copied, "\x1b") {
+		t.Errorf("copied %q, want all of the page as text", f.copied)
+	}
+
+	d.keys("2")
+	d.until("the prompt", func() bool { return strings.Contains(d.text(), "ready>") })
+	d.send(tea.PasteMsg{Content: "seq 100 200"})
+	d.keys("enter")
+	d.until("the end of the numbers", func() bool { return strings.Contains(d.text(), "│200 ") })
+	d.keys("ctrl+g", "v")
+	d.sees("ready> seq 100 200 ", "\n101 ")
+	d.keys("end")
+	d.sees("\n200 ")
+	top := d.m.over
+	d.send(tea.MouseWheelMsg{Button: tea.MouseWheelUp})
+	d.keys("z")
+	if top == nil || d.m.over != nil {
+		t.Error("any key closes the copy view")
+	}
+}
+
+func TestMouse(t *testing.T) {
+	f := newFake()
+	d := entered(t, f, Options{}, 120, 40)
+	if d.m.View().MouseMode != tea.MouseModeNone {
+		t.Error("the mouse is taken at the start")
+	}
+	d.keys("m")
+	if d.m.View().MouseMode == tea.MouseModeNone {
+		t.Error("m does not take the mouse")
+	}
+	d.send(tea.MouseClickMsg{X: 5, Y: 35, Button: tea.MouseLeft})
+	if d.m.lab.focus != checksPane {
+		t.Errorf("a click on the drawer focuses pane %d", d.m.lab.focus)
+	}
+	d.send(tea.MouseWheelMsg{X: 5, Y: 5, Button: tea.MouseWheelDown})
+	if d.m.lab.textTop.Top != wheelLines || d.m.lab.focus != checksPane {
+		t.Errorf("the wheel scrolls the text to %d with pane %d focused", d.m.lab.textTop.Top, d.m.lab.focus)
+	}
+	// A program in the shell that wants the mouse gets it.
+	d.send(tea.MouseClickMsg{X: 80, Y: 5, Button: tea.MouseLeft})
+	d.until("the prompt", func() bool { return strings.Contains(d.text(), "ready>") })
+	d.send(tea.PasteMsg{Content: `printf '\e[?1000h\e[?1006h'; read -rsd M m; printf '\e[?1000l%s' "$m" | od -An -c`})
+	d.keys("enter")
+	d.until("the program that asks for the mouse", func() bool {
+		d.send(tea.MouseClickMsg{X: 60, Y: 3, Button: tea.MouseLeft})
+		return strings.Contains(d.text(), "033   [   <   0")
+	})
+	d.keys("ctrl+g", "m")
+	d.sees("The mouse is the terminal's")
+}
+
+func TestPrefixIsRebound(t *testing.T) {
+	f := newFake()
+	d := entered(t, f, Options{Prefix: "ctrl+b"}, 120, 40)
+	d.keys("2")
+	d.until("the prompt", func() bool { return strings.Contains(d.text(), "ready>") })
+	d.sees("ctrl-b is netdojo's: ctrl-b tab leaves")
+	d.keys("ctrl+g", "tab", "ctrl+b")
+	if d.m.lab.focus != shellPane {
+		t.Error("ctrl-g is netdojo's still")
+	}
+	d.sees("ctrl-b and then:")
+	d.keys("3")
+	if d.m.lab.focus != checksPane {
+		t.Error("ctrl-b is not netdojo's")
+	}
+}
+
+func TestExplanation(t *testing.T) {
+	f := newFake()
+	d := entered(t, f, Options{}, 120, 40)
+	d.keys("5", "down", "d", "s", "y")
+	d.until("the checks after the solution", func() bool { return f.count("check") == 1 && d.m.busy() == nil })
+	d.keys("6")
+	d.sees("Explanation of cilium-io", "predicted", "denied, which was right", "default deny since CiliumNetworkPolicy default/allow-fqdn selects this pod")
+}
