@@ -13,8 +13,10 @@ ldflags := -s -w \
 golangci_lint_version := v2.15.0
 golangci_lint := bin/tools/golangci-lint-$(golangci_lint_version)
 govulncheck_version := v1.9.0
+freeze_version := v0.2.2
+freeze := bin/tools/freeze-$(freeze_version)
 
-.PHONY: build demo test fuzz lint cross vuln bench clean
+.PHONY: build demo test fuzz lint cross vuln bench screens clean
 
 build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo
 
@@ -88,6 +90,14 @@ $(golangci_lint):
 # Whole commands on real clusters, written to docs/benchmarks.md.
 bench: build
 	go test -tags bench -count=1 -timeout 60m -run '^TestBenchmarks$$' -v ./$(e2e)
+
+# The pictures of every page, from the real program on a real cluster.
+screens: build $(freeze)
+	NETDOJO_FREEZE=$(CURDIR)/$(freeze) go test -tags screens -count=1 -timeout 15m -run '^TestScreens$$' ./$(e2e)
+
+$(freeze):
+	GOBIN=$(CURDIR)/bin/tools go install github.com/charmbracelet/freeze@$(freeze_version)
+	mv bin/tools/freeze $@
 
 clean:
 	rm -rf bin cmd/netdojo-cluster/packed/netdojo-helper

@@ -1,10 +1,16 @@
 package tui
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/colorprofile"
+	"github.com/charmbracelet/x/ansi"
 )
 
 // TestTasks: a task is entered from its beginning after a question, and the next
@@ -197,4 +203,51 @@ func TestExplanation(t *testing.T) {
 	d.until("the checks after the solution", func() bool { return f.count("check") == 1 && d.m.busy() == nil })
 	d.keys("6")
 	d.sees("Explanation of cilium-io", "predicted", "denied, which was right", "default deny since CiliumNetworkPolicy default/allow-fqdn selects this pod")
+}
+
+// colours are the colours that a screen asks for; bold, reverse and the like are
+// none.
+var colours = regexp.MustCompile(`\x1b\[[0-9;]*[34][0-8](;|m)`)
+
+// TestColoursOnlyRepeat: a terminal without colours gets every frame with
+// nothing lost but them.
+func TestColoursOnlyRepeat(t *testing.T) {
+	d := entered(t, newFake(), Options{}, 120, 40)
+	d.keys("3", "down", "d", "s", "y")
+	d.until("the checks after the solution", func() bool { return d.f.count("check") == 1 && d.m.busy() == nil })
+	for _, key := range []string{"1", "3", "4", "5", "6", "7", "8", "?", ":"} {
+		d.keys(key)
+		frame := d.m.View().Content
+		if !colours.MatchString(frame) {
+			t.Errorf("after %s: no colour at all in %q", key, frame)
+		}
+		var plain bytes.Buffer
+		w := colorprofile.Writer{Forward: &plain, Profile: colorprofile.Ascii}
+		if _, err := w.WriteString(frame); err != nil {
+			t.Fatal(err)
+		}
+		if colours.MatchString(plain.String()) {
+			t.Errorf("after %s: a colour is left in %q", key, plain.String())
+		}
+		if ansi.Strip(plain.String()) != ansi.Strip(frame) {
+			t.Errorf("after %s: without colours the frame is\n%s", key, plain.String())
+		}
+		if d.m.over != nil {
+			d.keys("esc")
+		}
+	}
+}
+
+// TestNoRoomForTheProgress: what cannot be kept is said, and the lab goes on.
+func TestNoRoomForTheProgress(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := entered(t, newFake(), Options{StateDir: filepath.Join(file, "state")}, 120, 40)
+	d.keys("h")
+	d.sees("What must it ask first?")
+	d.keys("c")
+	d.idle()
+	d.sees("save the progress", "checks 1/2")
 }

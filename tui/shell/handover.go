@@ -152,6 +152,12 @@ func (s *scanner) take(b []byte) (pass []byte, leave bool) {
 			s.pasting = false
 		case uv.KeyPressEvent:
 			key := event.String()
+			// Escape and the prefix in one go look like the prefix with alt.
+			if raw[0] == ansi.ESC && !s.pasting {
+				if m, next := s.decoder.Decode(raw[1:]); m == n-1 && isKey(next, s.prefix) {
+					pass, raw, key = append(pass, ansi.ESC), raw[1:], s.prefix
+				}
+			}
 			switch {
 			case s.pasting:
 			case s.prefixed && key == s.prefix:
@@ -167,6 +173,11 @@ func (s *scanner) take(b []byte) (pass []byte, leave bool) {
 		pass = append(pass, raw...)
 	}
 	return pass, false
+}
+
+func isKey(event uv.Event, key string) bool {
+	k, ok := event.(uv.KeyPressEvent)
+	return ok && k.String() == key
 }
 
 // passedOn are the modes that a program may have set before the terminal was

@@ -172,6 +172,8 @@ func TestScanner(t *testing.T) {
 		{"ctrl+g", []string{"\x1b[103;5u", "\x1b[122u"}, "", true},
 		{"ctrl+g", []string{"\x1b[27;5;103~q"}, "", true},
 		{"ctrl+g", []string{"\x1b[200~one\x07two\x1b[201~", "\x1b[A"}, "\x1b[200~one\x07two\x1b[201~\x1b[A", false},
+		{"ctrl+g", []string{"i\x1b\x07z"}, "i\x1b", true},
+		{"ctrl+g", []string{"\x1b\x1b[A"}, "\x1b\x1b[A", false},
 		{"ctrl+b", []string{"\x07\x02n"}, "\x07", true},
 		{"alt+x", []string{"x\x1bx", "q"}, "x", true},
 		{"f12", []string{"\x1b[24~", "q"}, "", true},

@@ -63,6 +63,13 @@ func TestBenchmarks(t *testing.T) {
 	row("policy applied → first refused connection, FQDN", "ms", fqdn, "p50 ≤ 25, p99 ≤ 100", "real Cilium 169–273 ms")
 	row("memory of the whole cluster with pods (PSS, all processes)", "MB", benchMemory(t), "≤ 450 MB", "1.0–1.1 GiB")
 
+	first, idle := benchScreen(t)
+	row("`netdojo` typed → first frame of the screen", "ms", first, "≤ 100 ms", "")
+	row("CPU of the screen on an open lab where nothing happens", "%", idle, "< 1 %", "")
+	update, frame := benchFrame(t)
+	row("the screen takes a second's worth of 10,000 flows a minute, 200 checks", "ms", update, "≤ 2 ms", "")
+	row("the screen draws a frame then", "ms", frame, "≤ 8 ms", "")
+
 	fmt.Fprintf(&out, "\np99 of policy applied → first refused: L3/L4 %.3g ms, FQDN %.3g ms.\n", l34.at(0.99), fqdn.at(0.99))
 	fmt.Fprint(&out, "\n## Where `up` spends its time\n\nMedian milliseconds since the daemon started, from its control socket (`GET /v1/trace`).\n\n| component | starts | ready |\n| --- | --- | --- |\n")
 	for _, s := range spans {
