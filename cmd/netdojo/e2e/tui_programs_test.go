@@ -64,6 +64,7 @@ func TestProgramsInTheShell(t *testing.T) {
 
 			w.keys("clear; seq 1 5000 | less", "Enter")
 			w.either(10*time.Second, "│12 ", "|12 ")
+			w.either(10*time.Second, "│:  ", "|:  ") // it takes keys from now on
 			w.keys("/4321", "Enter")
 			w.sees(10*time.Second, "4321 ", "4325 ")
 			w.keys("q")
