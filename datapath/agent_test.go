@@ -16,7 +16,6 @@ import (
 
 	ciliumv2 "github.com/cilium/cilium/pkg/k8s/apis/cilium.io/v2"
 	"github.com/miekg/dns"
-	"github.com/vishvananda/netlink"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -71,8 +70,8 @@ func newTestNode(t *testing.T) *testNode {
 	if err := features.Missing(); err != nil {
 		t.Skipf("needs %v", err)
 	}
-	n := &testNode{t: t, api: newFakeAPI(t), world: testnet.Bare(t)}
-	n.connectWorld()
+	world := testnet.World{Node: nodeAddr, Addr: worldAddr, Serves: []netip.Addr{netip.MustParseAddr(goodAddr), netip.MustParseAddr(badAddr)}}
+	n := &testNode{t: t, api: newFakeAPI(t), world: world.Connect(t)}
 	for _, name := range []string{"default", "kube-system"} {
 		n.api.put(t, namespaces, &corev1.Namespace{
 			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
@@ -90,35 +89,6 @@ func newTestNode(t *testing.T) *testNode {
 	must(t, err)
 	t.Cleanup(func() { must(t, n.agent.Close()) })
 	return n
-}
-
-func (n *testNode) connectWorld() {
-	n.t.Helper()
-	must(n.t, netlink.LinkAdd(&netlink.Veth{
-		LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(n.world.Handle()),
-	}))
-	up := func(name string, addrs ...string) netlink.Link {
-		link, err := netlink.LinkByName(name)
-		must(n.t, err)
-		for _, a := range addrs {
-			addr, err := netlink.ParseAddr(a)
-			must(n.t, err)
-			must(n.t, netlink.AddrAdd(link, addr))
-		}
-		must(n.t, netlink.LinkSetUp(link))
-		return link
-	}
-	link := up("eth0", nodeAddr.String()+"/24")
-	n.t.Cleanup(func() { _ = netlink.LinkDel(link) })
-	up("lo")
-	must(n.t, netlink.RouteReplace(&netlink.Route{
-		LinkIndex: link.Attrs().Index, Gw: worldAddr.AsSlice(), Dst: &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)},
-	}))
-	must(n.t, n.world.Do(func() error {
-		up("eth0", worldAddr.String()+"/24")
-		up("lo", goodAddr+"/32", badAddr+"/32")
-		return nil
-	}))
 }
 
 // pod makes a pod known to the API server and attaches it.

@@ -39,7 +39,7 @@ func (s *session) hint(t labs.Task, results []record.Check, policies bool) strin
 
 // mend is advice where a check failed for another reason than the policy.
 func (s *session) mend(results []record.Check) string {
-	again := fmt.Sprintf("netdojo run %s --solve=false --keep", s.o.Lab.ID)
+	again := s.command("run") + " --solve=false --keep"
 	for _, r := range results {
 		if r.Passed {
 			continue

@@ -20,6 +20,14 @@ func Resume(ctx context.Context, o Options) (record.Run, error) {
 	return start(ctx, o, (*session).resume)
 }
 
+// Prepare makes a lab ready to work on and judges nothing: it provisions, deploys
+// the workloads that are missing, and takes the baseline where none is known and
+// no policy is in its way. What is there, policies and changed workloads, stays.
+func Prepare(ctx context.Context, o Options) (record.Run, error) {
+	o.Keep, o.Solve, o.Wrong = true, false, ""
+	return start(ctx, o, (*session).prepare)
+}
+
 // Baseline runs the checks before the policy of the first selected task on the
 // cluster as it is, and adds what they allow to the controls for Check.
 func Baseline(ctx context.Context, o Options) (record.Run, error) {
@@ -53,6 +61,18 @@ func (s *session) resume(ctx context.Context) error {
 	return s.judge(ctx)
 }
 
+func (s *session) prepare(ctx context.Context) error {
+	s.begin(false)
+	if err := s.steps(ctx, s.provision(), s.complete()); err != nil {
+		return err
+	}
+	s.run.ReadyMs = time.Since(s.started).Milliseconds()
+	s.loadControls(ctx)
+	return s.steps(ctx, step.Step{Name: "Take the baseline", Run: func(ctx context.Context, _ func(string)) (step.Undo, error) {
+		return nil, s.renewControls(ctx)
+	}})
+}
+
 // renewControls takes the baseline anew where none is known and no policy is in
 // its way: on a cluster that was made since the lab was left.
 func (s *session) renewControls(ctx context.Context) error {
@@ -83,7 +103,7 @@ func (s *session) redeploy() step.Step {
 
 func (s *session) baseline(ctx context.Context) error {
 	s.begin(false)
-	if err := s.steps(ctx, s.open(), s.present()); err != nil {
+	if err := s.steps(ctx, s.open(), s.present(true)); err != nil {
 		return err
 	}
 	s.loadControls(ctx)

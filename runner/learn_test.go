@@ -75,6 +75,47 @@ func TestResumeOnAnotherCluster(t *testing.T) {
 	}
 }
 
+// TestPrepareKeepsWhatIsThere: a cluster that is down comes up with the lab and
+// its baseline; after that a learner's work is not touched.
+func TestPrepareKeepsWhatIsThere(t *testing.T) {
+	f := newFakeCluster()
+	o := f.options()
+	o.Lab, o.StateDir = lab04(t), t.TempDir()
+	run, err := Prepare(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBrief(t, run)
+	if !f.running || !f.asked("apply Deployment default/backend") || !f.asked("serve cilium.io,kubernetes.io") {
+		t.Errorf("running %v, asked for %v", f.running, f.log)
+	}
+	apply(t, f, o.Lab, "solution/backend-egress-allow-fqdn.yaml")
+	if run, err = Check(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	wantBrief(t, run, "after kubernetes-io allowed/ok", "after cilium-io denied/policy-drop")
+	if c := run.Tasks[0].Checks[1].Evidence.Control; c == nil || c.Kind != checks.ControlBefore {
+		t.Errorf("control is %+v, want that of the baseline", c)
+	}
+
+	f.log = nil
+	if _, err := Prepare(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if f.asked("apply") || f.asked("delete") || f.asked("up") {
+		t.Errorf("what was there was touched: %v", f.log)
+	}
+
+	service := key("Service", "default", "backend")
+	delete(f.objects, service)
+	if _, err := Prepare(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if f.objects[service] == nil || f.asked("apply Deployment") || f.asked("delete") {
+		t.Errorf("the Service alone was missing: %v", f.log)
+	}
+}
+
 func TestSmallerStepsNeedACluster(t *testing.T) {
 	f := newFakeCluster()
 	o := f.options()

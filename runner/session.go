@@ -67,7 +67,8 @@ func Enter(ctx context.Context, o Options) (record.Run, error) {
 // Check judges the cluster as it is now and applies nothing: the checks after
 // the policy, with controls from the session that ran before, or from sibling
 // probes that are allowed now. Errors are those of Run; a cluster that does not
-// run is an *EnvironmentError over cluster.ErrNotRunning.
+// run is an *EnvironmentError over cluster.ErrNotRunning, one without the lab an
+// *EnvironmentError too.
 func Check(ctx context.Context, o Options) (record.Run, error) {
 	o.Keep, o.Solve, o.Wrong = true, false, ""
 	return start(ctx, o, (*session).check)
@@ -195,7 +196,7 @@ func (s *session) check(ctx context.Context) error {
 	s.emit(event.RunStarted{
 		Lab: s.o.Lab.ID, Title: s.o.Lab.Title, Cluster: s.o.Spec.Name, Provider: s.o.Spec.Provider, Checking: true,
 	})
-	if err := s.steps(ctx, s.open()); err != nil {
+	if err := s.steps(ctx, s.open(), s.present(false)); err != nil {
 		return err
 	}
 	s.run.ReadyMs = time.Since(s.started).Milliseconds()

@@ -303,20 +303,48 @@ func TestCheckWithoutAnyControl(t *testing.T) {
 	wantBrief(t, run, "after cilium-io inconclusive/no-control !")
 }
 
-// A lab without its pods is a verdict, so that programs read the cause.
+// Pods that are missing beside their workloads are a verdict, so that programs
+// read the cause.
 func TestCheckWithoutPods(t *testing.T) {
 	f := newFakeCluster()
 	f.running, f.noPod = true, true
 	o := f.options()
 	o.Lab = lab04(t)
+	apply(t, f, o.Lab, "manifests/backend.yaml")
 	run, err := Check(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantBrief(t, run, "after kubernetes-io broken/no-such-pod !", "after cilium-io broken/no-such-pod !")
-	if hint := run.Tasks[0].Hint; !strings.Contains(hint, "netdojo run 04 --solve=false --keep") {
+	if hint := run.Tasks[0].Hint; !strings.Contains(hint, "netdojo run 04 --name test --solve=false --keep") {
 		t.Errorf("hint is %q", hint)
 	}
+}
+
+// A lab that is not on the cluster cannot be judged.
+func TestCheckWithoutTheLab(t *testing.T) {
+	f := newFakeCluster()
+	f.running, f.noPod = true, true
+	o := f.options()
+	o.Lab = lab04(t)
+	run, err := Check(t.Context(), o)
+	if !isType[*EnvironmentError](err) || !strings.Contains(err.Error(), "cluster test: lab 04 is not on it: there is no Deployment default/backend") {
+		t.Fatalf("error %v", err)
+	}
+	if cure := cureOf(err); !strings.Contains(cure, "netdojo shell 04 --name test") {
+		t.Errorf("cure is %q", cure)
+	}
+	if len(run.Tasks) != 0 || f.asked("apply") {
+		t.Errorf("it was judged (%+v) or deployed (%v)", run.Tasks, f.log)
+	}
+
+	// A pod of the same labels that somebody else made is judged.
+	f.noPod = false
+	run, err = Check(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBrief(t, run, "after kubernetes-io allowed/ok", "after cilium-io allowed/ok !")
 }
 
 func TestErrors(t *testing.T) {
@@ -332,7 +360,7 @@ func TestErrors(t *testing.T) {
 		{"no lab", func(_ *fakeCluster, o *Options) { o.Lab = nil }, Run, isType[*UsageError], "no lab", "netdojo labs"},
 		{"unknown task", func(_ *fakeCluster, o *Options) { o.Task = "4.2" }, Run, isType[*labs.UnknownError], `no task "4.2"`, `did you mean "4.1"?`},
 		{"unknown wrong answer", func(_ *fakeCluster, o *Options) { o.Wrong = "none" }, Run, isType[*labs.UnknownError], "wrong answer", "known: "},
-		{"cluster not running", func(*fakeCluster, *Options) {}, Check, isNotRunning, "cluster test", "netdojo run 04 --solve=false --keep"},
+		{"cluster not running", func(*fakeCluster, *Options) {}, Check, isNotRunning, "cluster test", "netdojo shell 04 --name test"},
 		{"image missing", func(f *fakeCluster, _ *Options) {
 			f.notReady = &manifests.NotReadyError{Ref: manifests.Ref{Name: "backend"}, State: "0 of 1", Reason: "ImagePullBackOff", Advice: "load the image"}
 		}, Run, isType[*EnvironmentError], "ImagePullBackOff", "load the image"},

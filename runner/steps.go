@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -32,7 +31,7 @@ func (s *session) open() step.Step {
 		if errors.Is(err, cluster.ErrNotRunning) {
 			return nil, &EnvironmentError{
 				During: "cluster " + s.o.Spec.Name, Err: err,
-				Advice: fmt.Sprintf("start it with the lab: netdojo run %s --solve=false --keep", s.o.Lab.ID),
+				Advice: "bring it up with the lab: " + s.command("shell"),
 			}
 		}
 		if err != nil {
@@ -254,36 +253,6 @@ func (s *session) applyAnswer(task *record.Task, files []string) step.Step {
 	}
 	return step.Step{Name: name, Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
 		return nil, s.applyFiles(ctx, task, files, detail)
-	}}
-}
-
-// present makes sure that the pods which probe exist, before a learner's work is
-// judged.
-func (s *session) present() step.Step {
-	return step.Step{Name: "Find the lab's pods", Run: func(ctx context.Context, _ func(string)) (step.Undo, error) {
-		group, gctx := errgroup.WithContext(ctx)
-		for _, t := range s.tasks {
-			for _, c := range t.Checks {
-				group.Go(func() error {
-					d, err := checks.ParseDestination(c.To)
-					if err != nil {
-						return err
-					}
-					subject, err := s.conn.inspector.Subject(gctx, c.From, d)
-					if err != nil {
-						return err
-					}
-					if subject.State == checks.PodMissing {
-						return &EnvironmentError{
-							During: "check " + c.ID, Err: fmt.Errorf("no pod matches %s", c.From),
-							Advice: fmt.Sprintf("deploy the lab first: netdojo run %s --solve=false --keep", s.o.Lab.ID),
-						}
-					}
-					return nil
-				})
-			}
-		}
-		return nil, group.Wait()
 	}}
 }
 

@@ -20,7 +20,7 @@ const (
 	nftablesID    = "nftables"
 	namespacesReq = "A process of yours can have user, mount, PID and network namespaces"
 	overlayReq    = "overlayfs works in them, on the state folder's file system"
-	nftablesReq   = "nftables with conntrack, NAT, TPROXY and NFQUEUE works in them"
+	nftablesReq   = "nftables with conntrack, NAT, TPROXY and NFQUEUE works in them, and the node's table loads"
 )
 
 // examineKernel asks the kernel by doing, in a child in namespaces of its own.
@@ -48,9 +48,17 @@ func examineKernel(ctx context.Context, cfg Config) []Result {
 	nft.State, nft.Cause = OK, ""
 	if seen.NFTables != "" {
 		nft.State, nft.Cause = Failed, seen.NFTables
-		nft.Cure = "as root: modprobe -a the modules that the cause names; where the kernel lacks them, use another kernel"
+		nft.Cure = cureFor(seen.Modules)
 	}
 	return []Result{namespaces, overlay, nft}
+}
+
+// cureFor says how to get modules of the kernel.
+func cureFor(modules []string) string {
+	if len(modules) == 0 {
+		return "use a kernel with nftables, conntrack and network namespaces, such as a distribution's own"
+	}
+	return "as root: modprobe -a " + strings.Join(modules, " ") + " (and name them in /etc/modules-load.d/); where the kernel lacks them, use another kernel"
 }
 
 // runProbe runs this very program again, in new namespaces, as root in them.

@@ -16,6 +16,7 @@ import (
 func platform() []check {
 	return []check{
 		{"curl", "curl is installed: the stand-in images use the machine's own", curl},
+		{"netfilter", "The kernel takes netfilter's messages", netfilter},
 		{"subordinate-ids", "Other users than root can exist in containers", subordinateIDs},
 	}
 }
@@ -51,6 +52,16 @@ func curl(context.Context, Config) error {
 		return failed(cure, "curl is only at %s, which containers do not see", path)
 	}
 	return failed(cure, "there is no /usr/bin/curl")
+}
+
+// netfilter asks for the socket that nftables and its queues are spoken to by.
+// Whether the kernel has all of them, only namespaces can tell.
+func netfilter(context.Context, Config) error {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return failed(cureFor([]string{"nfnetlink", "nf_tables"}), "the kernel cannot be asked for nftables: %v", err)
+	}
+	return unix.Close(fd)
 }
 
 // subordinateIDs looks for what an ordinary user's namespaces need to hold more

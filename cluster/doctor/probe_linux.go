@@ -20,6 +20,8 @@ type findings struct {
 	Namespaces string `json:"namespaces"`
 	Overlay    string `json:"overlay"`
 	NFTables   string `json:"nftables"`
+	// Modules are those that would bring what NFTables misses.
+	Modules []string `json:"modules,omitempty"`
 }
 
 // Probe is the child's main. Its argument is a folder to try mounts in. It
@@ -36,7 +38,7 @@ func Probe(args []string) int {
 		f.Namespaces = fmt.Sprintf("make the mounts private: %v", err)
 	} else {
 		f.Overlay = text(overlay(args[0]))
-		f.NFTables = text(nftables())
+		f.NFTables, f.Modules = nftables()
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(f); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -45,12 +47,12 @@ func Probe(args []string) int {
 	return 0
 }
 
-func nftables() error {
+func nftables() (missing string, modules []string) {
 	features, err := ruleset.Probe()
 	if err != nil {
-		return err
+		return err.Error(), nil
 	}
-	return features.Missing()
+	return text(features.Missing()), features.Modules()
 }
 
 // overlay mounts one and writes a file through it.

@@ -53,6 +53,17 @@ func startWorld(t testing.TB, node *netns.NetNS, cfg Config) *World {
 	return w
 }
 
+// addressOf is where the world serves a name; one that it does not serve ends
+// the test.
+func addressOf(t testing.TB, w *World, name string) netip.Addr {
+	t.Helper()
+	addr, ok := w.Lookup(name)
+	if !ok {
+		t.Fatalf("%s is not served", name)
+	}
+	return addr
+}
+
 // threadsNamespaces counts the distinct network namespaces of this process's
 // threads: one, unless a thread was left in another.
 func threadsNamespaces(t testing.TB) int {

@@ -90,13 +90,7 @@ func client(t testing.TB, node *netns.NetNS, w *World) *http.Client {
 func TestDNS(t *testing.T) {
 	node := newNode(t)
 	w := startWorld(t, node, testConfig)
-	addr := func(name string) string {
-		a, ok := w.Lookup(name)
-		if !ok {
-			t.Fatalf("%s is not served", name)
-		}
-		return a.String()
-	}
+	addr := func(name string) string { return addressOf(t, w, name).String() }
 	cases := []struct {
 		name   string
 		kind   uint16
@@ -182,7 +176,7 @@ func TestWeb(t *testing.T) {
 func TestForeignServerName(t *testing.T) {
 	node := newNode(t)
 	w := startWorld(t, node, testConfig)
-	addr, _ := w.Lookup("kubernetes.io")
+	addr := addressOf(t, w, "kubernetes.io")
 	conn, err := dialNode(t.Context(), node, "tcp", net.JoinHostPort(addr.String(), "443"))
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +194,7 @@ func TestForeignServerName(t *testing.T) {
 func TestReachability(t *testing.T) {
 	node := newNode(t)
 	w := startWorld(t, node, testConfig)
-	site, _ := w.Lookup("cilium.io")
+	site := addressOf(t, w, "cilium.io")
 	cases := []struct {
 		name, addr string
 		want       error // nil: connects
@@ -245,7 +239,7 @@ func TestReachability(t *testing.T) {
 func TestEcho(t *testing.T) {
 	node := newNode(t)
 	w := startWorld(t, node, testConfig)
-	addr, _ := w.Lookup("example.com")
+	addr := addressOf(t, w, "example.com")
 	for _, network := range []string{"tcp", "udp"} {
 		t.Run(network, func(t *testing.T) {
 			conn, err := dialNode(t.Context(), node, network, addr.String()+":7")
@@ -350,7 +344,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Connections that are open must not hold the world.
-	addr, _ := w.Lookup("cilium.io")
+	addr := addressOf(t, w, "cilium.io")
 	for _, port := range []string{"443", "7", "80"} {
 		conn, err := dialNode(t.Context(), node, "tcp", net.JoinHostPort(addr.String(), port))
 		if err != nil {
@@ -429,7 +423,7 @@ func TestCurl(t *testing.T) {
 		{"unknown CA", []string{"-sI", "https://kubernetes.io"}, "", 60},
 		{"plain", []string{"-sI", "http://kubernetes.io"}, "HTTP/1.1 200 OK", 0},
 	}
-	addr, _ := w.Lookup("kubernetes.io")
+	addr := addressOf(t, w, "kubernetes.io")
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			args := append([]string{"--connect-timeout", "5",

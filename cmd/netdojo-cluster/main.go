@@ -76,6 +76,10 @@ func runDaemon(args []string) error {
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
+	// The launcher makes sure of it; but the helper of one that runs stays as it is.
+	if userns.Running(*dir) {
+		return fmt.Errorf("cluster in %s is already running", *dir)
+	}
 	helper := filepath.Join(*dir, "helper")
 	if err := unpackHelper(helper); err != nil {
 		return err

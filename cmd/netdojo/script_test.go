@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"strconv"
@@ -29,8 +27,6 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
-	api := httptest.NewServer(http.HandlerFunc(serveAPI))
-	t.Cleanup(api.Close)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -38,6 +34,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir+"/home")
 			e.Setenv("NETDOJO_STATE_DIR", e.WorkDir+"/state")
 			e.Setenv("KUBECONFIG", "")
+			api := httptest.NewServer(newFakeAPI())
+			e.Defer(api.Close)
 			e.Setenv("FAKE_API", api.URL)
 			return os.Mkdir(e.WorkDir+"/home", 0o755)
 		},
@@ -48,20 +46,6 @@ func TestScripts(t *testing.T) {
 			"signal":  sendSignal,
 		},
 	})
-}
-
-// serveAPI is as much of an API server as the scripts' kubectl needs.
-func serveAPI(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	switch r.URL.Path {
-	case "/healthz":
-		fmt.Fprint(w, "ok")
-	case "/version":
-		fmt.Fprint(w, `{"major":"1","minor":"36","gitVersion":"v1.36.3"}`)
-	default:
-		w.WriteHeader(http.StatusNotFound)
-		fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404,"message":"no such thing"}`)
-	}
 }
 
 // exitStatus runs a program and wants a certain exit code: status CODE PROGRAM

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/netdojo/netdojo/datapath/cni"
@@ -101,10 +100,12 @@ func newNode(t testing.TB, dns netip.AddrPort) *node {
 		t.Skipf("needs %v", err)
 	}
 	must(t, ruleset.PrepareNode())
-	n := &node{t: t, fakeDecider: &fakeDecider{}, world: testnet.Bare(t)}
+	world := testnet.World{
+		Node: nodeAddr, Addr: worldAddr, Serves: []netip.Addr{netip.MustParseAddr("203.0.113.5")}, Behind: []netip.Prefix{podCIDR},
+	}
+	n := &node{t: t, fakeDecider: &fakeDecider{}, world: world.Connect(t)}
 	n.epoch.Store(7)
 	n.set(func(verdict.Query) verdict.Action { return verdict.Allow })
-	n.connectWorld()
 
 	network, err := cni.New(cni.Config{PodCIDR: podCIDR, NodeAddr: nodeAddr})
 	must(t, err)
@@ -144,38 +145,6 @@ func (n *node) change(judge func(verdict.Query) verdict.Action) {
 	n.t.Helper()
 	n.set(judge)
 	must(n.t, n.table.SetEpoch(n.epoch.Add(1)))
-}
-
-func (n *node) connectWorld() {
-	n.t.Helper()
-	must(n.t, netlink.LinkAdd(&netlink.Veth{
-		LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(n.world.Handle()),
-	}))
-	up := func(name string, addrs ...string) netlink.Link {
-		link, err := netlink.LinkByName(name)
-		must(n.t, err)
-		for _, a := range addrs {
-			addr, err := netlink.ParseAddr(a)
-			must(n.t, err)
-			must(n.t, netlink.AddrAdd(link, addr))
-		}
-		must(n.t, netlink.LinkSetUp(link))
-		return link
-	}
-	link := up("eth0", nodeAddr.String()+"/24")
-	n.t.Cleanup(func() { _ = netlink.LinkDel(link) })
-	up("lo")
-	must(n.t, netlink.RouteReplace(&netlink.Route{
-		LinkIndex: link.Attrs().Index, Gw: worldAddr.AsSlice(), Dst: &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)},
-	}))
-	must(n.t, n.world.Do(func() error {
-		link := up("eth0", worldAddr.String()+"/24")
-		up("lo", "203.0.113.5/32")
-		return netlink.RouteAdd(&netlink.Route{
-			LinkIndex: link.Attrs().Index, Gw: nodeAddr.AsSlice(),
-			Dst: &net.IPNet{IP: podCIDR.Addr().AsSlice(), Mask: net.CIDRMask(podCIDR.Bits(), 32)},
-		})
-	}))
 }
 
 func (n *node) pod(name string) *pod {

@@ -3,17 +3,23 @@ package ruleset
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"os"
 	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
 // Feature is something that the datapath asks of the kernel.
 type Feature struct {
 	Name   string
-	Module string // what provides it where the kernel is modular
+	Module string // what provides it where the kernel is modular, several by commas; "" when it is no module's
 	// Err says why it is missing; nil when it is there.
 	Err error
 }
@@ -41,20 +47,54 @@ func (f Features) Has(name string) bool {
 // load. One of the two ways to queue is enough.
 func (f Features) Missing() error {
 	var errs []error
-	queue := f.Has(FeatureNative) || f.Has(FeatureCompat)
-	for _, feature := range f {
-		isQueue := feature.Name == FeatureNative || feature.Name == FeatureCompat
-		if feature.Err != nil && !(isQueue && queue) {
-			errs = append(errs, fmt.Errorf("%s (%s): %w", feature.Name, feature.Module, feature.Err))
+	for _, feature := range f.lacking() {
+		by := ""
+		if feature.Module != "" {
+			by = " (" + feature.Module + ")"
 		}
+		errs = append(errs, fmt.Errorf("%s%s: %w", feature.Name, by, feature.Err))
 	}
 	return errors.Join(errs...)
 }
 
-// Probe asks the kernel for each feature in a network namespace of its own,
-// which is gone when Probe returns. The caller needs CAP_SYS_ADMIN in its user
-// namespace; without, the error of unshare comes back.
-func Probe() (Features, error) {
+func (f Features) lacking() Features {
+	queue := f.Has(FeatureNative) || f.Has(FeatureCompat)
+	var lacking Features
+	for _, feature := range f {
+		isQueue := feature.Name == FeatureNative || feature.Name == FeatureCompat
+		if feature.Err != nil && !(isQueue && queue) {
+			lacking = append(lacking, feature)
+		}
+	}
+	return lacking
+}
+
+// Modules names the modules that would bring what is missing.
+func (f Features) Modules() []string {
+	var names []string
+	for _, feature := range f.lacking() {
+		for _, name := range strings.Split(feature.Module, ", ") {
+			if name != "" && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// Probe asks the kernel for each feature in a network namespace of its own, and
+// then for the table as Apply loads it. The namespace is gone when Probe
+// returns. The caller needs CAP_SYS_ADMIN in its user namespace; without, the
+// error of unshare comes back.
+func Probe() (Features, error) { return prober{nftables.New}.probe() }
+
+// prober asks the kernel in a network namespace that nobody else has: it leaves
+// there what it made, since each removal would cost as much as the question.
+type prober struct {
+	dial func(...nftables.ConnOption) (*nftables.Conn, error)
+}
+
+func (p prober) probe() (Features, error) {
 	type result struct {
 		features Features
 		err      error
@@ -68,48 +108,133 @@ func Probe() (Features, error) {
 			done <- result{err: fmt.Errorf("make network namespace: %w", err)}
 			return
 		}
-		done <- result{features: probeHere()}
+		features := p.features()
+		if features.Missing() == nil {
+			features = append(features, Feature{"the node's table", "", loadTable()})
+		}
+		done <- result{features: features}
 	}()
 	r := <-done
 	return r.features, r.err
 }
 
-func probeHere() Features {
-	filter := func(exprs ...expr.Any) error {
-		return tryRule(nftables.ChainTypeFilter, nftables.ChainHookPrerouting, exprs)
-	}
-	target := (&Table{cfg: Config{Queues: 1}}).queue()
-	native := (&Table{cfg: Config{Queues: 1}, native: true}).queue()
-	tproxy := []expr.Any{
-		meta(expr.MetaKeyL4PROTO), is([]byte{unix.IPPROTO_TCP}),
-		load([]byte{0, 53}), &expr.TProxy{Family: unix.NFPROTO_IPV4, TableFamily: unix.NFPROTO_IPV4, RegPort: reg},
-	}
-	return Features{
-		{"nftables", "nf_tables", filter(verdict(expr.VerdictAccept))},
-		{"conntrack mark", "nft_ct", filter(ct(expr.CtKeyMARK), setCtMark())},
-		{"source NAT", "nft_masq", tryRule(nftables.ChainTypeNAT, nftables.ChainHookPostrouting, []expr.Any{&expr.Masq{}})},
-		{"route look-up", "nft_fib_ipv4", filter(&expr.Fib{Register: reg, FlagSADDR: true, FlagIIF: true, ResultOIF: true})},
-		{"socket look-up", "nft_socket", filter(&expr.Socket{Key: expr.SocketKeyTransparent, Register: reg})},
-		{"transparent proxy", "nft_tproxy", filter(tproxy...)},
-		{FeatureNative, "nft_queue", filter(native)},
-		{FeatureCompat, "nft_compat, xt_NFQUEUE", filter(target)},
+// loadTable loads what Apply does, with addresses that nobody has.
+func loadTable() error {
+	_, err := Apply(Config{
+		PodIface: "nd", PodCIDR: netip.MustParsePrefix("192.0.2.0/25"), ServiceCIDR: netip.MustParsePrefix("192.0.2.128/25"),
+		NodeAddr: netip.MustParseAddr("198.51.100.1"), DNSProxy: netip.MustParseAddrPort("127.0.0.1:53"),
+	})
+	return err
+}
+
+// rule is an nftables rule that needs a feature.
+type rule struct {
+	feature, module string
+	kind            nftables.ChainType
+	hook            *nftables.ChainHook
+	exprs           []expr.Any
+}
+
+// rules are those of the node's own table and of the Services', by what they
+// need.
+func rules() []rule {
+	filter, nat := nftables.ChainTypeFilter, nftables.ChainTypeNAT
+	pre, post := nftables.ChainHookPrerouting, nftables.ChainHookPostrouting
+	return []rule{
+		{"nftables", "nf_tables", filter, pre, []expr.Any{verdict(expr.VerdictAccept)}},
+		{"conntrack mark", "nft_ct", filter, pre, []expr.Any{ct(expr.CtKeyMARK), setCtMark()}},
+		{"masquerading", "nft_masq", nat, post, []expr.Any{&expr.Masq{}}},
+		{"address translation", "nft_nat", nat, pre, []expr.Any{load([]byte{192, 0, 2, 1}),
+			&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: reg, RegAddrMax: reg}}},
+		{"route look-up", "nft_fib_ipv4", filter, pre, []expr.Any{
+			&expr.Fib{Register: reg, FlagSADDR: true, FlagIIF: true, ResultOIF: true}}},
+		{"socket look-up", "nft_socket", filter, pre, []expr.Any{&expr.Socket{Key: expr.SocketKeyTransparent, Register: reg}}},
+		{"transparent proxy", "nft_tproxy", filter, pre, []expr.Any{
+			meta(expr.MetaKeyL4PROTO), is([]byte{unix.IPPROTO_TCP}),
+			load([]byte{0, 53}), &expr.TProxy{Family: unix.NFPROTO_IPV4, TableFamily: unix.NFPROTO_IPV4, RegPort: reg}}},
+		{"random choice", "nft_numgen", filter, pre, []expr.Any{&expr.Numgen{Register: reg, Modulus: 2, Type: unix.NFT_NG_RANDOM}}},
+		{"rejection", "nft_reject_ipv4", filter, pre, []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: 3}}},
 	}
 }
 
-// tryRule loads one rule and removes it again.
-func tryRule(kind nftables.ChainType, hook *nftables.ChainHook, exprs []expr.Any) error {
-	conn, err := nftables.New()
+func (p prober) features() Features {
+	var features Features
+	all := rules()
+	// A transaction takes many times longer than its rules do: one by one they are
+	// asked for only where not all are there.
+	missing := p.try(all...) != nil
+	for _, r := range all {
+		f := Feature{Name: r.feature, Module: r.module}
+		if missing {
+			f.Err = p.try(r)
+		}
+		features = append(features, f)
+	}
+	for _, r := range []rule{
+		{FeatureNative, "nft_queue", nftables.ChainTypeFilter, nftables.ChainHookPrerouting,
+			[]expr.Any{(&Table{cfg: Config{Queues: 1}, native: true}).queue()}},
+		{FeatureCompat, "nft_compat, xt_NFQUEUE", nftables.ChainTypeFilter, nftables.ChainHookPrerouting,
+			[]expr.Any{(&Table{cfg: Config{Queues: 1}}).queue()}},
+	} {
+		features = append(features, Feature{r.feature, r.module, p.try(r)})
+	}
+	return append(features,
+		Feature{"packet queue", "nfnetlink_queue", listen()},
+		Feature{"conntrack table", "nf_conntrack_netlink", listConntrack()},
+		Feature{"veth link", "veth", addVeth()},
+		Feature{"transparent sockets", "", openTransparent()},
+	)
+}
+
+// try loads rules in one transaction, each in a table of its own.
+func (p prober) try(rules ...rule) error {
+	conn, err := p.dial()
 	if err != nil {
 		return err
 	}
-	table := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: TableName + "-probe"})
-	chain := conn.AddChain(&nftables.Chain{
-		Name: "probe", Table: table, Type: kind, Hooknum: hook, Priority: nftables.ChainPriorityFilter,
-	})
-	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exprs})
-	if err := conn.Flush(); err != nil {
+	for _, r := range rules {
+		table := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: TableName + " probe: " + r.feature})
+		chain := conn.AddChain(&nftables.Chain{
+			Name: "probe", Table: table, Type: r.kind, Hooknum: r.hook, Priority: nftables.ChainPriorityFilter,
+		})
+		conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: r.exprs})
+	}
+	return conn.Flush()
+}
+
+// Of linux/netfilter/nfnetlink_queue.h.
+const (
+	queueConfig = unix.NFNL_SUBSYS_QUEUE<<8 | 2 // NFQNL_MSG_CONFIG
+	queueCmd    = 1                             // NFQA_CFG_CMD
+	queueBind   = 1                             // NFQNL_CFG_CMD_BIND
+)
+
+// listen binds a queue; it is free again with the socket.
+func listen() error {
+	req := nl.NewNetlinkRequest(queueConfig, unix.NLM_F_ACK)
+	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_INET})
+	req.AddData(nl.NewRtAttr(queueCmd, []byte{queueBind, 0, 0, unix.AF_INET}))
+	_, err := req.Execute(unix.NETLINK_NETFILTER, 0)
+	return err
+}
+
+func listConntrack() error {
+	_, err := netlink.ConntrackTableList(netlink.ConntrackTable, unix.AF_INET)
+	return err
+}
+
+func addVeth() error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "probe"
+	return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "peer"})
+}
+
+// openTransparent opens a socket as a proxy has it that answers from any address.
+func openTransparent() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
 		return err
 	}
-	conn.DelTable(table)
-	return conn.Flush()
+	defer unix.Close(fd)
+	return os.NewSyscallError("setsockopt IP_TRANSPARENT", unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_TRANSPARENT, 1))
 }

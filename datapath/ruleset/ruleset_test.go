@@ -1,13 +1,17 @@
 package ruleset
 
 import (
+	"bytes"
+	"errors"
 	"net/netip"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/netdojo/netdojo/datapath/internal/testnet"
@@ -50,10 +54,74 @@ func TestMissing(t *testing.T) {
 	if err := f.Missing(); err == nil || !strings.Contains(err.Error(), FeatureCompat) {
 		t.Errorf("no way to queue: got %v", err)
 	}
+	if got := f.Modules(); !slices.Equal(got, []string{"m"}) {
+		t.Errorf("modules %v", got)
+	}
 	f[2].Err = unix.EPERM
 	if err := f.Missing(); err == nil || !strings.Contains(err.Error(), "nf_tables") {
 		t.Errorf("no nftables: got %v", err)
 	}
+}
+
+// TestProbeNamesWhatIsMissing has the kernel know no expression of a kind.
+func TestProbeNamesWhatIsMissing(t *testing.T) {
+	testnet.NeedNamespaces(t)
+	for _, c := range []struct {
+		unknown string // the expression's name in netlink
+		feature string
+		modules []string
+	}{
+		{"tproxy", "transparent proxy", []string{"nft_tproxy"}},
+		{"numgen", "random choice", []string{"nft_numgen"}},
+		{"fib", "route look-up", []string{"nft_fib_ipv4"}},
+		{"queue", "NFQUEUE target", []string{"nft_queue", "nft_compat", "xt_NFQUEUE"}},
+	} {
+		t.Run(c.unknown, func(t *testing.T) {
+			features, err := prober{kernelWithout(c.unknown)}.probe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			missing := features.Missing()
+			if missing == nil || !strings.Contains(missing.Error(), c.feature) || !errors.Is(missing, unix.ENOENT) {
+				t.Errorf("missing: %v, want the %s", missing, c.feature)
+			}
+			for _, m := range c.modules {
+				if !slices.Contains(features.Modules(), m) {
+					t.Errorf("modules %v, want %s among them", features.Modules(), m)
+				}
+			}
+		})
+	}
+}
+
+// kernelWithout answers a batch with an expression of that name, or an xtables
+// target of that name in capitals, as a kernel that has no such thing.
+func kernelWithout(name string) func(...nftables.ConnOption) (*nftables.Conn, error) {
+	names := [][]byte{append([]byte(name), 0), append([]byte("NF"+strings.ToUpper(name)), 0)}
+	return func(...nftables.ConnOption) (*nftables.Conn, error) {
+		return nftables.New(nftables.WithTestDial(func(batch []netlink.Message) ([]netlink.Message, error) {
+			for _, m := range batch {
+				for _, name := range names {
+					if bytes.Contains(m.Data, name) {
+						return nil, &netlink.OpError{Op: "receive", Err: unix.ENOENT}
+					}
+				}
+			}
+			return acknowledge(batch), nil
+		}))
+	}
+}
+
+func acknowledge(batch []netlink.Message) []netlink.Message {
+	var acks []netlink.Message
+	for _, m := range batch {
+		if m.Header.Flags&netlink.Acknowledge != 0 {
+			acks = append(acks, netlink.Message{
+				Header: netlink.Header{Type: netlink.Error, Sequence: m.Header.Sequence}, Data: make([]byte, 4),
+			})
+		}
+	}
+	return acks
 }
 
 func TestMark(t *testing.T) {
@@ -89,7 +157,11 @@ func live(t *testing.T, table *Table) map[uint32]bool {
 
 func TestApply(t *testing.T) {
 	testnet.NeedNamespaces(t)
-	if err := probeHere().Missing(); err != nil {
+	features, err := Probe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := features.Missing(); err != nil {
 		t.Skipf("needs %v", err)
 	}
 	table, err := Apply(testConfig())
@@ -129,6 +201,19 @@ func TestApply(t *testing.T) {
 	tables, err := conn.ListTables()
 	if err != nil || len(tables) != 0 {
 		t.Errorf("after Delete: tables %v, %v", tables, err)
+	}
+}
+
+func BenchmarkProbe(b *testing.B) {
+	testnet.NeedNamespaces(b)
+	for b.Loop() {
+		features, err := Probe()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := features.Missing(); err != nil {
+			b.Skipf("needs %v", err)
+		}
 	}
 }
 

@@ -46,6 +46,7 @@ func (s *service) startContainer(ctx context.Context, c *container) error {
 	if err != nil {
 		return err
 	}
+	c.oomKills = oomKills()
 	p, err := s.launch(ctx, command{
 		role: "container", spec: c.spec, stdio: cio.child,
 		join: append(c.sandbox.ns.join(), join...), clone: unix.CLONE_NEWNS | clone,
@@ -133,10 +134,7 @@ func (s *service) supervise(c *container) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.state, c.finished, c.exitCode = runtimeapi.ContainerState_CONTAINER_EXITED, finished, int32(p.code)
-	c.reason = "Completed"
-	if p.code != 0 {
-		c.reason = "Error"
-	}
+	c.reason = endReason(p.code, p.wasKilled(), oomKills() > c.oomKills)
 	p.close()
 	close(c.done)
 	s.publish(c.id, c.sandbox, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)

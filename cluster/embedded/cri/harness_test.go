@@ -152,12 +152,18 @@ type node struct {
 // that nothing is left.
 func startNode(t *testing.T) *node {
 	t.Helper()
-	needsNamespaces(t)
-	dir, err := os.MkdirTemp("", "cri")
+	helper, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	helper, err := os.Executable()
+	return startNodeWith(t, helper)
+}
+
+// startNodeWith is startNode with another file for the helper.
+func startNodeWith(t *testing.T, helper string) *node {
+	t.Helper()
+	needsNamespaces(t)
+	dir, err := os.MkdirTemp("", "cri")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,6 +62,7 @@ type container struct {
 	stop    unix.Signal
 
 	starting sync.Mutex    // one StartContainer or RemoveContainer at a time
+	oomKills int           // the kernel's count before the start; read by supervise only
 	done     chan struct{} // closed when the container has ended, its log written
 
 	// Guarded by service.mu:

@@ -86,7 +86,11 @@ func (s *service) prepareRoot(ctx context.Context, c *container, root *image.Roo
 			Destination: "/" + sh.Target, Options: []string{"ro"}})
 	}
 	for _, b := range root.Binds {
-		spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "bind", Source: b.Source, Destination: b.Destination, Options: []string{"ro"}})
+		source, err := s.attachable(b.Source)
+		if err != nil {
+			return err
+		}
+		spec.Mounts = append(spec.Mounts, sandbox.Mount{Type: "bind", Source: source, Destination: b.Destination, Options: []string{"ro"}})
 	}
 	return nil
 }

@@ -45,6 +45,7 @@ type process struct {
 	// used for another process once it has been waited for.
 	signalling sync.Mutex
 	reaped     bool
+	killed     bool // by this node, guarded by signalling
 }
 
 // startFailure is a command that the helper could not start.
@@ -219,6 +220,7 @@ func (p *process) signal(sig unix.Signal) error {
 	if p.reaped {
 		return nil
 	}
+	p.killed = p.killed || sig == unix.SIGKILL
 	err := unix.Kill(p.proc.Pid, sig)
 	if errors.Is(err, unix.ESRCH) {
 		return nil
@@ -233,9 +235,17 @@ func (p *process) kill() {
 	if p.reaped {
 		return
 	}
+	p.killed = true
 	// Neither can fail otherwise than for a process that is gone.
 	_ = unix.Kill(-p.proc.Pid, unix.SIGKILL)
 	_ = unix.Kill(p.proc.Pid, unix.SIGKILL)
+}
+
+// wasKilled tells whether this node sent the process a SIGKILL.
+func (p *process) wasKilled() bool {
+	p.signalling.Lock()
+	defer p.signalling.Unlock()
+	return p.killed
 }
 
 func (p *process) close() {

@@ -36,7 +36,7 @@ func (s *service) restrict(c *container, spec *sandbox.Container) error {
 		spec.Seccomp = filter
 	}
 	if lin.GetResources() != nil {
-		adj := int(lin.Resources.OomScoreAdj)
+		adj := oomScore(lin.Resources.OomScoreAdj)
 		spec.OOMScoreAdj = &adj
 	}
 	return nil

@@ -141,6 +141,7 @@ type service struct {
 	events     *events
 	imagesDisk diskCache
 	wg         sync.WaitGroup // goroutines that supervise processes
+	replacing  sync.Mutex     // one copy of a replaced file at a time
 
 	mu         sync.RWMutex // guards the maps and every mutable field of their values
 	sandboxes  map[string]*podSandbox
@@ -171,7 +172,7 @@ func newService(cfg Config) (*service, error) {
 
 // sweep removes what an earlier server left and makes the folders anew.
 func (s *service) sweep() error {
-	for _, kind := range []string{"sandboxes", "containers"} {
+	for _, kind := range []string{"sandboxes", "containers", replacedDir} {
 		dir := filepath.Join(s.cfg.StateDir, kind)
 		entries, err := os.ReadDir(dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {

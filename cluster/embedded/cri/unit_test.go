@@ -144,3 +144,31 @@ func TestResolvConf(t *testing.T) {
 		t.Errorf("empty: %q, %v", got, err)
 	}
 }
+
+func TestEndReason(t *testing.T) {
+	for _, c := range []struct {
+		code               int
+		byUs, memoryRanOut bool
+		want               string
+	}{
+		{0, false, true, "Completed"},
+		{1, false, true, "Error"},
+		{137, false, false, "Error"},
+		{137, true, true, "Error"},
+		{137, false, true, "OOMKilled"},
+		{143, false, true, "Error"},
+	} {
+		if got := endReason(c.code, c.byUs, c.memoryRanOut); got != c.want {
+			t.Errorf("code %d, killed by us %v, memory ran out %v: %s, want %s", c.code, c.byUs, c.memoryRanOut, got, c.want)
+		}
+	}
+}
+
+// The scores of Kubernetes are from -997 (guaranteed) to 1000 (best effort).
+func TestPodsAreNoOOMVictims(t *testing.T) {
+	for asked, want := range map[int64]int{1000: 0, 2: 0, 0: 0, -997: -997} {
+		if got := oomScore(asked); got != want {
+			t.Errorf("score %d for %d, want %d", got, asked, want)
+		}
+	}
+}

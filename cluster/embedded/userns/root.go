@@ -77,13 +77,34 @@ func mountHostPrograms(_ Config, root string) error {
 		}
 	}
 	for _, name := range []string{"ssl", "pki", "ca-certificates", "alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "terminfo", "localtime"} {
-		host := filepath.Join("/etc", name)
-		if _, err := os.Stat(host); err != nil {
-			continue
-		}
-		if err := bindInto(host, filepath.Join(root, "etc", name), unix.MOUNT_ATTR_RDONLY); err != nil {
+		if err := showEtc(name, root); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// showEtc shows a folder of the host's /etc, or a copy of a file: ldconfig and
+// its like replace files, and one that was bound before could then be shown to
+// no new container.
+func showEtc(name, root string) error {
+	host, target := filepath.Join("/etc", name), filepath.Join(root, "etc", name)
+	info, err := os.Stat(host)
+	if err != nil {
+		return nil // not every system has all of them
+	}
+	if info.IsDir() {
+		return bindInto(host, target, unix.MOUNT_ATTR_RDONLY)
+	}
+	data, err := os.ReadFile(host)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(target), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(target, data, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("show /etc/%s: %w", name, err)
 	}
 	return nil
 }

@@ -106,11 +106,17 @@ type command struct {
 	t        testing.TB
 }
 
-func (h *home) start(args ...string) *command {
-	h.t.Helper()
+// command makes a netdojo that start or a test starts.
+func (h *home) command(args ...string) *command {
 	c := &command{Cmd: exec.Command(filepath.Join(binDir, "netdojo"), args...), t: h.t}
 	c.Env = h.env
 	c.Stdout, c.Stderr = &c.out, &c.err
+	return c
+}
+
+func (h *home) start(args ...string) *command {
+	h.t.Helper()
+	c := h.command(args...)
 	if err := c.Start(); err != nil {
 		h.t.Fatal(err)
 	}

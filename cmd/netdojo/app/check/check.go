@@ -3,11 +3,13 @@ package check
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/verdicts"
 	"github.com/netdojo/netdojo/runner"
 )
@@ -32,7 +34,8 @@ func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
 		Use:   "check LAB",
 		Short: "Judge your own work on the cluster as it is now",
 		Long: `Judge the cluster as it is now by a lab's checks, and apply nothing. The cluster
-has to run, with the lab's pods in it (netdojo run LAB --keep --solve=false).
+has to run, with the lab's pods in it: netdojo shell LAB makes it so, and leaves
+alone what is there. Without them there is nothing to judge (exit code 3).
 
 The exit code is 0 only if every verdict is as expected.`,
 		Args:              cobra.ExactArgs(1),
@@ -56,9 +59,13 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	st, provider, err := o.Env.Running(ctx, o.Name)
+	st, provider, _, err := o.Env.Status(ctx, o.Name)
 	if err != nil {
 		return err
+	}
+	if !st.Running {
+		return exit.WithCure(fmt.Errorf("cluster %s: %w", o.Name, cluster.ErrNotRunning),
+			"bring it up with the lab's pods: %s", env.Command("shell "+o.Lab, o.Name))
 	}
 	return verdicts.Show(ctx, o.Env, o.Output, runner.Options{
 		Provider: provider,

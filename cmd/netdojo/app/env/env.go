@@ -199,15 +199,20 @@ func (e *Env) Open(ctx context.Context, name string) (cluster.Handle, error) {
 
 // NotRunning is the error for a cluster that does not run, with its cure.
 func NotRunning(name, detail string) error {
-	up := "netdojo up"
-	if name != cluster.DefaultName {
-		up += " --name " + name
-	}
 	err := fmt.Errorf("cluster %s: %w", name, cluster.ErrNotRunning)
 	if detail != "" {
 		err = fmt.Errorf("%w: %s", err, detail)
 	}
-	return exit.WithCure(err, "bring it up: %s", up)
+	return exit.WithCure(err, "bring it up: %s", Command("up", name))
+}
+
+// Command is a netdojo command about the cluster of that name, for advice.
+func Command(command, name string) string {
+	command = "netdojo " + command
+	if name != cluster.DefaultName {
+		command += " --name " + name
+	}
+	return command
 }
 
 // NameFlag adds --name, which tells the cluster that is meant.

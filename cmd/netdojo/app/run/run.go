@@ -3,16 +3,12 @@ package run
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
-	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
-	"github.com/netdojo/netdojo/cmd/netdojo/app/preflight"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/session"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/up"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/verdicts"
 	"github.com/netdojo/netdojo/runner"
@@ -81,46 +77,13 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	provider, err := o.Env.Provider(o.Spec.Provider)
+	target, err := session.Find(ctx, o.Env, session.Wanted{Spec: o.Spec, Insists: o.GivenProvider})
 	if err != nil {
 		return err
-	}
-	st, running, known, err := o.Env.Status(ctx, o.Spec.Name)
-	if err != nil {
-		return err
-	}
-	switch {
-	case !st.Running:
-		if err := preflight.Quick(ctx, o.Env, o.Spec); err != nil {
-			return err
-		}
-	case o.GivenProvider && o.Spec.Provider != st.Provider:
-		return exit.WithCure(fmt.Errorf("cluster %s runs already, made by provider %s", o.Spec.Name, st.Provider),
-			"leave --provider out to use it, or give another --name")
-	default:
-		// The cluster that runs is used, whatever made it.
-		provider, o.Spec.Provider = running, st.Provider
 	}
 	err = verdicts.Show(ctx, o.Env, o.Output, runner.Options{
-		Provider: provider, Spec: o.Spec, Lab: lab, Task: o.Task, Solve: o.Solve,
+		Provider: target.Provider, Spec: target.Spec, Lab: lab, Task: o.Task, Solve: o.Solve,
 		WaitTimeout: o.WaitTimeout, Keep: o.Keep, StateDir: o.Env.StateDir, Log: o.Env.Log,
 	}, runner.Run)
-	if ctx.Err() != nil && !known {
-		return errors.Join(err, sweep(context.WithoutCancel(ctx), o))
-	}
-	if err != nil && exit.Code(err) == exit.Environment && !st.Running {
-		return preflight.Explain(ctx, o.Env, o.Spec, err)
-	}
-	return err
-}
-
-// sweep removes what an interrupted start left of a cluster that never was.
-func sweep(ctx context.Context, o *Options) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	st, provider, found, err := o.Env.Status(ctx, o.Spec.Name)
-	if err != nil || !found || st.Running {
-		return err
-	}
-	return provider.Down(ctx, o.Spec.Name, true, nil)
+	return target.Ended(ctx, o.Env, err)
 }

@@ -39,7 +39,10 @@ func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
 		Long: `Open a bash on the cluster. It has a kubeconfig of its own, so that nothing you
 do in it changes yours; kubectl is there even where none is installed, and the
 prompt shows context and namespace. With a lab it begins in a work folder that
-holds the lab's files, without its solutions; what you write there stays.
+holds the lab's files, without its solutions; what you write there stays. The
+cluster is made ready for the lab first: brought up where it does not run (it
+runs on after the shell), with the lab's pods where they are missing, and with a
+baseline for netdojo check. Pods and policies that are there stay as they are.
 
 It ends with the shell's own exit code. Standard input that is no terminal is
 taken as a script.`,
@@ -59,8 +62,12 @@ taken as a script.`,
 // Run opens the shell and waits for its end.
 func Run(ctx context.Context, o *Options) (err error) {
 	var lab *labs.Lab
+	up := false
 	if o.Lab != "" {
 		if lab, err = verdicts.Lab(o.Lab, ""); err != nil {
+			return err
+		}
+		if up, err = enter(ctx, o, lab); err != nil {
 			return err
 		}
 	}
@@ -80,7 +87,11 @@ func Run(ctx context.Context, o *Options) (err error) {
 	// Ctrl-C is for what runs in the shell.
 	release := o.Env.Signals.Hold()
 	defer release()
-	return result(cmd.Run())
+	err = cmd.Run()
+	if up && o.Env.InTTY {
+		fmt.Fprintf(o.Env.Err, "cluster %s runs on; %s takes it down\n", o.Name, env.Command("down", o.Name))
+	}
+	return result(err)
 }
 
 // Command makes a shell on a cluster that runs, in the work folder of a lab,

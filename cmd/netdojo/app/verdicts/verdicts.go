@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/netdojo/netdojo/cluster/step"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/progress"
@@ -43,10 +44,10 @@ func CheckOutput(output string) error {
 func Lab(idOrPath, task string) (*labs.Lab, error) {
 	lab, err := labs.Open(idOrPath)
 	if err != nil {
-		return nil, classify(err)
+		return nil, Classify(err)
 	}
 	if _, _, err := lab.Select(task); err != nil {
-		return nil, classify(err)
+		return nil, Classify(err)
 	}
 	return lab, nil
 }
@@ -78,30 +79,53 @@ func Show(ctx context.Context, e *env.Env, output string, o runner.Options, sess
 		p := report.NewPlain(e.Out, report.PlainOptions{TTY: e.OutTTY, Color: e.Color, Width: e.Width()})
 		o.Listener = p.Listen
 		run, err := session(ctx, o)
-		if err := errors.Join(p.Close(), classify(err)); err != nil {
+		if err := errors.Join(p.Close(), Classify(err)); err != nil {
 			return err
 		}
 		return verdict(run)
 	}
-	line := progress.New(e.Streams)
-	o.Listener = func(ev event.Event) {
-		if u, ok := ev.(event.StepUpdate); ok && u.Depth == 0 {
-			line.Report(u.Update)
-		}
-	}
-	run, err := session(ctx, o)
-	line.Stop()
+	run, err := Steps(ctx, e, o, session)
 	if err != nil && len(run.Tasks) == 0 {
-		return classify(err)
+		return Classify(err)
 	}
 	write := report.JSON
 	if output == "junit" {
 		write = report.JUnit
 	}
-	if err := errors.Join(classify(err), write(e.Out, run)); err != nil {
+	if err := errors.Join(Classify(err), write(e.Out, run)); err != nil {
 		return err
 	}
 	return verdict(run)
+}
+
+// Steps runs a session and shows only its steps, on standard error where that is
+// a terminal. All events go to o.Listener too. The error is the session's own.
+func Steps(ctx context.Context, e *env.Env, o runner.Options, session Session) (record.Run, error) {
+	line := progress.New(e.Streams)
+	defer line.Stop()
+	further := o.Listener
+	o.Listener = func(ev event.Event) {
+		if u, ok := ev.(event.StepUpdate); ok {
+			line.Report(outermost(u))
+		}
+		if further != nil {
+			further(ev)
+		}
+	}
+	return session(ctx, o)
+}
+
+// outermost is an update of a step of the session: what happens inside one is
+// told as its progress.
+func outermost(u event.StepUpdate) step.Update {
+	if u.Depth == 0 {
+		return u.Update
+	}
+	detail := u.Name
+	if u.Detail != "" {
+		detail += ": " + u.Detail
+	}
+	return step.Update{State: step.Progress, Detail: detail}
 }
 
 func verdict(run record.Run) error {
@@ -111,8 +135,8 @@ func verdict(run record.Run) error {
 	return nil
 }
 
-// classify gives the errors of what was asked for their exit code.
-func classify(err error) error {
+// Classify gives the errors of what was asked for their exit code.
+func Classify(err error) error {
 	var (
 		unknown *labs.UnknownError
 		invalid *labs.InvalidError

@@ -1,0 +1,76 @@
+package testnet
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+)
+
+// World is what lies behind a node: addresses of the link between the two, the
+// addresses at which the world is reached besides, and the prefixes that it
+// reaches through the node.
+type World struct {
+	Node, Addr netip.Addr
+	Serves     []netip.Addr
+	Behind     []netip.Prefix
+}
+
+// Connect makes the world and joins it by a link, eth0 at either end, to the
+// process's own namespace, which sends it what has no other route. It goes away
+// with the test.
+func (w World) Connect(t testing.TB) *Pod {
+	t.Helper()
+	world := Bare(t)
+	must(t, netlink.LinkAdd(&netlink.Veth{
+		LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(world.ns),
+	}))
+	link, err := bringUp("eth0", netip.PrefixFrom(w.Node, 24))
+	must(t, err)
+	t.Cleanup(func() { _ = netlink.LinkDel(link) })
+	_, err = bringUp("lo")
+	must(t, err)
+	must(t, netlink.RouteReplace(&netlink.Route{
+		LinkIndex: link.Attrs().Index, Gw: w.Addr.AsSlice(), Dst: prefix(netip.IPv4Unspecified(), 0),
+	}))
+	must(t, world.Do(func() error { return w.setUp() }))
+	return world
+}
+
+// setUp runs in the world.
+func (w World) setUp() error {
+	link, err := bringUp("eth0", netip.PrefixFrom(w.Addr, 24))
+	if err != nil {
+		return err
+	}
+	var serves []netip.Prefix
+	for _, a := range w.Serves {
+		serves = append(serves, netip.PrefixFrom(a, 32))
+	}
+	if _, err := bringUp("lo", serves...); err != nil {
+		return err
+	}
+	for _, p := range w.Behind {
+		err := netlink.RouteAdd(&netlink.Route{
+			LinkIndex: link.Attrs().Index, Gw: w.Node.AsSlice(), Dst: prefix(p.Addr(), p.Bits()),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bringUp gives a link of the calling thread's namespace its addresses.
+func bringUp(name string, addrs ...netip.Prefix) (netlink.Link, error) {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range addrs {
+		if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: prefix(a.Addr(), a.Bits())}); err != nil {
+			return nil, err
+		}
+	}
+	return link, netlink.LinkSetUp(link)
+}
