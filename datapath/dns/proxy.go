@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/netdojo/netdojo/datapath/internal/transparent"
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
 
@@ -70,7 +71,7 @@ func Start(ctx context.Context, cfg Config) (*Proxy, error) {
 		return nil, errors.New("start DNS proxy: a decider and a sink are needed")
 	}
 	if !cfg.Listen.Addr().IsValid() {
-		cfg.Listen = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), cfg.Listen.Port())
+		cfg.Listen = netip.AddrPortFrom(transparent.Loopback, cfg.Listen.Port())
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 4 * time.Second
@@ -116,13 +117,13 @@ func listen(ctx context.Context, addr netip.AddrPort, mark uint32) (*net.UDPConn
 	const tries = 16
 	var last error
 	for range tries {
-		lc := net.ListenConfig{Control: control(transparent, origDst, setMark(mark))}
+		lc := net.ListenConfig{Control: transparent.Control(transparent.AnyAddr, transparent.OrigDst, transparent.Mark(mark))}
 		pc, err := lc.ListenPacket(ctx, "udp4", addr.String())
 		if err != nil {
 			return nil, nil, err
 		}
 		udp := pc.(*net.UDPConn)
-		lc.Control = control(transparent, setMark(mark))
+		lc.Control = transparent.Control(transparent.AnyAddr, transparent.Mark(mark))
 		tcp, err := lc.Listen(ctx, "tcp4", udp.LocalAddr().String())
 		if err == nil {
 			return udp, tcp, nil
