@@ -106,7 +106,7 @@ func (x *exchange) finishBody(u *upstream, out *outgoing, sent chan error) bool 
 	}
 	_ = http.NewResponseController(x.w).SetReadDeadline(time.Unix(1, 0))
 	_ = u.Close()
-	<-sent
+	_ = <-sent // why the rest was not sent is known
 	return false
 }
 

@@ -194,12 +194,12 @@ func TestAllowedAndDenied(t *testing.T) {
 	r := newRig(t, b.addr, get)
 	resp, err := http.Get(r.url("/public?x=1"))
 	must(t, err)
-	if body := read(t, resp); resp.StatusCode != 200 || body != "hello /public" || resp.Header.Get("X-Backend") != "yes" || resp.Header.Get("Server") != "envoy" {
+	if body := read(t, resp); resp.StatusCode != http.StatusOK || body != "hello /public" || resp.Header.Get("X-Backend") != "yes" || resp.Header.Get("Server") != "envoy" {
 		t.Errorf("allowed: %d %q %v", resp.StatusCode, body, resp.Header)
 	}
 	resp, err = http.Post(r.url("/public"), "text/plain", strings.NewReader("data"))
 	must(t, err)
-	if body := read(t, resp); resp.StatusCode != 403 || body != "Access denied\r\n" {
+	if body := read(t, resp); resp.StatusCode != http.StatusForbidden || body != "Access denied\r\n" {
 		t.Errorf("denied: %d %q", resp.StatusCode, body)
 	}
 	if h := resp.Header; h.Get("Server") != "envoy" || h.Get("Content-Type") != "text/plain" || h.Get("Content-Length") != "15" || h.Get("Date") == "" {
@@ -223,11 +223,11 @@ func TestHeadersOfTheProxy(t *testing.T) {
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		got <- r.Header.Clone()
 		w.Header()["Content-Type"] = nil
-		w.WriteHeader(200)
+		w.WriteHeader(http.StatusOK)
 		_, _ = io.WriteString(w, "<html>")
 	})
 	r := newRig(t, b.addr, allow)
-	req, err := http.NewRequest("GET", r.url("/"), http.NoBody)
+	req, err := http.NewRequest(http.MethodGet, r.url("/"), http.NoBody)
 	must(t, err)
 	req.Header.Set("X-Hop", "1")
 	req.Header.Set("Connection", "X-Hop")
@@ -392,7 +392,7 @@ func TestTrailersAndLargeBodies(t *testing.T) {
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		w.Header().Set("Trailer", "X-Sum")
-		w.WriteHeader(201)
+		w.WriteHeader(http.StatusCreated)
 		got := sum(io.TeeReader(r.Body, w))
 		w.Header().Set("X-Sum", got)
 		w.Header().Set(http.TrailerPrefix+"X-Client", r.Trailer.Get("X-Client"))
@@ -400,12 +400,12 @@ func TestTrailersAndLargeBodies(t *testing.T) {
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(protocol, func(t *testing.T) {
 			r := newRig(t, b.addr, allow)
-			req, err := http.NewRequest("POST", r.url("/"), io.LimitReader(zeros{}, size))
+			req, err := http.NewRequest(http.MethodPost, r.url("/"), io.LimitReader(zeros{}, size))
 			must(t, err)
 			req.Trailer = http.Header{"X-Client": {"bye"}}
 			resp, err := clientFor(protocol).RoundTrip(req)
 			must(t, err)
-			if resp.Proto != protocol || resp.StatusCode != 201 {
+			if resp.Proto != protocol || resp.StatusCode != http.StatusCreated {
 				t.Errorf("%s %d", resp.Proto, resp.StatusCode)
 			}
 			got := sum(resp.Body)
@@ -436,7 +436,7 @@ func TestStreaming(t *testing.T) {
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
 		_ = rc.EnableFullDuplex()
-		w.WriteHeader(200)
+		w.WriteHeader(http.StatusOK)
 		must(t, rc.Flush())
 		buf := make([]byte, 16)
 		for {
@@ -454,7 +454,7 @@ func TestStreaming(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			r := newRig(t, b.addr, allow)
 			pr, pw := io.Pipe()
-			req, err := http.NewRequest("POST", r.url("/"), pr)
+			req, err := http.NewRequest(http.MethodPost, r.url("/"), pr)
 			must(t, err)
 			go func() { _, _ = io.WriteString(pw, "one") }()
 			resp, err := clientFor(protocol).RoundTrip(req)
@@ -481,7 +481,7 @@ func TestStreaming(t *testing.T) {
 func TestGRPC(t *testing.T) {
 	b := newBackend(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/grpc")
-		w.WriteHeader(200)
+		w.WriteHeader(http.StatusOK)
 		_, _ = w.Write([]byte{0, 0, 0, 0, 2, 'o', 'k'})
 		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
 	})
@@ -494,7 +494,7 @@ func TestGRPC(t *testing.T) {
 	})
 	tr := clientFor("HTTP/2.0")
 	for path, want := range map[string]string{"/pkg.Service/Open": "0", "/pkg.Service/Shut": "7"} {
-		req, err := http.NewRequest("POST", r.url(path), strings.NewReader("\x00\x00\x00\x00\x00"))
+		req, err := http.NewRequest(http.MethodPost, r.url(path), strings.NewReader("\x00\x00\x00\x00\x00"))
 		must(t, err)
 		req.Header.Set("Content-Type", "application/grpc")
 		req.Header.Set("TE", "trailers")
@@ -502,7 +502,7 @@ func TestGRPC(t *testing.T) {
 		must(t, err)
 		read(t, resp)
 		status := resp.Trailer.Get("Grpc-Status") + resp.Header.Get("Grpc-Status")
-		if resp.StatusCode != 200 || status != want {
+		if resp.StatusCode != http.StatusOK || status != want {
 			t.Errorf("%s: %d, status %q, %v", path, resp.StatusCode, status, resp.Header)
 		}
 	}
@@ -531,7 +531,7 @@ func TestUpgrade(t *testing.T) {
 	br := bufio.NewReader(c)
 	resp, err := http.ReadResponse(br, nil)
 	must(t, err)
-	if resp.StatusCode != 101 || resp.Header.Get("Upgrade") != "websocket" {
+	if resp.StatusCode != http.StatusSwitchingProtocols || resp.Header.Get("Upgrade") != "websocket" {
 		t.Fatalf("%d %v", resp.StatusCode, resp.Header)
 	}
 	expect(t, br, "hifirst")
@@ -561,7 +561,7 @@ func TestServerThatCloses(t *testing.T) {
 	for i := range 3 {
 		resp, err := c.Get(r.url("/"))
 		must(t, err)
-		if read(t, resp); resp.StatusCode != 200 {
+		if read(t, resp); resp.StatusCode != http.StatusOK {
 			t.Fatalf("request %d: %d", i, resp.StatusCode)
 		}
 		// Until the server has closed the proxy's connection.
@@ -593,7 +593,7 @@ func TestServerThatIsGone(t *testing.T) {
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		resp, err := (&http.Client{Transport: clientFor(protocol)}).Get(r.url("/"))
 		must(t, err)
-		if body := read(t, resp); resp.StatusCode != 503 || !strings.HasPrefix(body, "upstream connect error") {
+		if body := read(t, resp); resp.StatusCode != http.StatusServiceUnavailable || !strings.HasPrefix(body, "upstream connect error") {
 			t.Errorf("%s: %d %q", protocol, resp.StatusCode, body)
 		}
 	}
@@ -625,7 +625,7 @@ func TestEarlyAnswer(t *testing.T) {
 	br := bufio.NewReader(c)
 	resp, err := http.ReadResponse(br, nil)
 	must(t, err)
-	if body := read(t, resp); resp.StatusCode != 413 || body != "no" {
+	if body := read(t, resp); resp.StatusCode != http.StatusRequestEntityTooLarge || body != "no" {
 		t.Errorf("%d %q", resp.StatusCode, body)
 	}
 	if _, err := br.ReadByte(); err == nil {
@@ -689,7 +689,7 @@ func TestSlowClients(t *testing.T) {
 func TestTooLargeHead(t *testing.T) {
 	b := newBackend(t, hello)
 	r := newRig(t, b.addr, allow)
-	if resp := r.raw("GET / HTTP/1.1\r\nHost: a\r\nX: "+strings.Repeat("y", 2*maxHeader)+"\r\n\r\n", 1)[0]; resp.StatusCode != 431 {
+	if resp := r.raw("GET / HTTP/1.1\r\nHost: a\r\nX: "+strings.Repeat("y", 2*maxHeader)+"\r\n\r\n", 1)[0]; resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("%d", resp.StatusCode)
 	}
 }
@@ -708,7 +708,7 @@ func TestPanicFailsClosed(t *testing.T) {
 	}
 	resp, err := http.Get(r.url("/good"))
 	must(t, err)
-	if read(t, resp); resp.StatusCode != 200 {
+	if read(t, resp); resp.StatusCode != http.StatusOK {
 		t.Errorf("after it: %d", resp.StatusCode)
 	}
 	if got := b.requests(); !slices.Equal(got, []string{"GET /good"}) {
@@ -725,7 +725,7 @@ func TestChangedHeaders(t *testing.T) {
 		return allow(r)
 	})
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
-		req, err := http.NewRequest("GET", r.url("/"), http.NoBody)
+		req, err := http.NewRequest(http.MethodGet, r.url("/"), http.NoBody)
 		must(t, err)
 		req.Header.Set("X-Token", "old")
 		resp, err := clientFor(protocol).RoundTrip(req)

@@ -2,6 +2,7 @@ package sni
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -84,9 +85,9 @@ func TestNames(t *testing.T) {
 			t.Errorf("%q: %v", c.name, err)
 		}
 		if c.allowed {
-			req, err := http.NewRequest("GET", "https://"+c.name, http.NoBody)
+			req, err := http.NewRequest(http.MethodGet, "https://"+c.name, http.NoBody)
 			must(t, err)
-			resp, err := (&http.Transport{DialTLS: func(string, string) (net.Conn, error) { return client, nil }}).RoundTrip(req)
+			resp, err := (&http.Transport{DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return client, nil }}).RoundTrip(req)
 			must(t, err)
 			body, err := io.ReadAll(resp.Body)
 			if err != nil || len(body) != 1<<20 {
