@@ -40,6 +40,9 @@ type Config struct {
 	PodCIDR     netip.Prefix
 	ServiceCIDR netip.Prefix
 	ClusterDNS  netip.Addr
+	// DNSDenyCode answers DNS questions that no rule allows; 0 means REFUSED, 3
+	// (NXDOMAIN) is Cilium's other choice.
+	DNSDenyCode int
 	APIServer   netip.AddrPort
 	REST        *rest.Config
 	FlowSocket  string // where the Hubble observer is served; empty serves it nowhere
@@ -132,7 +135,7 @@ func Start(ctx context.Context, cfg Config) (_ *Agent, err error) {
 // startProxies serves the sockets that the table diverts connections to.
 func (a *Agent) startProxies(ctx context.Context) (err error) {
 	if a.dns, err = dns.Start(ctx, dns.Config{
-		Decider: a.engine, Sink: a.flows, ClientSource: true, Logger: a.log,
+		Decider: a.engine, Sink: a.flows, ClientSource: true, DenyCode: a.cfg.DNSDenyCode, Logger: a.log,
 	}); err != nil {
 		return err
 	}

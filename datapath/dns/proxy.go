@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/netdojo/netdojo/datapath/internal/transparent"
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
@@ -46,7 +48,11 @@ type Config struct {
 	// 0 means 4 seconds. A server that is silent so long stays silent to the
 	// client too.
 	Timeout time.Duration
-	Logger  *slog.Logger
+	// DenyCode answers a question that no rule allows: REFUSED when 0, or
+	// dns.RcodeNameError for clients that give up their search list at a refusal
+	// (Cilium's tofqdns-dns-reject-response-code).
+	DenyCode int
+	Logger   *slog.Logger
 }
 
 // Proxy serves until Close.
@@ -72,6 +78,9 @@ func Start(ctx context.Context, cfg Config) (*Proxy, error) {
 	}
 	if !cfg.Listen.Addr().IsValid() {
 		cfg.Listen = netip.AddrPortFrom(transparent.Loopback, cfg.Listen.Port())
+	}
+	if cfg.DenyCode == 0 {
+		cfg.DenyCode = dns.RcodeRefused
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 4 * time.Second
