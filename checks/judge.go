@@ -56,7 +56,10 @@ func judge(in Input) Verdict {
 	if err != nil {
 		return broken(CauseProbe, err.Error())
 	}
-	t := target{subject: in.Subject, dest: dest, since: o.Started, addrs: o.Tried, known: knownAddrs(in)}
+	t := target{
+		subject: in.Subject, dest: dest, since: o.Started, addrs: o.Tried, known: knownAddrs(in),
+		curl: o.Curl, local: o.LocalPort,
+	}
 	seen := t.search(in.Flows)
 	through := o.HasExit() && (o.ExitCode == curlOK || o.Curl && o.ExitCode == curlHTTPError)
 	switch {

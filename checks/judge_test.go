@@ -97,6 +97,7 @@ func curlExit(code int, stage Stage) Outcome {
 func TestJudge(t *testing.T) {
 	drop := flowOf(flowpb.Verdict_DROPPED)
 	allowed := with(curlExit(0, StageConnected), func(o *Outcome) { o.HTTPStatus = 200 })
+	refused := with(allowed, func(o *Outcome) { o.HTTPStatus, o.LocalPort = 403, 40112 })
 	cancelled := with(timedOut(), func(o *Outcome) { o.Cancelled = true })
 	tests := []struct {
 		name    string
@@ -203,8 +204,17 @@ func TestJudge(t *testing.T) {
 			in.Outcome = with(curlExit(22, StageConnected), func(o *Outcome) { o.HTTPStatus = 500 })
 		}, Allowed, CauseOK, "", false},
 		{"403 by the proxy", func(in *Input) {
-			in.Outcome, in.Flows = with(allowed, func(o *Outcome) { o.HTTPStatus = 403 }), []*flowpb.Flow{httpDrop()}
+			in.Outcome, in.Flows = refused, []*flowpb.Flow{httpDrop()}
 		}, DeniedL7, CausePolicyL7, ControlBefore, true},
+		{"403 by the proxy without a control", func(in *Input) {
+			in.Outcome, in.Flows, in.Controls = refused, []*flowpb.Flow{httpDrop()}, nil
+		}, Inconclusive, CauseNoControl, "", true},
+		{"403 while another probe of the pod is refused", func(in *Input) {
+			in.Outcome, in.Flows = with(refused, func(o *Outcome) { o.LocalPort = 40113 }), []*flowpb.Flow{httpDrop()}
+		}, Allowed, CauseOK, "", false},
+		{"timeout while another probe of the pod is refused", func(in *Input) {
+			in.Flows = []*flowpb.Flow{httpDrop()}
+		}, Broken, CauseTimeoutNoDrop, "", false},
 		{"403 by the server itself", func(in *Input) {
 			in.Outcome = with(allowed, func(o *Outcome) { o.HTTPStatus, o.Envoy = 403, true })
 		}, Allowed, CauseOK, "", false},
@@ -301,7 +311,7 @@ func TestNoDenyWithoutProof(t *testing.T) {
 					for _, cancelled := range []bool{false, true} {
 						for _, status := range []int{0, 200, 403} {
 							for _, controls := range [][]Control{nil, {controlBefore()}} {
-								o := with(curlExit(code, stage), func(o *Outcome) { o.HTTPStatus, o.Cancelled = status, cancelled })
+								o := with(curlExit(code, stage), func(o *Outcome) { o.HTTPStatus, o.Cancelled, o.LocalPort = status, cancelled, 40112 })
 								v := Judge(Input{Check: ciliumCheck(), Outcome: o, Subject: backend(), Flows: fl, FlowState: state, Controls: controls})
 								if v.Kind != Denied && v.Kind != DeniedL7 {
 									continue

@@ -23,6 +23,10 @@ type target struct {
 	// name had in the control. Only without the first are the second of use.
 	addrs []netip.AddrPort
 	known []string
+	// curl says that the probe tells its own port; local is that of its last
+	// connection, 0 for none.
+	curl  bool
+	local uint16
 }
 
 // found is what the flows say about a target.
@@ -55,7 +59,8 @@ func (t target) search(flows []*flowpb.Flow) found {
 				f.dns = dropOf(fl)
 			}
 		case fl.GetL7().GetHttp() != nil:
-			if dropped && t.reaches(fl, reach) {
+			// A pod's other probes ask the same server at the same time.
+			if dropped && t.reaches(fl, reach) && (!t.curl || sourcePort(fl) == t.local) {
 				f.http = dropOf(fl)
 			}
 		case isDNS(fl):
@@ -178,6 +183,8 @@ func destPort(f *flowpb.Flow) uint16 {
 	}
 	return 0
 }
+
+func sourcePort(f *flowpb.Flow) uint16 { return uint16(f.GetL4().GetTCP().GetSourcePort()) }
 
 func protocol(f *flowpb.Flow) string {
 	l4 := f.GetL4()

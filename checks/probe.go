@@ -244,7 +244,7 @@ func (p *Prober) settle(ctx context.Context, in *Input, mark int, req Request) V
 		in.Flows = flows
 		in.FlowState = p.Flows.State()
 		v := Judge(*in)
-		if p.Flows == nil || lost != nil || !wantsFlow(v, req) {
+		if p.Flows == nil || lost != nil || !wantsFlow(v, in.Outcome, req) {
 			return v
 		}
 		select {
@@ -257,9 +257,12 @@ func (p *Prober) settle(ctx context.Context, in *Input, mark int, req Request) V
 	}
 }
 
-func wantsFlow(v Verdict, req Request) bool {
+func wantsFlow(v Verdict, o Outcome, req Request) bool {
 	switch v.Cause {
 	case CauseOK:
+		if o.HTTPStatus == 403 {
+			return true // only the proxy's word tells whether it is its own
+		}
 		return req.Check.Expect(req.Phase) != ExpectAllowed && len(v.Evidence.Allow) == 0
 	case CauseNoPod, CausePodNotReady, CauseNoTool:
 		return false

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package datapath is the node's agent: it wires the policy engine, the packet
-// path, the DNS proxy, Services, pod links and the flow log, and owns the order
+// path, the proxies, Services, pod links and the flow log, and owns the order
 // in which they start and stop. What each does is in its own folder.
 package datapath
 
@@ -21,9 +21,11 @@ import (
 	"github.com/netdojo/netdojo/datapath/cni"
 	"github.com/netdojo/netdojo/datapath/dns"
 	"github.com/netdojo/netdojo/datapath/flow"
+	"github.com/netdojo/netdojo/datapath/http"
 	"github.com/netdojo/netdojo/datapath/nfqueue"
 	"github.com/netdojo/netdojo/datapath/policy"
 	"github.com/netdojo/netdojo/datapath/ruleset"
+	"github.com/netdojo/netdojo/datapath/sni"
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
 
@@ -38,6 +40,9 @@ type Config struct {
 	PodCIDR     netip.Prefix
 	ServiceCIDR netip.Prefix
 	ClusterDNS  netip.Addr
+	// DNSDenyCode answers DNS questions that no rule allows; 0 means REFUSED, 3
+	// (NXDOMAIN) is Cilium's other choice.
+	DNSDenyCode int
 	APIServer   netip.AddrPort
 	REST        *rest.Config
 	FlowSocket  string // where the Hubble observer is served; empty serves it nowhere
@@ -55,6 +60,8 @@ type Agent struct {
 	table  *ruleset.Table
 	queues *nfqueue.Queues
 	dns    *dns.Proxy
+	http   *http.Proxy
+	sni    *sni.Proxy
 	net    *cni.Network
 	local  []netip.Addr
 
@@ -115,9 +122,7 @@ func Start(ctx context.Context, cfg Config) (_ *Agent, err error) {
 	}); err != nil {
 		return nil, fmt.Errorf("start datapath: %w", err)
 	}
-	if a.dns, err = dns.Start(ctx, dns.Config{
-		Decider: a.engine, Sink: a.flows, ClientSource: true, Logger: a.log,
-	}); err != nil {
+	if err := a.startProxies(ctx); err != nil {
 		return nil, fmt.Errorf("start datapath: %w", err)
 	}
 	if err := a.startPackets(run); err != nil {
@@ -127,19 +132,36 @@ func Start(ctx context.Context, cfg Config) (_ *Agent, err error) {
 	return a, nil
 }
 
-// startPackets serves the queues before the table fills them.
-func (a *Agent) startPackets(ctx context.Context) (err error) {
-	queues := uint16(min(runtime.GOMAXPROCS(0), 4))
-	if a.queues, err = nfqueue.Start(ctx, nfqueue.Config{
-		Queue: firstQueue, Queues: queues, Decider: a.engine, Sink: a.flows,
-		Local: func(addr netip.Addr) bool { return slices.Contains(a.local, addr) }, Logger: a.log,
+// startProxies serves the sockets that the table diverts connections to.
+func (a *Agent) startProxies(ctx context.Context) (err error) {
+	if a.dns, err = dns.Start(ctx, dns.Config{
+		Decider: a.engine, Sink: a.flows, ClientSource: true, DenyCode: a.cfg.DNSDenyCode, Logger: a.log,
 	}); err != nil {
 		return err
 	}
-	if a.table, err = ruleset.Apply(ruleset.Config{
-		PodIface: cni.IfacePrefix, PodCIDR: a.cfg.PodCIDR, ServiceCIDR: a.cfg.ServiceCIDR, NodeAddr: a.cfg.NodeAddr,
-		Queue: firstQueue, Queues: queues, DNSProxy: a.dns.Addr(), Epoch: a.engine.Epoch(),
+	if a.http, err = http.Start(ctx, http.Config{
+		Decider: a.engine, Sink: a.flows, ClientSource: true, Local: a.isLocal, Logger: a.log,
 	}); err != nil {
+		return err
+	}
+	a.sni, err = sni.Start(ctx, sni.Config{
+		Decider: a.engine, Sink: a.flows, ClientSource: true, Local: a.isLocal, Logger: a.log,
+	})
+	return err
+}
+
+func (a *Agent) isLocal(addr netip.Addr) bool { return slices.Contains(a.local, addr) }
+
+// startPackets serves the queues before the table fills them.
+func (a *Agent) startPackets(ctx context.Context) (err error) {
+	table := a.tableConfig()
+	if a.queues, err = nfqueue.Start(ctx, nfqueue.Config{
+		Queue: table.Queue, Queues: table.Queues, Decider: a.engine, Sink: a.flows,
+		Local: a.isLocal, Logger: a.log,
+	}); err != nil {
+		return err
+	}
+	if a.table, err = ruleset.Apply(table); err != nil {
 		return err
 	}
 	a.engine.Subscribe(func(uint32) {
@@ -148,6 +170,14 @@ func (a *Agent) startPackets(ctx context.Context) (err error) {
 		}
 	})
 	return a.setEpoch()
+}
+
+func (a *Agent) tableConfig() ruleset.Config {
+	return ruleset.Config{
+		PodIface: cni.IfacePrefix, PodCIDR: a.cfg.PodCIDR, ServiceCIDR: a.cfg.ServiceCIDR, NodeAddr: a.cfg.NodeAddr,
+		Queue: firstQueue, Queues: uint16(min(runtime.GOMAXPROCS(0), 4)), Epoch: a.engine.Epoch(),
+		DNSProxy: a.dns.Addr(), HTTPProxy: a.http.Addr(), TLSProxy: a.sni.Addr(),
+	}
 }
 
 // setEpoch has connections judged before the engine's present state judged
@@ -250,6 +280,12 @@ func (a *Agent) Close() error {
 	}
 	if a.dns != nil {
 		errs = append(errs, a.dns.Close())
+	}
+	if a.http != nil {
+		errs = append(errs, a.http.Close())
+	}
+	if a.sni != nil {
+		errs = append(errs, a.sni.Close())
 	}
 	if a.engine != nil {
 		a.engine.Close()

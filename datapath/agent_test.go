@@ -56,13 +56,13 @@ var (
 
 // testNode is an agent in the test process's namespace, with a world behind it.
 type testNode struct {
-	t     *testing.T
+	t     testing.TB
 	api   *fakeAPI
 	agent *Agent
 	world *testnet.Pod
 }
 
-func newTestNode(t *testing.T) *testNode {
+func newTestNode(t testing.TB) *testNode {
 	t.Helper()
 	testnet.NeedNamespaces(t)
 	features, err := ruleset.Probe()
@@ -237,7 +237,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &ne) && ne.Timeout()
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -54,7 +54,7 @@ type fakeEvent struct {
 }
 
 // newFakeAPI takes a port; it answers after serve.
-func newFakeAPI(t *testing.T) *fakeAPI {
+func newFakeAPI(t testing.TB) *fakeAPI {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	must(t, err)
@@ -69,7 +69,7 @@ func (f *fakeAPI) config() *rest.Config { return &rest.Config{Host: f.listener.A
 func (f *fakeAPI) serve() { go f.server.Serve(f.listener) }
 
 // put stores an object of a collection such as /api/v1/pods.
-func (f *fakeAPI) put(t *testing.T, collection string, o interface {
+func (f *fakeAPI) put(t testing.TB, collection string, o interface {
 	runtime.Object
 	metav1.Object
 }) {

@@ -43,7 +43,7 @@ func (p *Proxy) exchange(proto uint8, client, server netip.AddrPort, raw []byte,
 	}
 	p.publish(query, v, verdict.DNS{Name: q.name(), Type: q.qtype()})
 	if denied {
-		return q.respond(dns.RcodeRefused)
+		return q.respond(p.cfg.DenyCode)
 	}
 
 	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.Timeout)

@@ -14,6 +14,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/miekg/dns"
+
+	"github.com/netdojo/netdojo/datapath/internal/transparent"
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
 
@@ -45,7 +48,11 @@ type Config struct {
 	// 0 means 4 seconds. A server that is silent so long stays silent to the
 	// client too.
 	Timeout time.Duration
-	Logger  *slog.Logger
+	// DenyCode answers a question that no rule allows: REFUSED when 0, or
+	// dns.RcodeNameError for clients that give up their search list at a refusal
+	// (Cilium's tofqdns-dns-reject-response-code).
+	DenyCode int
+	Logger   *slog.Logger
 }
 
 // Proxy serves until Close.
@@ -70,7 +77,10 @@ func Start(ctx context.Context, cfg Config) (*Proxy, error) {
 		return nil, errors.New("start DNS proxy: a decider and a sink are needed")
 	}
 	if !cfg.Listen.Addr().IsValid() {
-		cfg.Listen = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), cfg.Listen.Port())
+		cfg.Listen = netip.AddrPortFrom(transparent.Loopback, cfg.Listen.Port())
+	}
+	if cfg.DenyCode == 0 {
+		cfg.DenyCode = dns.RcodeRefused
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 4 * time.Second
@@ -116,13 +126,13 @@ func listen(ctx context.Context, addr netip.AddrPort, mark uint32) (*net.UDPConn
 	const tries = 16
 	var last error
 	for range tries {
-		lc := net.ListenConfig{Control: control(transparent, origDst, setMark(mark))}
+		lc := net.ListenConfig{Control: transparent.Control(transparent.AnyAddr, transparent.OrigDst, transparent.Mark(mark))}
 		pc, err := lc.ListenPacket(ctx, "udp4", addr.String())
 		if err != nil {
 			return nil, nil, err
 		}
 		udp := pc.(*net.UDPConn)
-		lc.Control = control(transparent, setMark(mark))
+		lc.Control = transparent.Control(transparent.AnyAddr, transparent.Mark(mark))
 		tcp, err := lc.Listen(ctx, "tcp4", udp.LocalAddr().String())
 		if err == nil {
 			return udp, tcp, nil

@@ -110,12 +110,13 @@ type rig struct {
 	*fake
 	proxy          *Proxy
 	client, server *testnet.Pod
+	patience       time.Duration // of a client
 }
 
 func newRig(t testing.TB, handler dns.HandlerFunc, change ...func(*Config)) *rig {
 	t.Helper()
 	testnet.Node(t, nodeAddr)
-	r := &rig{fake: &fake{deny: map[string]bool{}}}
+	r := &rig{fake: &fake{deny: map[string]bool{}}, patience: 1500 * time.Millisecond}
 	r.client = testnet.NewPod(t, "client", clientAddr)
 	r.server = testnet.NewPod(t, "server", serverAddr)
 	serve(t, &dns.Server{Listener: r.server.Listen(t, ":53"), Handler: handler})
@@ -225,7 +226,7 @@ func (r *rig) askAt(t testing.TB, server netip.Addr, network string, m *dns.Msg)
 	}
 	defer c.Close()
 	dc := &dns.Conn{Conn: c, UDPSize: 4096}
-	_ = dc.SetDeadline(time.Now().Add(1500 * time.Millisecond))
+	_ = dc.SetDeadline(time.Now().Add(r.patience))
 	if err := dc.WriteMsg(m); err != nil {
 		t.Fatal(err)
 	}
@@ -572,7 +573,7 @@ func FuzzQuestion(f *testing.F) {
 		f.Add(raw)
 	}
 	f.Add([]byte("short"))
-	p := &Proxy{ctx: f.Context(), cfg: Config{Decider: denyAll{}, Sink: denyAll{}, Timeout: time.Second, Logger: slog.New(slog.DiscardHandler)}}
+	p := &Proxy{ctx: f.Context(), cfg: Config{Decider: denyAll{}, Sink: denyAll{}, Timeout: time.Second, DenyCode: dns.RcodeRefused, Logger: slog.New(slog.DiscardHandler)}}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		ask := func(context.Context, *question, uint16) ([]byte, *dns.Msg, error) {
 			t.Error("a server was asked")

@@ -11,6 +11,11 @@
 //   - A drop by a deny rule has the reason POLICY_DENY and names its policy.
 //   - A DNS question that is denied has type L7, the verdict DROPPED and the
 //     reason POLICY_DENIED, where Cilium gives no reason.
+//   - An HTTP request that is denied has the reason POLICY_DENIED too, and names
+//     the policies whose rules allow other requests of the connection.
+//   - A TLS connection that is denied for its server name is one more policy
+//     verdict, with the name among the destination's; Cilium gives a record of
+//     its own that no client prints.
 //   - policy_match_type is always 0: the engine tells which rule decided, not
 //     whether by address, by port or by both.
 package flow
@@ -18,6 +23,7 @@ package flow
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -83,16 +89,21 @@ func (c *encoder) flow(number uint64, e verdict.Event) *flowpb.Flow {
 		f.Verdict = flowpb.Verdict_DROPPED
 		f.DropReasonDesc = dropReason(e.Reason)
 		f.DropReason = uint32(f.DropReasonDesc) //nolint:staticcheck // older readers know no other
-	case verdict.RedirectDNS, verdict.RedirectHTTP:
+	case verdict.RedirectDNS, verdict.RedirectHTTP, verdict.RedirectTLS:
 		if e.DNS == nil {
 			f.Verdict = flowpb.Verdict_REDIRECTED
 		}
 	}
 	addPolicies(f, e.Verdict)
-	if e.DNS != nil {
+	switch {
+	case e.DNS != nil:
 		addDNS(f, e.DNS)
+	case e.HTTP != nil:
+		addHTTP(f, e.HTTP)
+	case e.TLS != nil && e.TLS.ServerName != "":
+		f.DestinationNames = slices.Compact(append([]string{e.TLS.ServerName}, f.DestinationNames...))
 	}
-	f.Summary = summary(q, e.DNS) //nolint:staticcheck // what readers without a parser show
+	f.Summary = summary(e) //nolint:staticcheck // what readers without a parser show
 	return f
 }
 
@@ -247,6 +258,30 @@ func addDNS(f *flowpb.Flow, d *verdict.DNS) {
 	if len(d.Addrs) > 0 {
 		rec.Rrtypes = append(rec.Rrtypes, qtype)
 	}
+	reverse(f)
+}
+
+// addHTTP makes the flow one of layer 7.
+func addHTTP(f *flowpb.Flow, h *verdict.HTTP) {
+	f.Type = flowpb.FlowType_L7
+	f.EventType = &flowpb.CiliumEventType{Type: eventAccessLog}
+	rec := &flowpb.HTTP{Method: h.Method, Url: h.URL, Protocol: h.Protocol, Code: uint32(h.Code)}
+	for _, name := range slices.Sorted(maps.Keys(h.Header)) {
+		for _, value := range h.Header[name] {
+			rec.Headers = append(rec.Headers, &flowpb.HTTPHeader{Key: name, Value: value})
+		}
+	}
+	f.L7 = &flowpb.Layer7{Type: flowpb.L7FlowType_REQUEST, Record: &flowpb.Layer7_Http{Http: rec}}
+	if !h.Response {
+		return
+	}
+	f.L7.Type = flowpb.L7FlowType_RESPONSE
+	f.L7.LatencyNs = uint64(max(0, h.Latency))
+	reverse(f)
+}
+
+// reverse makes the flow run from the server to the client.
+func reverse(f *flowpb.Flow) {
 	f.IsReply = wrapperspb.Bool(true)
 	f.Source, f.Destination = f.Destination, f.Source
 	f.SourceNames, f.DestinationNames = f.DestinationNames, f.SourceNames

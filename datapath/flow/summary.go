@@ -10,9 +10,15 @@ import (
 )
 
 // summary is the flow in a few words, worded as Hubble words it.
-func summary(q verdict.Query, d *verdict.DNS) string {
-	if d != nil {
-		return dnsSummary(d)
+func summary(e verdict.Event) string {
+	q := e.Query
+	switch {
+	case e.DNS != nil:
+		return dnsSummary(e.DNS)
+	case e.HTTP != nil:
+		return httpSummary(e.HTTP)
+	case e.TLS != nil:
+		return fmt.Sprintf("TLS SNI: %q", e.TLS.ServerName)
 	}
 	switch q.Proto {
 	case 6:
@@ -37,6 +43,14 @@ func flagNames(b uint8) string {
 		}
 	}
 	return strings.Join(names, ", ")
+}
+
+func httpSummary(h *verdict.HTTP) string {
+	request := h.Method + " " + h.URL
+	if !h.Response {
+		return h.Protocol + " " + request
+	}
+	return fmt.Sprintf("%s %d %dms (%s)", h.Protocol, h.Code, h.Latency.Milliseconds(), request)
 }
 
 func dnsSummary(d *verdict.DNS) string {

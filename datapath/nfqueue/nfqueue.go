@@ -166,6 +166,8 @@ func (q *Queues) judge(packet []byte, mark, priority uint32) (uint32, bool) {
 		kind = ruleset.KindDNS
 	case verdict.RedirectHTTP:
 		kind = ruleset.KindHTTP
+	case verdict.RedirectTLS:
+		kind = ruleset.KindTLS
 	default:
 		q.Dropped.Add(1)
 		q.publish(query, v)

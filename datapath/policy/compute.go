@@ -16,9 +16,50 @@ import (
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
 
-// dnsPort marks entries that the DNS proxy serves. Nothing listens on it: the
-// packet path knows where its proxy is.
-const dnsPort = 1
+// These mark entries that proxies serve: that of DNS, and those that stand in
+// for Envoy. Nothing listens on them: the packet path knows where its proxies are.
+const (
+	dnsPort uint16 = iota + 1
+	envoyPort
+)
+
+// proxyPorts says which proxy serves a parser. Other redirects find no port,
+// which leaves their entries out: closed.
+var proxyPorts = map[cpolicy.L7ParserType]uint16{
+	cpolicy.ParserTypeDNS:  dnsPort,
+	cpolicy.ParserTypeHTTP: envoyPort,
+	cpolicy.ParserTypeTLS:  envoyPort,
+}
+
+// redirects gives the entries of an endpoint's policy that proxies serve their
+// ports. byName says that some depend on ports that peers have named.
+func (ep *endpoint) redirects(selector cpolicy.SelectorPolicy) (ports map[string]uint16, byName bool) {
+	ports = map[string]uint16{}
+	snapshot := selector.GetSelectorSnapshot()
+	for filter, ps := range selector.RedirectFilters() {
+		proxy := proxyPorts[ps.Policy.GetL7Parser()]
+		if proxy == 0 || ps.Policy.GetListener() != "" {
+			continue
+		}
+		add := func(port uint16) {
+			ports[cpolicy.ProxyID(uint16(ep.id), filter.GetIngress(), string(filter.Protocol), port, "")] = proxy
+		}
+		switch {
+		case filter.PortName == "" || filter.Port != 0:
+			add(filter.Port)
+		case filter.Ingress:
+			if port, err := ep.named.GetNamedPort(filter.PortName, filter.U8Proto); err == nil {
+				add(port)
+			}
+		default:
+			byName = true
+			for _, port := range selector.GetEgressNamedPorts(filter.PortName, filter.U8Proto, filter.Identities(snapshot)) {
+				add(port)
+			}
+		}
+	}
+	return ports, byName
+}
 
 // compute resolves an endpoint's policy anew and puts it in place. The caller
 // holds update.
@@ -29,25 +70,22 @@ func (e *Engine) compute(ep *endpoint) error {
 	if err != nil {
 		return fmt.Errorf("resolve policy of identity %d: %w", ep.ident.ID, err)
 	}
-	redirects := map[string]uint16{}
-	for filter, ps := range selector.RedirectFilters() {
-		if ps.Policy.GetL7Parser() == cpolicy.ParserTypeDNS {
-			id := cpolicy.ProxyID(uint16(ep.id), filter.GetIngress(), string(filter.Protocol), filter.GetPort(), ps.Policy.GetListener())
-			redirects[id] = dnsPort
-		}
-		// Other redirects find no port, which leaves their entries out: closed.
-	}
+	redirects, byName := ep.redirects(selector)
 	fresh := selector.DistillPolicy(e.logger, &owner{id: uint64(ep.id), named: ep.named}, redirects)
 	if err := fresh.Ready(); err != nil {
 		e.logger.Debug("selector snapshot of an endpoint's policy", "error", err)
 	}
 	dns := newDNSRules(fresh)
+	incoming := newProxyRules(&fresh.SelectorPolicy.L4Policy.Ingress)
+	outgoing := newProxyRules(&fresh.SelectorPolicy.L4Policy.Egress)
 	ingress, egress := e.selecting(ep.ident)
 
 	ep.mu.Lock()
 	old, oldSelector := ep.policy, ep.selector
-	ep.policy, ep.selector, ep.dns = fresh, selector, dns
+	ep.policy, ep.selector = fresh, selector
+	ep.dns, ep.incoming, ep.outgoing = dns, incoming, outgoing
 	ep.ingress, ep.egress, ep.revision = ingress, egress, revision
+	ep.byName = byName
 	done, _ := fresh.ConsumeMapChanges()
 	done()
 	ep.mu.Unlock()

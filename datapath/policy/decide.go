@@ -116,23 +116,30 @@ func (e *Engine) judge(q verdict.Query, src, dst side) verdict.Verdict {
 	}
 	if dst.ep != nil && dst.ep.id != 0 {
 		in := e.judgeSide(dst.ep, verdict.Ingress, src.id, q)
-		switch {
-		case in.Action == verdict.Drop:
+		if in.Action == verdict.Drop {
 			return in
-		case len(v.Rules) == 0 && len(in.Rules) > 0:
-			// The more telling side of two that allow.
-			in.Action = max(in.Action, v.Action)
+		}
+		// Either side may ask for a proxy; the flow tells the more telling of two
+		// that allow.
+		action := max(in.Action, v.Action)
+		if len(in.Rules) > 0 && (len(v.Rules) == 0 || in.Action.Redirects() && !v.Action.Redirects()) {
 			v = in
 		}
+		v.Action = action
 	}
 	return v
 }
 
 func (e *Engine) judgeSide(ep *endpoint, dir verdict.Direction, peer identity.NumericIdentity, q verdict.Query) verdict.Verdict {
-	v := verdict.Verdict{Direction: dir}
-	port, known := keyPort(q)
 	ep.mu.RLock()
 	defer ep.mu.RUnlock()
+	return e.judgeLocked(ep, dir, peer, q)
+}
+
+// judgeLocked is judgeSide for a caller that holds ep.mu.
+func (e *Engine) judgeLocked(ep *endpoint, dir verdict.Direction, peer identity.NumericIdentity, q verdict.Query) verdict.Verdict {
+	v := verdict.Verdict{Direction: dir}
+	port, known := keyPort(q)
 	if ep.policy == nil {
 		v.Reason = verdict.ReasonUnknownPeer // the pod is gone
 		return v
@@ -166,8 +173,14 @@ func (e *Engine) judgeSide(ep *endpoint, dir verdict.Direction, peer identity.Nu
 		v.Reason, v.Rules = verdict.ReasonPolicy, e.metas.rules(meta.LabelArrayListString())
 	default:
 		v.Action, v.Rules = verdict.Allow, e.metas.rules(meta.LabelArrayListString())
-		if entry.ProxyPort == dnsPort {
+		switch entry.ProxyPort {
+		case dnsPort:
 			v.Action = verdict.RedirectDNS
+		case envoyPort:
+			v.Action = ep.rules(dir).parser(ep.policy, peer, port)
+			if v.Action == verdict.Drop {
+				v.Reason = verdict.ReasonPolicy
+			}
 		}
 	}
 	return v

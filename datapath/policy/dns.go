@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -80,7 +79,7 @@ func namePattern(ps *cpolicy.PerSelectorPolicy) *regexp.Regexp {
 // are those of the question.
 func (d *dnsRules) allows(p *cpolicy.EndpointPolicy, server identity.NumericIdentity, proto uint8, port uint16, name string) bool {
 	for _, f := range d.filters {
-		if uint8(f.filter.U8Proto) != proto || !f.covers(p, server, port) {
+		if uint8(f.filter.U8Proto) != proto || !covers(f.filter, p, server, port) {
 			continue
 		}
 		for _, s := range f.servers {
@@ -90,18 +89,6 @@ func (d *dnsRules) allows(p *cpolicy.EndpointPolicy, server identity.NumericIden
 		}
 	}
 	return false
-}
-
-func (f *dnsFilter) covers(p *cpolicy.EndpointPolicy, server identity.NumericIdentity, port uint16) bool {
-	if f.filter.PortName != "" {
-		for _, named := range p.SelectorPolicy.GetEgressNamedPorts(f.filter.PortName, f.filter.U8Proto, slices.Values([]identity.NumericIdentity{server})) {
-			if named == port {
-				return true
-			}
-		}
-		return false
-	}
-	return f.filter.Port == 0 || f.filter.Port == port || (f.filter.Port < port && port <= f.filter.EndPort)
 }
 
 // DecideDNS judges a DNS question. A name that no rule allows is dropped with

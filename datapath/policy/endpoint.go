@@ -65,6 +65,8 @@ type endpoint struct {
 	pod   *slimcore.Pod
 	named ctypes.NamedPortMap
 	ident *identity.Identity
+	// byName says that its policy has proxies on ports that peers name.
+	byName bool
 
 	// mu guards what decisions read. It is held for microseconds.
 	mu       sync.RWMutex
@@ -73,6 +75,8 @@ type endpoint struct {
 	selector cpolicy.SelectorPolicy
 	policy   *cpolicy.EndpointPolicy
 	dns      *dnsRules
+	incoming proxyRules
+	outgoing proxyRules
 	ingress  []verdict.Rule // policies that select the pod
 	egress   []verdict.Rule
 	revision uint64
@@ -191,7 +195,8 @@ func (e *Engine) removeLocked(uid string, ep *endpoint) {
 	e.endpointsChanged()
 	ep.mu.Lock()
 	policy, selector := ep.policy, ep.selector
-	ep.policy, ep.selector, ep.dns = nil, nil, nil
+	ep.policy, ep.selector = nil, nil
+	ep.dns, ep.incoming, ep.outgoing = nil, nil, nil
 	ep.mu.Unlock()
 	e.detach(policy, selector)
 	e.dropIdentity(ep.ident, ep.named)
@@ -285,6 +290,16 @@ func (e *Engine) identify(ctx context.Context, uid string, ep *endpoint) error {
 	e.pods.change(uid, ep)
 	ep.consume() // what came between compute and the table
 	e.endpointsChanged()
+	if fresh && len(named) > 0 {
+		// A port that peers name may have come, and proxies on it with it.
+		for _, other := range e.pods.all() {
+			if other != ep && other.byName {
+				if err := e.compute(other); err != nil {
+					return err
+				}
+			}
+		}
+	}
 	if err := e.names.settle(ctx); err != nil {
 		return err
 	}

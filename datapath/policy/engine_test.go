@@ -243,13 +243,13 @@ func TestEnforced(t *testing.T) {
 
 	// A refused version says so; an invalid one leaves the one before in force.
 	served := strings.Replace(fqdnPolicy, "generation: 3", "generation: 4", 1)
-	refused := served + "    toPorts: [{ports: [{port: '443', protocol: TCP}], serverNames: [kubernetes.io]}]\n"
+	refused := served + "    toPorts: [{ports: [{port: '443', protocol: TCP}], originatingTLS: {secret: {name: s}}}]\n"
 	var unsupported *UnsupportedError
 	if err := setYAML(t.Context(), e, []byte(refused)); !errors.As(err, &unsupported) || unsupported.Cure() == "" {
 		t.Fatalf("refused policy: %v", err)
 	}
 	var rejected *RejectedError
-	if err := e.Enforced(t.Context(), Ref{Key: key, Generation: 4}); !errors.As(err, &rejected) || !strings.Contains(rejected.Reason, "serverNames") {
+	if err := e.Enforced(t.Context(), Ref{Key: key, Generation: 4}); !errors.As(err, &rejected) || !strings.Contains(rejected.Reason, "originatingTLS") {
 		t.Errorf("refused policy: %v", err)
 	}
 	apply(t, e, strings.Replace(fqdnPolicy, "generation: 3", "generation: 5", 1))

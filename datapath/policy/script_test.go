@@ -91,6 +91,8 @@ type script struct {
 	at     string
 	pods   map[string]scriptPod
 	claims int
+
+	request *verdict.HTTPRequest // the last one
 }
 
 func (s *script) must(err error) {
@@ -110,6 +112,9 @@ func (s *script) must(err error) {
 //	service NS/NAME [label.K=V…] [K=V…] [ADDR…]
 //	connect FROM TO:PORT/PROTO -> allowed|dns|denied|default-deny|unknown [egress|ingress] [RULE…]
 //	dns POD SERVER NAME -> allowed|refused|…
+//	http FROM TO:PORT METHOD PATH [Host=X] [NAME=VALUE…] -> allowed|refused|unasked|… [egress|ingress] [RULE…]
+//	header NAME VALUE… is what the last request then has
+//	tls FROM TO:PORT NAME|- -> allowed|refused|unasked|…
 func (s *script) run(f []string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
@@ -181,8 +186,39 @@ func (s *script) run(f []string) {
 		s.claim(f, s.e.Decide(s.query(f[1], f[2])))
 	case "dns":
 		s.claim(f, s.e.DecideDNS(s.query(f[1], f[2]+":53/UDP"), f[3]))
+	case "http":
+		s.request = &verdict.HTTPRequest{Method: f[3], Path: f[4], Host: "server", Header: map[string][]string{}}
+		for _, x := range f[5:slices.Index(f, "->")] {
+			k, v, _ := strings.Cut(x, "=")
+			if k == "Host" {
+				s.request.Host = v
+				continue
+			}
+			s.request.Header[k] = append(s.request.Header[k], v)
+		}
+		s.claimLast(f, s.e.DecideHTTP(s.query(f[1], f[2]+"/TCP"), s.request))
+	case "header":
+		s.claims++
+		if got := s.request.Header[f[1]]; !slices.Equal(got, f[2:]) {
+			s.t.Errorf("%s: got %q", s.at, got)
+		}
+	case "tls":
+		s.claimLast(f, s.e.DecideTLS(s.query(f[1], f[2]+"/TCP"), strings.TrimPrefix(f[3], "-")))
 	default:
 		s.t.Fatalf("%s: unknown verb", s.at)
+	}
+}
+
+// claimLast is claim for the last of several verdicts: the one that counts.
+func (s *script) claimLast(f []string, verdicts []verdict.Verdict) {
+	s.t.Helper()
+	if len(verdicts) > 0 {
+		s.claim(f, verdicts[len(verdicts)-1])
+		return
+	}
+	s.claims++
+	if !slices.Equal(f[slices.Index(f, "->")+1:], []string{"unasked"}) {
+		s.t.Errorf("%s: nobody asks about it", s.at)
 	}
 }
 
@@ -217,6 +253,8 @@ func outcome(v verdict.Verdict) string {
 		return "dns"
 	case verdict.RedirectHTTP:
 		return "http"
+	case verdict.RedirectTLS:
+		return "tls"
 	}
 	switch v.Reason {
 	case verdict.ReasonPolicy:

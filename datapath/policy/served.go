@@ -106,7 +106,19 @@ func authentication(at string, a *api.Authentication) []string {
 	return []string{at + ".authentication"}
 }
 
-// servePorts drops port rules that only an L7 proxy other than DNS could serve.
+// serveHTTP names the headers whose value is in a Secret: those are not read.
+func serveHTTP(at string, rules api.PortRulesHTTP) (bad []string) {
+	for i := range rules {
+		for j, m := range rules[i].HeaderMatches {
+			if m != nil && m.Secret != nil {
+				bad = append(bad, fmt.Sprintf("%s[%d].headerMatches[%d].secret", at, i, j))
+			}
+		}
+	}
+	return bad
+}
+
+// servePorts drops port rules that only Envoy could serve.
 func servePorts(at string, ports api.PortRules) (kept api.PortRules, bad []string) {
 	if len(ports) == 0 {
 		return ports, nil
@@ -121,14 +133,11 @@ func servePorts(at string, ports api.PortRules) (kept api.PortRules, bad []strin
 		if pr.OriginatingTLS != nil {
 			bad = append(bad, p+".originatingTLS")
 		}
-		if len(pr.ServerNames) > 0 {
-			bad = append(bad, p+".serverNames")
-		}
 		if pr.Listener != nil {
 			bad = append(bad, p+".listener")
 		}
-		if pr.Rules != nil && len(pr.Rules.HTTP) > 0 {
-			bad = append(bad, p+".rules.http")
+		if pr.Rules != nil {
+			bad = append(bad, serveHTTP(p+".rules.http", pr.Rules.HTTP)...)
 		}
 		if len(bad) == n {
 			kept = append(kept, *pr)

@@ -12,6 +12,7 @@ const (
 	KindReply   Kind = 0x8 // a reply that a transparent socket of a proxy waits for
 	KindDNS     Kind = 0x9
 	KindHTTP    Kind = 0xa
+	KindTLS     Kind = 0xb
 
 	localBit  = 0x80000000
 	kindMask  = 0xf0000000

@@ -19,6 +19,7 @@ const (
 	chainSave     = "save"
 	chainDNS      = "to-dns-proxy"
 	chainHTTP     = "to-http-proxy"
+	chainTLS      = "to-tls-proxy"
 	chainJudge    = "judge"
 	chainApply    = "apply"
 	chainForward  = "forward"
@@ -36,7 +37,7 @@ func (t *Table) load() error {
 	t.conn.DelTable(table)
 	t.conn.AddTable(table)
 	chains := map[string]*nftables.Chain{}
-	for _, name := range []string{chainFromPod, chainFromElse, chainReply, chainRemark, chainSave, chainDNS, chainHTTP} {
+	for _, name := range []string{chainFromPod, chainFromElse, chainReply, chainRemark, chainSave, chainDNS, chainHTTP, chainTLS} {
 		chains[name] = t.conn.AddChain(&nftables.Chain{Name: name, Table: table})
 	}
 	base := func(name string, kind nftables.ChainType, hook *nftables.ChainHook, priority nftables.ChainPriority) {
@@ -68,12 +69,13 @@ func (t *Table) load() error {
 		{Key: native(uint32(KindHairpin) << kindShift), VerdictData: &expr.Verdict{Kind: expr.VerdictGoto, Chain: chainSave}},
 		{Key: native(uint32(KindDNS) << kindShift), VerdictData: &expr.Verdict{Kind: expr.VerdictGoto, Chain: chainDNS}},
 		{Key: native(uint32(KindHTTP) << kindShift), VerdictData: &expr.Verdict{Kind: expr.VerdictGoto, Chain: chainHTTP}},
+		{Key: native(uint32(KindTLS) << kindShift), VerdictData: &expr.Verdict{Kind: expr.VerdictGoto, Chain: chainTLS}},
 	}); err != nil {
 		return err
 	}
 
 	for _, name := range []string{
-		chainFromPod, chainFromElse, chainReply, chainRemark, chainSave, chainDNS, chainHTTP,
+		chainFromPod, chainFromElse, chainReply, chainRemark, chainSave, chainDNS, chainHTTP, chainTLS,
 		chainJudge, chainApply, chainForward, chainSource,
 	} {
 		for _, rule := range t.rules(name) {
@@ -141,6 +143,8 @@ func (t *Table) rules(chain string) [][]expr.Any {
 		return proxyRules(c.DNSProxy)
 	case chainHTTP:
 		return proxyRules(c.HTTPProxy)
+	case chainTLS:
+		return proxyRules(c.TLSProxy)
 	case chainForward:
 		// A Service address that nothing translated is nowhere: not the world's.
 		return [][]expr.Any{join(within(daddr, c.ServiceCIDR, expr.CmpOpEq), drop)}

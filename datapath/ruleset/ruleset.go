@@ -40,9 +40,9 @@ type Config struct {
 	NodeAddr netip.Addr
 	// Queue is the first of Queues netfilter queues; 0 Queues means one.
 	Queue, Queues uint16
-	// DNSProxy and HTTPProxy are transparent sockets of the node. Connections
-	// for a proxy whose port is 0 are dropped.
-	DNSProxy, HTTPProxy netip.AddrPort
+	// DNSProxy, HTTPProxy and TLSProxy are transparent sockets of the node.
+	// Connections for a proxy whose port is 0 are dropped.
+	DNSProxy, HTTPProxy, TLSProxy netip.AddrPort
 	// KeepPodAddress leaves the source address of packets to the world as it is;
 	// otherwise they leave with the outgoing interface's address.
 	KeepPodAddress bool
@@ -142,5 +142,6 @@ func liveElements(epoch uint32) []nftables.SetElement {
 		{Key: native(Mark(KindAllow, epoch)), VerdictData: &expr.Verdict{Kind: expr.VerdictAccept}},
 		{Key: native(Mark(KindDNS, epoch)), VerdictData: &expr.Verdict{Kind: expr.VerdictGoto, Chain: chainRemark}},
 		{Key: native(Mark(KindHTTP, epoch)), VerdictData: &expr.Verdict{Kind: expr.VerdictGoto, Chain: chainRemark}},
+		{Key: native(Mark(KindTLS, epoch)), VerdictData: &expr.Verdict{Kind: expr.VerdictGoto, Chain: chainRemark}},
 	}
 }

@@ -168,7 +168,7 @@ func TestApply(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if keys := live(t, table); len(keys) != 4 || !keys[Mark(KindAllow, 41)] {
+	if keys := live(t, table); len(keys) != 5 || !keys[Mark(KindAllow, 41)] {
 		t.Errorf("live map holds %v", keys)
 	}
 	if err := table.SetEpoch(42); err != nil {
@@ -178,7 +178,7 @@ func TestApply(t *testing.T) {
 		t.Errorf("the same epoch again: %v", err)
 	}
 	keys := live(t, table)
-	if len(keys) != 4 || keys[Mark(KindAllow, 41)] || !keys[Mark(KindDNS, 42)] ||
+	if len(keys) != 5 || keys[Mark(KindAllow, 41)] || !keys[Mark(KindDNS, 42)] ||
 		!keys[Mark(KindHairpin, 0)] {
 		t.Errorf("live map holds %v after epoch 42", keys)
 	}

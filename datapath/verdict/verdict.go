@@ -28,14 +28,18 @@ type Query struct {
 // Action is what happens to a connection.
 type Action uint8
 
-// Actions. RedirectDNS and RedirectHTTP allow the connection as far as a proxy,
-// which judges what travels in it.
+// Actions. The redirects allow the connection as far as a proxy, which judges
+// what travels in it.
 const (
 	Drop Action = iota // the zero value: what nobody decided is dropped
 	Allow
 	RedirectDNS
 	RedirectHTTP
+	RedirectTLS
 )
+
+// Redirects says whether the connection goes to a proxy.
+func (a Action) Redirects() bool { return a > Allow }
 
 // Direction is the side whose policy decided, seen from the endpoint.
 type Direction uint8
@@ -119,13 +123,54 @@ type Answer struct {
 	TTL   time.Duration
 }
 
+// HTTPRequest is what HTTP rules see of a request.
+type HTTPRequest struct {
+	Method string
+	Path   string // normalised, with the query; empty for CONNECT
+	Host   string // the authority, with the port that the client gave
+	// Header holds values by canonical name. Rules may change it in place.
+	Header map[string][]string
+}
+
+// HTTPDecider judges HTTP requests. Safe for concurrent use.
+type HTTPDecider interface {
+	// DecideHTTP judges a request in the connection q, by the policy of each side
+	// that has HTTP rules for it: first the client's egress, then the server's
+	// ingress. It returns a verdict for each side that judged, up to the first
+	// that drops. None at all means that nobody asks about requests any more.
+	DecideHTTP(q Query, r *HTTPRequest) []Verdict
+}
+
+// TLSDecider judges TLS connections by the name that the client asks for. Safe
+// for concurrent use.
+type TLSDecider interface {
+	// DecideTLS judges as DecideHTTP does. The name is in lower case without a
+	// final dot, and empty where the client names none or speaks no TLS.
+	DecideTLS(q Query, serverName string) []Verdict
+}
+
 // Event is one thing the flow log tells.
 type Event struct {
 	Time  time.Time
 	Query Query
 	Verdict
-	DNS *DNS // set for what the DNS proxy saw
+	DNS  *DNS  // set for what the DNS proxy saw
+	HTTP *HTTP // set for what the HTTP proxy saw
+	TLS  *TLS  // set for what the TLS proxy saw
 }
+
+// HTTP is a request or a response at the proxy. Header is not changed any more
+// once it is told.
+type HTTP struct {
+	Method, URL, Protocol string
+	Header                map[string][]string
+	Response              bool
+	Code                  int           // of a response
+	Latency               time.Duration // from the request to the response's head
+}
+
+// TLS is a connection whose ClientHello the proxy read.
+type TLS struct{ ServerName string }
 
 // DNS is a question or a response at the proxy.
 type DNS struct {

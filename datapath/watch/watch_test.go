@@ -149,7 +149,7 @@ func TestPolicyLife(t *testing.T) {
 	}
 
 	// Refused: condition and event say why, and it is closed.
-	f.yaml("ciliumnetworkpolicies", out+"  - toPorts: [{ports: [{port: '80', protocol: TCP}], rules: {http: [{}]}}]\n")
+	f.yaml("ciliumnetworkpolicies", out+"  - toPorts: [{ports: [{port: '80', protocol: TCP}], terminatingTLS: {secret: {name: s}}}]\n")
 	ref.Generation = 3
 	var rejected *policy.RejectedError
 	if err := f.e.Enforced(f.ctx(), ref); err == nil || !errors.As(err, &rejected) {
@@ -157,7 +157,7 @@ func TestPolicyLife(t *testing.T) {
 	}
 	f.until("condition Valid is False", func() bool {
 		s, r, m := f.condition("ciliumnetworkpolicies", "default/out")
-		return s == "False" && r == reasonRejected && strings.Contains(m, "spec.egress[1].toPorts[0].rules.http")
+		return s == "False" && r == reasonRejected && strings.Contains(m, "spec.egress[1].toPorts[0].terminatingTLS")
 	})
 	f.until("an event tells it", func() bool { return len(f.events("out")) == 1 })
 	if f.action("30.0.0.1", 80) != verdict.Drop {

@@ -6,5 +6,5 @@ import "embed"
 
 // FS holds the labs' folders at its root.
 //
-//go:embed all:04
+//go:embed all:04 all:05
 var FS embed.FS

@@ -123,7 +123,7 @@ func TestWrongOutcomesAreCaught(t *testing.T) {
 		{"a wrong selector", wrongSelector},
 		{"a route that refuses", refusingRoute},
 		{"a reset in the policy's place", resetInstead},
-		{"an HTTP rule", httpRule},
+		{"a rule that is not served", tlsRule},
 		{"kube-dns down", dnsDown},
 		{"another image", anotherImage},
 		{"no pod", noPod},
@@ -206,9 +206,9 @@ func resetInstead(d *desk) {
 	d.check(1, verdict{kubeIO, checks.Allowed, checks.CauseOK}, verdict{ciliumIO, checks.Broken, checks.CauseRefused})
 }
 
-// httpRule is a policy whose rules are not served: it is refused in the open,
+// tlsRule is a policy whose rules are not served: it is refused in the open,
 // and what it would have judged is closed.
-func httpRule(d *desk) {
+func tlsRule(d *desk) {
 	d.kubectl("apply", "-f", "testdata/faults/client.yaml")
 	d.kubectl("wait", "--for=condition=Ready", "--timeout=30s", "pod/client")
 	addr := d.kubectl("get", "pods", "-l", "app=backend", "-o", "jsonpath={.items[0].status.podIP}")
@@ -216,32 +216,32 @@ func httpRule(d *desk) {
 	if r := d.run(get...); r.stdout != "200" {
 		d.t.Fatalf("the control: %+v", r)
 	}
-	d.kubectl("apply", "-f", "testdata/faults/http-rule.yaml")
-	d.kubectl("wait", "--for=condition=Valid=False", "--timeout=10s", "cnp/http-rule")
-	const field = "spec.ingress[0].toPorts[0].rules.http"
-	if out := d.kubectl("get", "cnp", "http-rule"); !strings.Contains(out, "VALID") || !strings.Contains(out, "False") {
+	d.kubectl("apply", "-f", "testdata/faults/tls-rule.yaml")
+	d.kubectl("wait", "--for=condition=Valid=False", "--timeout=10s", "cnp/tls-rule")
+	const field = "spec.ingress[0].toPorts[0].terminatingTLS"
+	if out := d.kubectl("get", "cnp", "tls-rule"); !strings.Contains(out, "VALID") || !strings.Contains(out, "False") {
 		d.t.Errorf("kubectl get cnp prints\n%s", out)
 	}
-	if out := d.kubectl("get", "cnp", "http-rule", "-o", "jsonpath={.status.conditions[0].message}"); !strings.Contains(out, field) {
+	if out := d.kubectl("get", "cnp", "tls-rule", "-o", "jsonpath={.status.conditions[0].message}"); !strings.Contains(out, field) {
 		d.t.Errorf("the condition says %q", out)
 	}
 	eventually(d.t, "an event tells of "+field, 5*time.Second, func() bool {
-		return strings.Contains(d.kubectl("get", "events", "--field-selector", "involvedObject.name=http-rule,type=Warning"), field)
+		return strings.Contains(d.kubectl("get", "events", "--field-selector", "involvedObject.name=tls-rule,type=Warning"), field)
 	})
 	if r := d.run(get...); r.code != 28 || r.stdout != "000" {
 		d.t.Errorf("what the rule would allow is open: %+v", r)
 	}
 	r := d.run("check", "04")
-	if !strings.Contains(r.stdout, "rejected CiliumNetworkPolicy default/http-rule") || !strings.Contains(r.stdout, field) {
+	if !strings.Contains(r.stdout, "rejected CiliumNetworkPolicy default/tls-rule") || !strings.Contains(r.stdout, field) {
 		d.t.Errorf("check does not tell of it:\n%s", r.stdout)
 	}
 	d.kubectl("delete", "pod", "client", "--wait=false")
 
-	lab := labLike(d.t, edit{"solution/backend-egress-allow-fqdn.yaml", "      toPorts:\n        - ports:\n            - port: \"53\"", "      toPorts:\n        - ports: [{port: \"80\", protocol: TCP}]\n          rules:\n            http: [{method: GET}]\n        - ports:\n            - port: \"53\""})
+	lab := labLike(d.t, edit{"solution/backend-egress-allow-fqdn.yaml", "      toPorts:\n        - ports:\n            - port: \"53\"", "      toPorts:\n        - ports: [{port: \"80\", protocol: TCP}]\n          terminatingTLS: {secret: {name: s}}\n        - ports:\n            - port: \"53\""})
 	run, res := d.session("run", lab, "--keep")
 	task := wantVerdicts(d.t, run, res, 1, checks.After,
 		verdict{kubeIO, checks.Inconclusive, checks.CausePolicyRejected}, verdict{ciliumIO, checks.Inconclusive, checks.CausePolicyRejected})
-	if len(task.Policies) != 1 || !strings.Contains(task.Policies[0].Rejected, "spec.egress[0].toPorts[0].rules.http") {
+	if len(task.Policies) != 1 || !strings.Contains(task.Policies[0].Rejected, "spec.egress[0].toPorts[0].terminatingTLS") {
 		d.t.Errorf("the run's policies are %+v", task.Policies)
 	}
 }

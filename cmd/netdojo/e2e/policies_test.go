@@ -2,6 +2,8 @@
 
 package e2e
 
+import "strings"
+
 // policyCase is one policy on a running cluster: what it is, and what each
 // probe must then see. A probe that must be denied is seen to work without the
 // policy first, and the datapath must report the drop.
@@ -11,8 +13,10 @@ type policyCase struct {
 	probes []probe
 }
 
-// probe is one connection. from is NAMESPACE/POD; to is tcp://, udp://, icmp://
-// or https:// with a pod (NAMESPACE/POD), svc/NAME, world/NAME or api as host.
+// probe is one connection or request. from is NAMESPACE/POD; to is tcp://,
+// udp://, icmp:// or https:// with a pod (NAMESPACE/POD), svc/NAME, world/NAME or
+// api as host; get:// or post:// with a pod, a port and a path; or dns:// with a
+// name that is asked for.
 type probe struct {
 	from, to string
 	want     bool // allowed
@@ -26,6 +30,9 @@ const (
 	alt     = "tcp://default/server:8081"
 	high    = "tcp://default/server:9000"
 	remote  = "tcp://second/server:8080"
+	public  = "get://default/server:8080/public"
+	private = "get://default/server:8080/private"
+	write   = "post://default/server:8080/public"
 	k8sio   = "https://world/kubernetes.io"
 	cilium  = "https://world/cilium.io"
 )
@@ -34,8 +41,17 @@ func cnp(spec string) string  { return object("cilium.io/v2", "CiliumNetworkPoli
 func ccnp(spec string) string { return object("cilium.io/v2", "CiliumClusterwideNetworkPolicy", spec) }
 func np(spec string) string   { return object("networking.k8s.io/v1", "NetworkPolicy", spec) }
 
-func object(apiVersion, kind, spec string) string {
-	return "apiVersion: " + apiVersion + "\nkind: " + kind + "\nmetadata: {name: under-test}\nspec: " + spec + "\n"
+func object(apiVersion, kind, spec string, name ...string) string {
+	return "apiVersion: " + apiVersion + "\nkind: " + kind + "\nmetadata: {name: " + strings.Join(append(name, "under-test")[:1], "") + "}\nspec: " + spec + "\n"
+}
+
+// http8080 is toPorts with HTTP rules, and onlyDNS an egress rule for questions.
+func http8080(rules string) string {
+	return `toPorts: [{ports: [{port: "8080", protocol: TCP}], rules: {http: [` + rules + `]}}]`
+}
+
+func onlyDNS(rules string) string {
+	return strings.Replace(dnsRule, `{matchPattern: "*"}`, rules, 1)
 }
 
 const (
@@ -170,6 +186,37 @@ var policyCases = []policyCase{
 		[]probe{{client, k8sio, true}, {client, "tcp://world/kubernetes.io:80", false}}},
 	{"cnp egress to an alias", cnp(`{` + onClient + `, egress: [` + dnsRule + `, {toFQDNs: [{matchName: docs.cilium.io}]}]}`),
 		[]probe{{client, "https://world/docs.cilium.io", true}, {client, cilium, false}}},
+
+	// DNS questions.
+	{"cnp egress DNS names alone", cnp(`{` + onClient + `, egress: [` + onlyDNS(`{matchName: kubernetes.io}`) + `, {toEntities: [world]}]}`),
+		[]probe{{client, "dns://kubernetes.io", true}, {client, "dns://cilium.io", false}, {client, k8sio, true}}},
+	{"cnp egress DNS pattern of one label", cnp(`{` + onClient + `, egress: [` + onlyDNS(`{matchPattern: "*.cilium.io"}`) + `]}`),
+		[]probe{{client, "dns://docs.cilium.io", true}, {client, "dns://cilium.io", false}, {client, "dns://kubernetes.io", false}}},
+	{"cnp egress to a name that alone may be asked for", cnp(`{` + onClient + `, egress: [` + onlyDNS(`{matchName: kubernetes.io}`) + `, {toFQDNs: [{matchName: kubernetes.io}]}]}`),
+		[]probe{{client, k8sio, true}, {client, "dns://cilium.io", false}}},
+
+	// HTTP requests.
+	{"cnp ingress HTTP method and path", cnp(`{` + onServer + `, ingress: [{fromEndpoints: [{matchLabels: {app: client}}], ` + http8080(`{method: GET, path: /public}`) + `}]}`),
+		[]probe{{client, public, true}, {client, private, false}, {client, write, false}, {other, public, false}, {client, high, false}}},
+	{"cnp egress HTTP method", cnp(`{` + onClient + `, egress: [{toEndpoints: [{matchLabels: {app: server}}], ` + http8080(`{method: GET}`) + `}]}`),
+		[]probe{{client, public, true}, {client, private, true}, {client, write, false}, {client, high, false}, {other, write, true}}},
+	{"cnp HTTP at both ends", cnp(`{`+onServer+`, ingress: [{`+http8080(`{path: "/p.*"}`)+`}]}`) +
+		"---\n" + object("cilium.io/v2", "CiliumNetworkPolicy", `{`+onClient+`, egress: [{`+http8080(`{path: /public}, {path: /db}`)+`}]}`, "at-the-other-end"),
+		[]probe{{client, public, true}, {client, private, false}, {client, "get://default/server:8080/db", false}, {other, private, true}}},
+	{"cnp HTTP beside a rule without it", cnp(`{` + onServer + `, ingress: [{` + http8080(`{method: GET}`) + `}, {fromEndpoints: [{matchLabels: {app: other}}]}]}`),
+		[]probe{{client, public, true}, {client, write, false}, {other, write, true}}},
+	{"cnp HTTP and a deny rule", cnp(`{` + onServer + `, ingress: [{` + http8080(`{}`) + `}], ingressDeny: [{fromEndpoints: [{matchLabels: {app: other}}]}]}`),
+		[]probe{{client, write, true}, {other, public, false}}},
+	{"cnp HTTP named port", cnp(`{` + onServer + `, ingress: [{toPorts: [{ports: [{port: http, protocol: TCP}], rules: {http: [{method: GET}]}}]}]}`),
+		[]probe{{client, public, true}, {client, write, false}, {client, alt, false}}},
+	{"ccnp ingress HTTP path", ccnp(`{` + onServer + `, ingress: [{` + http8080(`{path: /public}`) + `}]}`),
+		[]probe{{client, public, true}, {client, private, false}, {client, write, true}}},
+
+	// TLS server names.
+	{"cnp egress TLS server name", cnp(`{` + onClient + `, egress: [` + dnsRule + `, {toEntities: [world], toPorts: [{ports: [{port: "443", protocol: TCP}], serverNames: [kubernetes.io]}]}]}`),
+		[]probe{{client, k8sio, true}, {client, cilium, false}, {other, cilium, true}}},
+	{"cnp egress TLS server name pattern", cnp(`{` + onClient + `, egress: [` + dnsRule + `, {toEntities: [world], toPorts: [{ports: [{port: "443", protocol: TCP}], serverNames: ["*.cilium.io"]}]}]}`),
+		[]probe{{client, "https://world/docs.cilium.io", true}, {client, cilium, false}, {client, k8sio, false}}},
 
 	// CIDR groups.
 	{"cnp egress to a CIDR group", cnp(`{`+onClient+`, egress: [`+dnsRule+`, {toCIDRSet: [{cidrGroupRef: allowed}]}]}`) +

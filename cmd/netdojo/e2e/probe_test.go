@@ -172,6 +172,9 @@ func (l *lab) target(to string) (addr string, command []string) {
 	scheme, rest, _ := strings.Cut(to, "://")
 	host, port, _ := strings.Cut(rest, ":")
 	var dial string
+	if scheme == "dns" {
+		return "", []string{"getent", "ahostsv4", rest}
+	}
 	switch kind, name, _ := strings.Cut(host, "/"); kind {
 	case "world":
 		addr, dial = l.world[name].String(), l.world[name].String()
@@ -191,6 +194,8 @@ func (l *lab) target(to string) (addr string, command []string) {
 		addr, dial = l.podIPs[host], l.podIPs[host]
 	}
 	switch scheme {
+	case "get", "post":
+		return addr, []string{"curl", "-sf", "-X", strings.ToUpper(scheme), "-o", "/dev/null", "--connect-timeout", "1", "http://" + dial + ":" + port}
 	case "https":
 		return addr, []string{"curl", "-sIk", "-o", "/dev/null", "--connect-timeout", "1", "https://" + dial}
 	case "tcp":

@@ -1,0 +1,245 @@
+//go:build linux
+
+package datapath
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	flowpb "github.com/cilium/cilium/api/v1/flow"
+
+	flowclient "github.com/netdojo/netdojo/datapath/flow/client"
+	"github.com/netdojo/netdojo/datapath/internal/testnet"
+)
+
+const httpIngress = `
+metadata: {name: http-ingress}
+spec:
+  endpointSelector: {matchLabels: {app: server}}
+  ingress:
+  - fromEndpoints: [{matchLabels: {app: client}}]
+    toPorts:
+    - ports: [{port: "80", protocol: TCP}]
+      rules: {http: [{method: GET, path: "/public.*"}]}
+`
+
+const httpEgress = `
+metadata: {name: http-egress}
+spec:
+  endpointSelector: {matchLabels: {app: client}}
+  egress:
+  - toPorts:
+    - ports: [{port: "80", protocol: TCP}]
+      rules: {http: [{path: "/public"}, {path: "/egress"}]}
+`
+
+const namesEgress = `
+metadata: {name: names-egress}
+spec:
+  endpointSelector: {matchLabels: {app: client}}
+  egress:
+  - toEntities: [world]
+    toPorts:
+    - ports: [{port: "443", protocol: TCP}]
+      serverNames: ["*.example"]
+`
+
+// client is an HTTP client in a pod that opens a connection for each request.
+func podClient(p *testnet.Pod) *http.Client {
+	return &http.Client{
+		Timeout: 3 * time.Second,
+		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
+			return p.Dial(net.Dialer{Timeout: patience}, network, addr)
+		}},
+	}
+}
+
+// status is the status of a request, or 0 when nobody answers.
+func status(t *testing.T, c *http.Client, method, url string) (code int, body string) {
+	t.Helper()
+	req, err := http.NewRequest(method, url, http.NoBody)
+	must(t, err)
+	resp, err := c.Do(req)
+	if err != nil {
+		if !isTimeout(err) {
+			t.Errorf("%s %s: %v", method, url, err)
+		}
+		return 0, ""
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	must(t, err)
+	return resp.StatusCode, string(b)
+}
+
+func TestHTTPRules(t *testing.T) {
+	n := newTestNode(t)
+	n.api.serve()
+	client, clientAddr := n.pod("default", "client", map[string]string{"app": "client"})
+	other, _ := n.pod("default", "other", map[string]string{"app": "other"})
+	server, serverAddr := n.pod("default", "server", map[string]string{"app": "server"})
+	n.service("default", "server", "10.96.0.80", 80, serverAddr)
+	serveHTTP := func(p *testnet.Pod) {
+		s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			host, _, _ := net.SplitHostPort(r.RemoteAddr)
+			fmt.Fprintf(w, "%s %s from %s", r.Method, r.RequestURI, host)
+		})}
+		go func() { _ = s.Serve(p.Listen(t, ":80")) }()
+		t.Cleanup(func() { _ = s.Close() })
+	}
+	serveHTTP(server)
+	serveHTTP(n.world)
+	direct := "http://" + serverAddr.String()
+	c := podClient(client)
+
+	// A connection that lives when HTTP rules come.
+	old, err := connect(client, serverAddr.String()+":80")
+	must(t, err)
+	defer old.Close()
+	ask := func(conn net.Conn) error {
+		_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+		if _, err := io.WriteString(conn, "GET /public HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+			return err
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err
+	}
+	must(t, ask(old))
+
+	ref := n.policy(httpIngress)
+	n.enforced(ref)
+	if err := ask(old); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("a connection that was there before the rules: %v, want a reset, as with Cilium", err)
+	}
+	waitFor(t, "the Service", func() error {
+		if code, _ := status(t, c, "GET", "http://10.96.0.80/public"); code != 200 {
+			return fmt.Errorf("status %d", code)
+		}
+		return nil
+	})
+	for _, want := range []struct {
+		method, url, body string
+		code              int
+	}{
+		{"GET", direct + "/public", "GET /public from " + clientAddr.String(), 200},
+		{"GET", "http://10.96.0.80/public/x?y", "GET /public/x?y from " + clientAddr.String(), 200},
+		{"POST", direct + "/public", "Access denied\r\n", 403},
+		{"GET", direct + "/private", "Access denied\r\n", 403},
+		{"GET", direct + "/public/../private", "Access denied\r\n", 403},
+	} {
+		if code, body := status(t, c, want.method, want.url); code != want.code || body != want.body {
+			t.Errorf("%s %s: %d %q", want.method, want.url, code, body)
+		}
+	}
+	if code, _ := status(t, podClient(other), "GET", direct+"/public"); code != 0 {
+		t.Errorf("a pod that is not named: %d, want silence", code)
+	}
+
+	// Both ends ask about requests.
+	n.enforced(n.policy(httpEgress))
+	for path, code := range map[string]int{"/public": 200, "/public/x": 403, "/egress": 403, "/private": 403} {
+		if got, _ := status(t, c, "GET", direct+path); got != code {
+			t.Errorf("with rules at both ends, GET %s: %d, want %d", path, got, code)
+		}
+	}
+	if code, body := status(t, c, "GET", "http://"+goodAddr+"/egress"); code != 200 || body != "GET /egress from "+nodeAddr.String() {
+		t.Errorf("to the world: %d %q", code, body)
+	}
+	if code, _ := status(t, c, "GET", "http://"+goodAddr+"/other"); code != 403 {
+		t.Errorf("to the world, not allowed: %d", code)
+	}
+	n.checkHTTPFlows(clientAddr.String(), serverAddr.String())
+
+	// A connection of the proxy, when the rules change and when they go.
+	kept, err := connect(client, serverAddr.String()+":80")
+	must(t, err)
+	defer kept.Close()
+	must(t, ask(kept))
+	n.enforced(n.policy(strings.Replace(httpIngress, "http-ingress", "unrelated", 1)))
+	if err := ask(kept); err != nil {
+		t.Errorf("a connection of the proxy after a change: %v", err)
+	}
+
+	// Without its proxy, what has HTTP rules is dropped.
+	must(t, n.agent.http.Close())
+	if code, _ := status(t, c, "GET", direct+"/public"); code != 0 {
+		t.Errorf("without the proxy: %d, want silence", code)
+	}
+}
+
+// checkHTTPFlows wants the observer to tell of one refused request, and of the
+// answer to an allowed one.
+func (n *testNode) checkHTTPFlows(client, server string) {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	stream, err := flowclient.Flows(ctx, n.agent.cfg.FlowSocket, 1000)
+	must(n.t, err)
+	defer stream.Close()
+	refused, answered := false, false
+	for !refused || !answered {
+		f, err := stream.Recv()
+		if err != nil {
+			n.t.Fatalf("refused %v, answered %v: %v", refused, answered, err)
+		}
+		h := f.GetL7().GetHttp()
+		switch {
+		case h == nil || f.GetType() != flowpb.FlowType_L7:
+		case f.GetVerdict() == flowpb.Verdict_DROPPED && h.GetMethod() == "POST":
+			refused = true
+			by := f.GetIngressDeniedBy()
+			if f.GetIP().GetSource() != client || f.GetIP().GetDestination() != server || h.GetUrl() != "http://"+server+"/public" ||
+				len(by) != 1 || by[0].GetName() != "http-ingress" || f.GetTrafficDirection() != flowpb.TrafficDirection_INGRESS {
+				n.t.Errorf("refused: %v", f)
+			}
+		case f.GetIsReply().GetValue() && h.GetCode() == 200:
+			answered = true
+			if f.GetVerdict() != flowpb.Verdict_FORWARDED || f.GetIP().GetDestination() != client || f.GetL7().GetType() != flowpb.L7FlowType_RESPONSE {
+				n.t.Errorf("answered: %v", f)
+			}
+		}
+	}
+}
+
+func TestServerNames(t *testing.T) {
+	n := newTestNode(t)
+	n.api.serve()
+	client, _ := n.pod("default", "client", map[string]string{"app": "client"})
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Listener.Close()
+	server.Listener = n.world.Listen(t, ":443")
+	server.StartTLS()
+	defer server.Close()
+	n.enforced(n.policy(namesEgress))
+	for name, allowed := range map[string]bool{"good.example": true, "good.example.org": false, "": false} {
+		c, err := connect(client, goodAddr+":443")
+		must(t, err)
+		_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+		err = tls.Client(c, &tls.Config{ServerName: name, InsecureSkipVerify: true}).Handshake()
+		switch {
+		case allowed && err != nil:
+			t.Errorf("%q: %v", name, err)
+		case !allowed && !errors.Is(err, syscall.ECONNRESET):
+			t.Errorf("%q: %v, want a reset", name, err)
+		}
+		_ = c.Close()
+	}
+	if _, err := connect(client, goodAddr+":80"); !isTimeout(err) {
+		t.Errorf("another port: %v", err)
+	}
+}
