@@ -107,7 +107,7 @@ var bans = []ban{
 	},
 	{
 		name:   "what parts of the datapath exchange holds no engine",
-		of:     []string{"datapath/verdict", "datapath/ruleset", "datapath/nfqueue", "datapath/flow/client"},
+		of:     []string{"datapath/verdict", "datapath/explain", "datapath/ruleset", "datapath/nfqueue", "datapath/flow/client"},
 		from:   []string{"github.com/cilium/cilium/pkg/...", "datapath/policy/..."},
 		reason: "the verdict path's parts meet in agent.go, and the client links some of them",
 	},
