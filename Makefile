@@ -14,7 +14,7 @@ golangci_lint_version := v2.15.0
 golangci_lint := bin/tools/golangci-lint-$(golangci_lint_version)
 govulncheck_version := v1.9.0
 
-.PHONY: build demo test fuzz lint cross vuln bench clean
+.PHONY: build demo test fuzz differential lint cross vuln bench clean
 
 build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo
 
@@ -62,6 +62,13 @@ fuzz:
 		echo "$$name in $${file%/*}"; \
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$${file%/*}" </dev/null || exit 1; \
 	done
+
+# Random policies and connections: what the packet path looks up against Cilium's
+# own simulator. `make test` does a fixed part of it.
+PAIRS ?= 60000
+SEED ?= $(shell date +%s)
+differential:
+	go test -count=1 -timeout 30m -run '^TestDifferential$$' -v ./datapath/policy -args -pairs $(PAIRS) -seed $(SEED)
 
 lint: $(golangci_lint)
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \

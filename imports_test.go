@@ -112,6 +112,12 @@ var bans = []ban{
 		reason: "the verdict path's parts meet in agent.go, and the client links some of them",
 	},
 	{
+		name:   "what tests judge by judges independently",
+		of:     []string{"internal/oracle/..."},
+		from:   []string{"datapath/...", "cluster/...", "runner/...", "checks/..."},
+		reason: "an oracle that links what it judges repeats its faults",
+	},
+	{
 		name: "the product holds no test framework",
 		of:   []string{"..."}, except: []string{"datapath/internal/testnet/..."},
 		from:   []string{"testing", "github.com/stretchr/testify/...", "github.com/rogpeppe/go-internal/testscript"},

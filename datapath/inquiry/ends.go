@@ -49,7 +49,7 @@ func (v *View) find(word, namespace string, dst bool) ([]place, error) {
 	case slashed && kind == "service":
 		return v.serviceEnds(word, rest, namespace, dst)
 	case slashed && kind == "pod":
-		return v.podEnds(word, "pod", rest, namespace)
+		return v.podEnds(rest, namespace)
 	case slashed && kind != "":
 		return v.workload(word, kind, rest, namespace)
 	}
@@ -99,7 +99,7 @@ func (v *View) named(word, namespace, name string, dst bool) ([]place, error) {
 	return nil, v.notFound(word, namespace)
 }
 
-func (v *View) podEnds(word, what, name, namespace string) ([]place, error) {
+func (v *View) podEnds(name, namespace string) ([]place, error) {
 	if ns, bare, ok := strings.Cut(name, "/"); ok {
 		namespace, name = ns, bare
 	}
@@ -118,7 +118,7 @@ func (v *View) podEnds(word, what, name, namespace string) ([]place, error) {
 	if suggest != "" {
 		suggest = "pod/" + suggest
 	}
-	return nil, &NotFoundError{Word: namespace + "/" + name, What: what, Suggest: suggest, Advice: "see netdojo kubectl get pods -A"}
+	return nil, &NotFoundError{Word: namespace + "/" + name, What: "pod", Suggest: suggest, Advice: "see netdojo kubectl get pods -A"}
 }
 
 func (v *View) workload(word, kind, name, namespace string) ([]place, error) {

@@ -93,7 +93,7 @@ func (q *question) ruleHint(r *explain.Rule, c *explain.Connection, w way) *expl
 				h = &explain.Hint{Code: explain.HintCIDR, Text: "a CIDR selects what is outside the cluster, never its pods and nodes: select them by labels or entities"}
 			}
 		case "name":
-			h = nameHint(m, c, w)
+			h = nameHint(m, w)
 		}
 		if h != nil {
 			return h
@@ -190,7 +190,7 @@ func portNameHint(name string, pod *Pod) *explain.Hint {
 }
 
 // nameHint compares a toFQDNs rule with the name that is connected to.
-func nameHint(m explain.Miss, c *explain.Connection, w way) *explain.Hint {
+func nameHint(m explain.Miss, w way) *explain.Hint {
 	if w.to.kind != "name" {
 		return nil
 	}

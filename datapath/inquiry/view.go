@@ -50,16 +50,16 @@ type Service struct {
 // Owner tells which workload a pod belongs to, from the pod alone. The
 // ReplicaSet of a Deployment is named after it and the template's hash.
 func Owner(p *corev1.Pod) string {
-	for _, o := range p.OwnerReferences {
-		kind, name := strings.ToLower(o.Kind), o.Name
-		if hash := p.Labels["pod-template-hash"]; kind == "replicaset" && hash != "" {
-			if deployment, ok := strings.CutSuffix(name, "-"+hash); ok {
-				return "deployment/" + deployment
-			}
-		}
-		return kind + "/" + name
+	if len(p.OwnerReferences) == 0 {
+		return ""
 	}
-	return ""
+	kind, name := strings.ToLower(p.OwnerReferences[0].Kind), p.OwnerReferences[0].Name
+	if hash := p.Labels["pod-template-hash"]; kind == "replicaset" && hash != "" {
+		if deployment, ok := strings.CutSuffix(name, "-"+hash); ok {
+			return "deployment/" + deployment
+		}
+	}
+	return kind + "/" + name
 }
 
 // PodOf takes from a pod what a View needs.
