@@ -16,7 +16,7 @@ govulncheck_version := v1.9.0
 freeze_version := v0.2.2
 freeze := bin/tools/freeze-$(freeze_version)
 
-.PHONY: build demo test fuzz lint cross vuln bench screens clean
+.PHONY: build demo test fuzz differential lint cross vuln bench screens clean
 
 build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo
 
@@ -64,6 +64,13 @@ fuzz:
 		echo "$$name in $${file%/*}"; \
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$${file%/*}" </dev/null || exit 1; \
 	done
+
+# Random policies and connections: what the packet path looks up against Cilium's
+# own simulator. `make test` does a fixed part of it.
+PAIRS ?= 60000
+SEED ?= $(shell date +%s)
+differential:
+	go test -count=1 -timeout 30m -run '^TestDifferential$$' -v ./datapath/policy -args -pairs $(PAIRS) -seed $(SEED)
 
 lint: $(golangci_lint)
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \

@@ -107,9 +107,15 @@ var bans = []ban{
 	},
 	{
 		name:   "what parts of the datapath exchange holds no engine",
-		of:     []string{"datapath/verdict", "datapath/ruleset", "datapath/nfqueue", "datapath/flow/client"},
+		of:     []string{"datapath/verdict", "datapath/explain", "datapath/ruleset", "datapath/nfqueue", "datapath/flow/client"},
 		from:   []string{"github.com/cilium/cilium/pkg/...", "datapath/policy/..."},
 		reason: "the verdict path's parts meet in agent.go, and the client links some of them",
+	},
+	{
+		name:   "what tests judge by judges independently",
+		of:     []string{"internal/oracle/..."},
+		from:   []string{"datapath/...", "cluster/...", "runner/...", "checks/..."},
+		reason: "an oracle that links what it judges repeats its faults",
 	},
 	{
 		name: "the product holds no test framework",

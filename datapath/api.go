@@ -146,6 +146,17 @@ func (p *apiParts) serviceName(addr netip.Addr, port uint16, proto uint8) (names
 	return services.Service(addr, port, proto)
 }
 
+// services lists what Services there are; none before the API server answers.
+func (p *apiParts) services() []service.Entry {
+	p.mu.Lock()
+	services := p.service
+	p.mu.Unlock()
+	if services == nil {
+		return nil
+	}
+	return services.Entries()
+}
+
 // close stops the parts; run has returned.
 func (p *apiParts) close() error {
 	p.mu.Lock()

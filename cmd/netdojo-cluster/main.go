@@ -2,7 +2,8 @@
 
 // Command netdojo-cluster is the embedded cluster's daemon. `netdojo up` starts
 // it with "daemon"; it becomes the launcher, which starts it again as "node"
-// inside the cluster's namespaces.
+// inside the cluster's namespaces. `netdojo explain -f` starts it with "explain",
+// to have one question answered by the policy engine.
 package main
 
 import (
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/netdojo/netdojo/cluster/embedded/daemon"
+	"github.com/netdojo/netdojo/cluster/embedded/offline"
 	"github.com/netdojo/netdojo/cluster/embedded/userns"
 )
 
@@ -41,6 +43,8 @@ func main() {
 		err = runNode()
 	case "remove":
 		err = runRemove(args)
+	case "explain":
+		err = offline.Run(context.Background(), os.Stdin, os.Stdout)
 	default:
 		os.Exit(usage())
 	}

@@ -160,6 +160,11 @@ func (a *allocator) LookupIdentity(_ context.Context, lbls labels.Labels) *ident
 }
 
 func (a *allocator) LookupIdentityByID(_ context.Context, id identity.NumericIdentity) *identity.Identity {
+	return a.find(id)
+}
+
+// find returns the identity of that number; nil when there is none.
+func (a *allocator) find(id identity.NumericIdentity) *identity.Identity {
 	a.mu.Lock()
 	n := a.byID[id]
 	a.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/cilium/pkg/fqdn/matchpattern"
 	"github.com/cilium/cilium/pkg/identity"
 	cpolicy "github.com/cilium/cilium/pkg/policy"
+	"github.com/cilium/cilium/pkg/policy/api"
 
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
@@ -59,8 +60,13 @@ func namePattern(ps *cpolicy.PerSelectorPolicy) *regexp.Regexp {
 	if ps == nil || len(ps.DNS) == 0 {
 		return nil
 	}
+	return nameRules(ps.DNS)
+}
+
+// nameRules compiles DNS rules, of which there is one at least.
+func nameRules(rules []api.PortRuleDNS) *regexp.Regexp {
 	var alternatives []string
-	for _, r := range ps.DNS {
+	for _, r := range rules {
 		if r.MatchName != "" {
 			alternatives = append(alternatives, matchpattern.ToUnAnchoredRegexp(dns.FQDN(r.MatchName)))
 		}
@@ -99,6 +105,11 @@ func (e *Engine) DecideDNS(q verdict.Query, name string) verdict.Verdict {
 		return v
 	}
 	src, dst := e.lookup(q.Src, q.FromHost), e.lookup(q.Dst, q.ToHost)
+	return judgeName(v, src, dst, q, name)
+}
+
+// judgeName judges a question in a connection that is let to the DNS proxy.
+func judgeName(v verdict.Verdict, src, dst side, q verdict.Query, name string) verdict.Verdict {
 	v.Action = verdict.Allow
 	if src.ep == nil {
 		return v
@@ -112,6 +123,9 @@ func (e *Engine) DecideDNS(q verdict.Query, name string) verdict.Verdict {
 	return v
 }
 
+// dnsName is a name as questions have it: lower case, with its final dot.
+func dnsName(name string) string { return strings.ToLower(dns.FQDN(name)) }
+
 // LearnDNS records an answer for the pod at client. An answer for what is no
 // pod of this node is ignored.
 func (e *Engine) LearnDNS(ctx context.Context, client netip.Addr, a verdict.Answer) error {
@@ -119,7 +133,7 @@ func (e *Engine) LearnDNS(ctx context.Context, client netip.Addr, a verdict.Answ
 	if ep == nil || ep.id == 0 {
 		return nil
 	}
-	a.Name = strings.ToLower(dns.FQDN(a.Name))
+	a.Name = dnsName(a.Name)
 	return e.names.learn(ctx, ep, a, time.Now())
 }
 

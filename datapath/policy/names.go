@@ -102,13 +102,7 @@ func (n *names) learn(ctx context.Context, ep *endpoint, a verdict.Answer, now t
 func (n *names) relabel(found map[string][]netip.Addr) (revision uint64) {
 	var add, drop []ipcache.MU
 	for name, addrs := range found {
-		lbls := labels.Labels{}
-		for sel, re := range n.selectors {
-			if re.MatchString(name) {
-				l := sel.IdentityLabel()
-				lbls[l.Key] = l
-			}
-		}
+		lbls := n.labelsLocked(name)
 		for _, a := range addrs {
 			if len(lbls) > 0 {
 				add = append(add, nameUpdate(name, a, lbls))
@@ -125,6 +119,19 @@ func (n *names) relabel(found map[string][]netip.Addr) (revision uint64) {
 	}
 	n.pending = max(n.pending, revision)
 	return revision
+}
+
+// labelsLocked gives the labels of the selectors that match a name. The caller
+// holds mu.
+func (n *names) labelsLocked(name string) labels.Labels {
+	lbls := labels.Labels{}
+	for sel, re := range n.selectors {
+		if re.MatchString(name) {
+			l := sel.IdentityLabel()
+			lbls[l.Key] = l
+		}
+	}
+	return lbls
 }
 
 func nameUpdate(name string, a netip.Addr, lbls labels.Labels) ipcache.MU {

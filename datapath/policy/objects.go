@@ -46,6 +46,7 @@ func (k Key) String() string {
 type object struct {
 	rule     verdict.Rule
 	entries  policytypes.PolicyEntries
+	paths    []string // where each entry stands in the object
 	prefixes map[netip.Prefix]struct{}
 	source   *ciliumv2.CiliumNetworkPolicy // kept when it names Services
 }
@@ -90,6 +91,7 @@ func (e *Engine) SetCiliumPolicy(ctx context.Context, cnp *ciliumv2.CiliumNetwor
 func (e *Engine) setCilium(ctx context.Context, key Key, cnp *ciliumv2.CiliumNetworkPolicy) error {
 	parsed := cnp.DeepCopy()
 	parsed.Namespace = key.Namespace
+	places := specPlaces(parsed)
 	refused := keepServed(parsed)
 	e.resolveServices(parsed)
 	rule := verdict.Rule{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, UID: string(cnp.UID)}
@@ -104,6 +106,11 @@ func (e *Engine) setCilium(ctx context.Context, key Key, cnp *ciliumv2.CiliumNet
 			return &InvalidError{err}
 		}
 		o.entries = policyutils.RulesToPolicyEntries(rules)
+		var at []string
+		for _, r := range specsOf(parsed) {
+			at = append(at, places[r])
+		}
+		o.paths = rulePaths(rules, at)
 	}
 	state := PolicyState{UID: rule.UID, Generation: cnp.Generation, Enforced: true}
 	var unsupported *UnsupportedError
@@ -140,7 +147,7 @@ func (e *Engine) SetNetworkPolicy(ctx context.Context, np *networkingv1.NetworkP
 	}
 	o := &object{
 		rule:    verdict.Rule{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, UID: string(np.UID)},
-		entries: entries,
+		entries: entries, paths: networkPolicyPaths(np),
 	}
 	if err := e.replace(ctx, key, o, source.Kubernetes); err != nil {
 		return fmt.Errorf("apply %s: %w", key, err)
@@ -252,6 +259,18 @@ func (k Key) resource() ipcachetypes.ResourceID {
 
 // Revision counts changes of policies; it is what flows and endpoints name.
 func (e *Engine) Revision() uint64 { return e.revision.Load() }
+
+// specPlaces names where each rule of a policy stands in the object.
+func specPlaces(cnp *ciliumv2.CiliumNetworkPolicy) map[*api.Rule]string {
+	out := map[*api.Rule]string{}
+	if cnp.Spec != nil {
+		out[cnp.Spec] = "spec"
+	}
+	for i, r := range cnp.Specs {
+		out[r] = fmt.Sprintf("specs[%d]", i)
+	}
+	return out
+}
 
 func specsOf(cnp *ciliumv2.CiliumNetworkPolicy) []*api.Rule {
 	var out []*api.Rule

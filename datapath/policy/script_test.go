@@ -289,6 +289,8 @@ func (s *script) query(from, to string) verdict.Query {
 		q.Proto = 132
 	case "ICMP":
 		q.Proto, q.SrcPort = 1, 0
+	case "ICMPv6":
+		q.Proto, q.SrcPort = 58, 0
 	default:
 		s.t.Fatalf("%s: protocol %q", s.at, proto)
 	}

@@ -50,6 +50,16 @@ const (
 	Ingress
 )
 
+func (d Direction) String() string {
+	switch d {
+	case Egress:
+		return "egress"
+	case Ingress:
+		return "ingress"
+	}
+	return ""
+}
+
 // Reason says why a connection is dropped, in the numbers of Cilium's
 // flow.DropReason where it has one.
 type Reason uint16

@@ -7,6 +7,8 @@
 //	POST /v1/shutdown           ends the daemon; answers before it does
 //	POST /v1/policy/enforced    cluster.PolicyRef → 200, or 422 with Rejected
 //	POST /v1/world/names        Names
+//	POST /v1/explain            explain.Request → explain.Answer, or 422 for a question at fault
+//	POST /v1/matrix             explain.MatrixRequest → explain.Matrix
 //	GET  /v1/images             []image.Info
 //	POST /v1/images             body: a Docker or OCI archive → []image.Info
 //

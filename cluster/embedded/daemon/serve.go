@@ -39,6 +39,8 @@ func serve(n *node, socket string, log *slog.Logger) (*server, error) {
 	mux.HandleFunc("POST /v1/shutdown", answer(s.shutdown))
 	mux.HandleFunc("POST /v1/policy/enforced", answer(s.enforced))
 	mux.HandleFunc("POST /v1/world/names", answer(s.names))
+	mux.HandleFunc("POST /v1/explain", answer(s.explain))
+	mux.HandleFunc("POST /v1/matrix", answer(s.matrix))
 	mux.HandleFunc("GET /v1/images", answer(s.images))
 	mux.HandleFunc("POST /v1/images", answer(s.loadImages))
 	s.http = &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}

@@ -18,12 +18,14 @@ import (
 	"github.com/netdojo/netdojo/cmd/netdojo/app/down"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/explain"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/flows"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/image"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/kubeconfig"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/kubectl"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/lab"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/labs"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/matrix"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/run"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/shell"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/status"
@@ -155,7 +157,7 @@ each deny.`,
 		up.New(e, nil), down.New(e, nil), status.New(e, nil), doctor.New(e, nil),
 	)
 	add(root, "work",
-		kubectl.New(e, nil), shell.New(e, nil), flows.New(e, nil), kubeconfig.New(e, nil),
+		kubectl.New(e, nil), shell.New(e, nil), flows.New(e, nil), explain.New(e, nil), matrix.New(e, nil), kubeconfig.New(e, nil),
 		image.New(e, nil, nil),
 	)
 	root.AddCommand(version.New(e, nil))

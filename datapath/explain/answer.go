@@ -1,0 +1,69 @@
+package explain
+
+import (
+	"fmt"
+)
+
+// Add takes one more connection in. One that came out like another of the same
+// identities is only counted.
+func (a *Answer) Add(c Connection) {
+	for i := range a.Connections {
+		if alike(&a.Connections[i], &c) {
+			a.Connections[i].Alike++
+			return
+		}
+	}
+	a.Connections = append(a.Connections, c)
+	if len(a.Connections) == 1 {
+		a.Outcome, a.Summary = c.Outcome, c.Summary
+		return
+	}
+	allowed := 0
+	for _, c := range a.Connections {
+		if c.Outcome == Allowed {
+			allowed++
+		}
+	}
+	switch allowed {
+	case 0:
+		a.Outcome, a.Summary = Denied, fmt.Sprintf("all %d connections are denied", len(a.Connections))
+	case len(a.Connections):
+		a.Outcome, a.Summary = Allowed, fmt.Sprintf("all %d connections are allowed", len(a.Connections))
+	default:
+		a.Outcome = Mixed
+		a.Summary = fmt.Sprintf("%d of %d connections are allowed", allowed, len(a.Connections))
+	}
+}
+
+func alike(a, b *Connection) bool {
+	same := func(x, y End) bool {
+		return x.Kind == "pod" && y.Kind == "pod" && x.Identity == y.Identity || x.Kind == y.Kind && x.Name == y.Name
+	}
+	dialed := func(c *Connection) string {
+		if c.Dialed == nil {
+			return ""
+		}
+		return c.Dialed.Service
+	}
+	return same(a.From, b.From) && same(a.To, b.To) && a.Protocol == b.Protocol && a.Port == b.Port &&
+		a.Outcome == b.Outcome && a.Reason == b.Reason && dialed(a) == dialed(b)
+}
+
+// Line names a connection: default/client → default/server:80/TCP.
+func (c *Connection) Line() string {
+	to := fmt.Sprintf("%s:%d/%s", c.To.Name, c.Port, c.Protocol)
+	switch {
+	case c.Port == 0 && c.Dialed != nil:
+		return c.From.Name + fmt.Sprintf(" → svc %s:%d/%s is denied", c.Dialed.Service, c.Dialed.Port, c.Protocol)
+	case c.Protocol == "ICMP":
+		to = fmt.Sprintf("%s, ICMP type %d", c.To.Name, c.Port)
+	}
+	if c.Dialed != nil {
+		to = fmt.Sprintf("svc %s:%d → %s", c.Dialed.Service, c.Dialed.Port, to)
+	}
+	verb := " is allowed"
+	if c.Outcome == Denied {
+		verb = " is denied"
+	}
+	return c.From.Name + " → " + to + verb
+}

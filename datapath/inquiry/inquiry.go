@@ -1,0 +1,322 @@
+package inquiry
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/netdojo/netdojo/datapath/explain"
+	"github.com/netdojo/netdojo/datapath/policy"
+	"github.com/netdojo/netdojo/datapath/verdict"
+)
+
+// mostConnections bounds one answer: a question about more is one for a matrix.
+const mostConnections = 500
+
+// Explain answers a question. What it does not find is a *NotFoundError, a
+// question that makes no sense a *UsageError.
+func Explain(e *policy.Engine, v View, req explain.Request) (*explain.Answer, error) {
+	v.sorted()
+	q := &question{engine: e, view: &v, req: req, namespace: cmp.Or(req.Namespace, "default")}
+	from, err := v.find(req.From, q.namespace, false)
+	if err != nil {
+		return nil, err
+	}
+	if req.To == "" && req.DNS != "" {
+		q.req.To = "svc/kube-system/kube-dns"
+	}
+	to, err := v.find(q.req.To, q.namespace, true)
+	if err != nil {
+		return nil, err
+	}
+	ways, err := q.ways(from, to)
+	if err != nil {
+		return nil, err
+	}
+	out := &explain.Answer{Schema: explain.Schema, Request: req, Source: v.Source, Revision: e.Revision(), Notes: v.Notes}
+	for _, w := range ways {
+		c, err := q.connection(w)
+		if err != nil {
+			return nil, err
+		}
+		out.Add(c)
+	}
+	return out, nil
+}
+
+// question is one request with what it is answered from.
+type question struct {
+	engine    *policy.Engine
+	view      *View
+	req       explain.Request
+	namespace string
+	words     *vocabulary // read once it is needed
+}
+
+// way is one connection to ask about.
+type way struct {
+	from, to place
+	proto    uint8
+	port     uint16
+}
+
+// ways pairs the ends and their ports.
+func (q *question) ways(from, to []place) ([]way, error) {
+	var out []way
+	for _, f := range from {
+		if f.kind == "name" {
+			return nil, &UsageError{f.name + " opens no connection that is judged by its name", "name its address, or world"}
+		}
+		for _, t := range to {
+			if f.name == t.name && len(from)*len(to) > 1 {
+				continue // several ends: a pod and itself is no question
+			}
+			ports, err := q.ports(t)
+			if err != nil {
+				return nil, err
+			}
+			for _, p := range ports {
+				out = append(out, way{from: f, to: p.to, proto: p.proto, port: p.port})
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, &NotFoundError{Word: q.req.To, What: "port of", Advice: "name one with --port"}
+	}
+	if len(out) > mostConnections {
+		return nil, &UsageError{fmt.Sprintf("these are %d connections", len(out)), "ask for fewer, or use netdojo matrix"}
+	}
+	return out, nil
+}
+
+// ports finds the ports of a destination that are asked about.
+func (q *question) ports(t place) ([]way, error) {
+	proto, err := protocol(q.req.Protocol)
+	if err != nil {
+		return nil, err
+	}
+	if q.req.DNS != "" && q.req.Protocol == "" {
+		proto = protoUDP
+	}
+	number, err := strconv.ParseUint(q.req.Port, 10, 16)
+	isNumber := err == nil
+	if proto == protoICMP {
+		if q.req.Port == "" {
+			number = 8 // echo request
+		} else if !isNumber {
+			return nil, &UsageError{"--port " + q.req.Port + " is no ICMP type", "give the type's number, 8 for a ping"}
+		}
+		return []way{{to: t.undialed(), proto: proto, port: uint16(number)}}, nil
+	}
+	if t.dialed != nil {
+		wanted := q.req.Port == "" || q.req.Port == t.dialed.PortName || isNumber && uint16(number) == t.dialed.Addr.Port()
+		if q.req.DNS != "" && q.req.Port == "" {
+			wanted = t.dialed.Addr.Port() == 53
+		}
+		if !wanted || (q.req.Protocol != "" || q.req.DNS != "") && t.proto != proto {
+			return nil, nil
+		}
+		return []way{{to: t, proto: t.proto, port: t.port}}, nil
+	}
+	switch {
+	case isNumber && number == 0:
+		return nil, &UsageError{"no connection goes to port 0", "give a port from 1 to 65535"}
+	case isNumber:
+		to := t
+		if s := q.view.dialed(t.end.Addr, uint16(number), cmp.Or(proto, protoTCP)); s != nil {
+			var out []way
+			for _, b := range q.view.backends(s) {
+				out = append(out, way{to: b, proto: s.Proto, port: b.port})
+			}
+			return out, nil
+		}
+		return []way{{to: to, proto: cmp.Or(proto, protoTCP), port: uint16(number)}}, nil
+	case q.req.DNS != "" && q.req.Port == "":
+		return []way{{to: t, proto: proto, port: 53}}, nil
+	case t.pod != nil:
+		return q.podPorts(t, proto)
+	case q.req.Port != "":
+		return nil, &NotFoundError{Word: q.req.Port, What: "port called", Advice: "give its number"}
+	}
+	port := uint16(80)
+	switch {
+	case t.port != 0:
+		port = t.port
+	case t.kind == "name" || t.name == "world" || t.kind == "address":
+		port = 443
+	}
+	return []way{{to: t, proto: cmp.Or(proto, protoTCP), port: port}}, nil
+}
+
+// podPorts are the ports that a pod declares, or the one of that name.
+func (q *question) podPorts(t place, proto uint8) ([]way, error) {
+	var out []way
+	var names []string
+	for _, p := range t.pod.Ports {
+		number, err := protocol(string(p.Protocol))
+		if err != nil {
+			continue
+		}
+		number = cmp.Or(number, protoTCP)
+		names = append(names, p.Name)
+		if (proto == 0 || proto == number) && (q.req.Port == "" || q.req.Port == p.Name) {
+			out = append(out, way{to: t, proto: number, port: uint16(p.ContainerPort)})
+		}
+	}
+	if len(out) == 0 && q.req.Port != "" {
+		return nil, &NotFoundError{Word: q.req.Port, What: "port of pod " + t.name + " called", Suggest: closest(q.req.Port, names), Advice: "give its number"}
+	}
+	if len(out) == 0 {
+		out = append(out, way{to: t, proto: cmp.Or(proto, protoTCP), port: 80})
+	}
+	return out, nil
+}
+
+func (p place) undialed() place {
+	p.dialed = nil
+	return p
+}
+
+// protocol reads a protocol's name; 0 for none given.
+func protocol(name string) (uint8, error) {
+	switch strings.ToUpper(name) {
+	case "":
+		return 0, nil
+	case "TCP":
+		return protoTCP, nil
+	case "UDP":
+		return protoUDP, nil
+	case "SCTP":
+		return protoSCTP, nil
+	case "ICMP":
+		return protoICMP, nil
+	}
+	return 0, &UsageError{"no protocol is called " + name, "choose one of: TCP, UDP, SCTP, ICMP"}
+}
+
+func protocolName(proto uint8) string {
+	return map[uint8]string{protoTCP: "TCP", protoUDP: "UDP", protoSCTP: "SCTP", protoICMP: "ICMP"}[proto]
+}
+
+// connection explains one connection, the lookup before it included.
+func (q *question) connection(w way) (explain.Connection, error) {
+	c := explain.Connection{Protocol: protocolName(w.proto), Port: w.port}
+	if d := w.to.dialed; d != nil {
+		c.Dialed = &explain.Dialed{Service: d.Namespace + "/" + d.Name, Address: d.Addr.Addr().String(), Port: d.Addr.Port()}
+	}
+	if w.to.dialed != nil && w.port == 0 {
+		c.From, c.To = w.from.seen(verdict.Peer{}), w.to.seen(verdict.Peer{})
+		c.Outcome, c.Reason = explain.Denied, explain.NoEndpoints
+		c.Summary = c.Line() + ": the Service has no endpoints that are ready"
+		return c, nil
+	}
+	to := w.to.end
+	var err error
+	if w.to.kind == "name" {
+		if c.Lookup, err = q.lookup(w.from, w.to.name); err != nil {
+			return c, err
+		}
+		to = q.nameEnd(w.to.name, c.Lookup)
+	}
+	found, err := q.engine.Explain(w.from.end, to, policy.Ask{Proto: w.proto, Port: w.port, DNS: q.req.DNS, HTTP: q.req.HTTP})
+	if err != nil {
+		return c, err
+	}
+	c.From, c.To, c.Directions = w.from.seen(found.From), w.to.seen(found.To), found.Directions
+	if to.Addr.IsValid() {
+		c.To.Address = to.Addr.String()
+	}
+	c.Outcome, c.Reason = outcome(found.Verdict, found.Directions)
+	if c.Lookup != nil && c.Lookup.Outcome == explain.Denied {
+		c.Outcome, c.Reason = explain.Denied, explain.NoName
+	}
+	q.hint(&c, w)
+	c.Summary = c.Line() + ": " + q.why(&c)
+	return c, nil
+}
+
+// outcome gives the whole connection's outcome and the reason of the side that
+// decided it.
+func outcome(v verdict.Verdict, dirs []explain.Direction) (explain.Outcome, explain.Reason) {
+	if v.Action == verdict.Drop {
+		if v.Reason == verdict.ReasonUnknownPeer {
+			return explain.Denied, explain.UnknownPeer
+		}
+		for _, d := range dirs {
+			if d.Outcome == explain.Denied {
+				return explain.Denied, d.Reason
+			}
+		}
+		return explain.Denied, explain.DefaultDeny
+	}
+	reason := explain.NotJudged
+	for _, d := range dirs {
+		if reason = d.Reason; reason == explain.AllowRule || reason == explain.LocalHost {
+			break
+		}
+	}
+	return explain.Allowed, reason
+}
+
+// seen describes a place as the engine knows it.
+func (p place) seen(peer verdict.Peer) explain.End {
+	out := explain.End{Kind: p.kind, Name: p.name, Identity: peer.Identity, Labels: peer.Labels, Names: peer.Names}
+	if a := p.end.Addr; a.IsValid() {
+		out.Address = a.String()
+	}
+	return out
+}
+
+// nameEnd is the end that a DNS name stands for. Only what the proxy sees, now or
+// before, ties the address to the name.
+func (q *question) nameEnd(name string, l *explain.Lookup) policy.End {
+	end := policy.End{Name: name}
+	if l == nil || l.Seen {
+		if known := q.engine.AddrsOf(name); len(known) > 0 {
+			end.Addr = known[0]
+		} else if q.view.Resolve != nil {
+			if addrs := q.view.Resolve(name); len(addrs) > 0 {
+				end.Addr = addrs[0]
+			}
+		}
+		return end
+	}
+	for _, a := range q.engine.AddrsOf(name) {
+		return policy.End{Addr: a} // learned from another pod's question, or an earlier one
+	}
+	if q.view.Resolve != nil {
+		for _, a := range q.view.Resolve(name) {
+			return policy.End{Addr: a}
+		}
+	}
+	return policy.End{Entity: "world"}
+}
+
+// lookup explains the DNS question that a pod asks before it connects to a name.
+// Ends that are no pods ask nobody here.
+func (q *question) lookup(from place, name string) (*explain.Lookup, error) {
+	if from.pod == nil || from.end.Host {
+		return nil, nil
+	}
+	servers := q.view.dnsServers()
+	if len(servers) == 0 {
+		return nil, nil
+	}
+	server := q.view.address(servers[0].Addr())
+	ask := policy.Ask{Proto: protoUDP, Port: servers[0].Port(), DNS: name}
+	found, err := q.engine.Explain(from.end, server.end, ask)
+	if err != nil {
+		return nil, err
+	}
+	l := &explain.Lookup{
+		Name: name, Server: server.name, Seen: found.Proxied == verdict.RedirectDNS, Directions: found.Directions,
+	}
+	l.Outcome, l.Reason = outcome(found.Verdict, found.Directions)
+	for _, a := range q.engine.AddrsOf(name) {
+		l.Addresses = append(l.Addresses, a.String())
+	}
+	slices.Sort(l.Addresses)
+	return l, nil
+}

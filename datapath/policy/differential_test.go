@@ -1,0 +1,246 @@
+package policy
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	ciliumv2 "github.com/cilium/cilium/pkg/k8s/apis/cilium.io/v2"
+	"github.com/cilium/cilium/pkg/policy/api"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/netdojo/netdojo/datapath/verdict"
+	"github.com/netdojo/netdojo/internal/oracle"
+)
+
+var (
+	randomPairs = flag.Int("pairs", 5000, "how many random pairs of policies and connection TestDifferential judges")
+	randomSeed  = flag.Uint64("seed", 1, "where its random numbers begin")
+)
+
+const connsPerSet = 50
+
+// randomWorld is the cluster that random policies are judged in.
+func randomWorld() *oracle.World {
+	w := &oracle.World{
+		Namespaces: map[string]map[string]string{
+			"default": {"team": "red", "kubernetes.io/metadata.name": "default"},
+			"second":  {"team": "blue", "kubernetes.io/metadata.name": "second"},
+			"third":   {"kubernetes.io/metadata.name": "third"},
+		},
+		Names: map[string][]netip.Addr{
+			"one.example.":    {netip.MustParseAddr("20.0.0.1"), netip.MustParseAddr("20.1.0.1")},
+			"two.example.":    {netip.MustParseAddr("20.1.0.2")},
+			"a.sub.example.":  {netip.MustParseAddr("20.1.0.2"), netip.MustParseAddr("30.0.0.1")},
+			"nobody.example.": {netip.MustParseAddr("30.0.0.2")},
+		},
+		Groups: map[string]oracle.Group{
+			"g1": {Labels: map[string]string{"role": "g1"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("20.1.0.0/16"), netip.MustParsePrefix("40.0.0.0/8")}},
+			"g2": {Labels: map[string]string{"role": "g2"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("20.0.0.0/8")}},
+		},
+		Node: nodeAddr, RemoteNode: netip.MustParseAddr("192.168.77.3"),
+	}
+	for _, a := range []string{"20.0.0.1", "20.0.0.9", "20.1.0.1", "20.1.0.2", "20.1.2.3", "30.0.0.1", "30.0.0.2", "40.1.1.1", "50.0.0.1"} {
+		w.Outside = append(w.Outside, netip.MustParseAddr(a))
+	}
+	named := [][]oracle.Port{
+		nil,
+		{{Name: "http", Number: 80, Protocol: "TCP"}, {Name: "dns", Number: 53, Protocol: "UDP"}},
+		{{Name: "http", Number: 8080, Protocol: "TCP"}},
+	}
+	i := 0
+	for _, ns := range []string{"default", "second", "third"} {
+		for _, app := range []string{"a", "b", "c", "d"} {
+			p := oracle.Pod{
+				Namespace: ns, Name: app, Labels: map[string]string{"app": app}, Addr: podAddr(i),
+				Ports: named[i%3], Remote: i%5 == 4,
+			}
+			if i%2 == 0 {
+				p.Labels["tier"] = []string{"front", "back"}[i/2%2]
+			}
+			if i%3 == 0 {
+				p.ServiceAccount = "robot"
+			}
+			w.Pods = append(w.Pods, p)
+			i++
+		}
+	}
+	return w
+}
+
+func randomWords(w *oracle.World) oracle.Words {
+	return oracle.Words{
+		Namespaces: []string{"default", "second", "third"},
+		Labels:     map[string][]string{"app": {"a", "b", "c", "d", "e"}, "tier": {"front", "back"}},
+		Teams:      []string{"red", "blue", "green"}, Accounts: []string{"robot", "default"},
+		Ports: []int{53, 80, 443, 8080, 9000}, PortNames: []string{"http", "dns", "metrics"},
+		CIDRs:  []string{"0.0.0.0/0", "20.0.0.0/8", "20.1.0.0/16", "20.1.0.2/32", "30.0.0.0/8", "10.244.0.0/16", "192.168.77.0/24", "20.1.2.0/24"},
+		Names:  []string{"one.example", "two.example", "*.example", "**.example", "a.sub.example", "*"},
+		Groups: []string{"g1", "g2", "g3"},
+	}
+}
+
+// fill tells an engine of a world.
+func fill(t testing.TB, e *Engine, w *oracle.World) {
+	t.Helper()
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(e.SetAPIServer(ctx, []netip.Addr{w.Node}))
+	must(e.SetNode(ctx, "other", []netip.Addr{w.RemoteNode}))
+	for name, lbls := range w.Namespaces {
+		must(e.SetNamespace(ctx, name, lbls))
+	}
+	for _, p := range w.Pods {
+		pod := makePod(p.Namespace, p.Name)
+		pod.Labels, pod.Spec.ServiceAccountName = p.Labels, p.ServiceAccount
+		for _, port := range p.Ports {
+			c := &pod.Spec.Containers[0]
+			c.Ports = append(c.Ports, corev1.ContainerPort{Name: port.Name, ContainerPort: int32(port.Number), Protocol: corev1.Protocol(port.Protocol)})
+		}
+		if p.Remote {
+			must(e.SetPeer(ctx, pod, p.Addr))
+			continue
+		}
+		_, err := e.SetPod(ctx, pod, p.Addr)
+		must(err)
+	}
+	for name, g := range w.Groups {
+		group := &ciliumv2.CiliumCIDRGroup{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: g.Labels}}
+		for _, p := range g.Prefixes {
+			group.Spec.ExternalCIDRs = append(group.Spec.ExternalCIDRs, api.CIDR(p.String()))
+		}
+		must(e.SetCIDRGroup(ctx, group))
+	}
+	for name, addrs := range w.Names {
+		must(e.LearnDNS(ctx, w.Pods[0].Addr, verdict.Answer{Name: name, Addrs: addrs, TTL: time.Hour}))
+	}
+}
+
+func randomConn(w *oracle.World, r *rand.Rand) oracle.Conn {
+	end := func() netip.Addr {
+		switch r.IntN(8) {
+		case 0, 1:
+			return w.Outside[r.IntN(len(w.Outside))]
+		case 2:
+			return []netip.Addr{w.Node, w.RemoteNode}[r.IntN(2)]
+		}
+		return w.Pods[r.IntN(len(w.Pods))].Addr
+	}
+	c := oracle.Conn{From: end(), To: end(), Proto: []uint8{6, 6, 6, 17, 17, 132, 1}[r.IntN(7)]}
+	c.Port = []uint16{53, 80, 443, 8080, 9000, 81, 1, 65535}[r.IntN(8)]
+	if c.Proto == 1 {
+		c.Port = []uint16{8, 3, 11, 13}[r.IntN(4)]
+	}
+	return c
+}
+
+// TestDifferential holds what the packet path looks up against Cilium's policy
+// simulator, on random policies and connections: through changes of policies, as
+// an engine sees them, and not each on an engine of its own. That Explain says
+// the same is checked along.
+func TestDifferential(t *testing.T) {
+	w := randomWorld()
+	e := newEngine(t)
+	fill(t, e, w)
+	r := &oracle.Random{Rand: rand.New(rand.NewPCG(*randomSeed, 0)), Words: randomWords(w)}
+	allowed, judged := 0, 0
+	for set := 0; judged < *randomPairs; set++ {
+		docs := r.Policies(1 + r.IntN(6))
+		if err := w.SetPolicies(docs); err != nil {
+			t.Fatal(err)
+		}
+		keys := setDocs(t, e, docs)
+		for range connsPerSet {
+			c := randomConn(w, r.Rand)
+			q := verdict.Query{
+				Src: c.From, Dst: c.To, Proto: c.Proto, SrcPort: 40000, DstPort: c.Port,
+				FromHost: c.From == w.Node, ToHost: c.To == w.Node,
+			}
+			v := e.Decide(q)
+			got, want := v.Action != verdict.Drop, w.Allowed(c)
+			judged++
+			if want {
+				allowed++
+			}
+			if got != want {
+				t.Fatalf("seed %d, set %d: %v: the packet path gives %v (%+v), Cilium's simulator %v\n%s", *randomSeed, set, c, got, v, want, join(docs))
+			}
+			agrees(t, e, c, w, v, docs)
+		}
+		for _, k := range keys {
+			if err := e.DeletePolicy(t.Context(), k); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Logf("%d pairs agree, %d of them allowed", judged, allowed)
+	if allowed < judged/10 || allowed > judged*9/10 {
+		t.Errorf("%d of %d pairs are allowed: they tell too little", allowed, judged)
+	}
+}
+
+// agrees checks that Explain says what Decide does, and that what it says of
+// rules adds up to it.
+func agrees(t *testing.T, e *Engine, c oracle.Conn, w *oracle.World, v verdict.Verdict, docs [][]byte) {
+	t.Helper()
+	end := func(a netip.Addr) End { return End{Addr: a, Host: a == w.Node} }
+	x, err := e.Explain(end(c.From), end(c.To), Ask{Proto: c.Proto, Port: c.Port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x.Verdict.Action != v.Action || x.Verdict.Reason != v.Reason {
+		t.Fatalf("%v: Explain gives %+v, Decide %+v\n%s", c, x.Verdict, v, join(docs))
+	}
+	for _, d := range x.Directions {
+		allows, denies := false, false
+		for _, p := range d.Policies {
+			for _, r := range p.Rules {
+				allows = allows || r.Matches && r.Action == "allow"
+				denies = denies || r.Matches && r.Action == "deny"
+				if !r.Matches && len(r.Misses) == 0 {
+					t.Fatalf("%v: %s of %s does not match, and nothing says why\n%s", c, r.Path, p.Name, join(docs))
+				}
+			}
+		}
+		local := c.From == w.Node && d.Direction == "ingress"
+		if want := !denies && (allows || !d.Enforced || local); (d.Outcome == "allowed") != want {
+			t.Fatalf("%v: %s is %s by the engine, but its rules give %v\n%+v\n%s", c, d.Direction, d.Outcome, want, d, join(docs))
+		}
+	}
+}
+
+func setDocs(t testing.TB, e *Engine, docs [][]byte) (keys []Key) {
+	t.Helper()
+	for _, doc := range docs {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		if err := setYAML(ctx, e, doc); err != nil {
+			t.Fatalf("%v\n%s", err, doc)
+		}
+		cancel()
+	}
+	e.update.Lock()
+	defer e.update.Unlock()
+	for k := range e.policies {
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+func join(docs [][]byte) string {
+	var b strings.Builder
+	for _, d := range docs {
+		fmt.Fprintf(&b, "---\n%s\n", d)
+	}
+	return b.String()
+}
