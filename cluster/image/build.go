@@ -206,6 +206,8 @@ func (s *StandIn) StandInLayer(helper string) (Layer, error) {
 			files = append(files, File{Path: name, Data: []byte(set[name]), Mode: mode})
 		}
 	}
+	// Below lies a merged /usr, as Debian has it: /bin is /usr/bin.
+	files = append(files, File{Path: "usr/bin/ash", Link: "sh"})
 	for _, name := range sortedKeys(s.Links) {
 		files = append(files, File{Path: name, Link: s.Links[name]})
 	}

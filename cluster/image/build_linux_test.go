@@ -149,7 +149,7 @@ func TestStandInLayer(t *testing.T) {
 			continue
 		}
 		got := members(t, l)
-		if got["etc/passwd"] == nil || got["tmp/"] == nil || got["tmp/"].Mode != 0o1777 {
+		if got["etc/passwd"] == nil || got["usr/bin/ash"] == nil || got["tmp/"] == nil || got["tmp/"].Mode != 0o1777 {
 			t.Errorf("%s lacks what every root has: %v", in.Name, got)
 		}
 		if has := got["netdojo-helper"] != nil; has != (in.Program == HelperProgram) {

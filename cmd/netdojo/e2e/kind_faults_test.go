@@ -102,8 +102,8 @@ func TestKindAgentKilled(t *testing.T) {
 	proveVerdicts(t, out)
 	inBackend := func(args ...string) *exec.Cmd {
 		cmd := exec.Command(filepath.Join(binDir, "netdojo"), append([]string{
-			"kubectl", "--name", "e2e-kill", "--", "exec", "-i", "deploy/backend", "--"}, args...)...)
-		cmd.Env = h.env
+			"kubectl", "exec", "-i", "deploy/backend", "--"}, args...)...)
+		cmd.Env = h.in("e2e-kill").env
 		return cmd
 	}
 	reaches := func(site string) bool {
