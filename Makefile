@@ -16,12 +16,12 @@ govulncheck_version := v1.9.0
 freeze_version := v0.2.2
 freeze := bin/tools/freeze-$(freeze_version)
 
-.PHONY: build demo test fuzz differential lint cross vuln bench screens clean
+.PHONY: build demo test fuzz differential lint cross vuln bench screens kind-image test-kind clean
 
-build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo
+build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo
 
 # The go command knows best whether a program is up to date.
-.PHONY: bin/netdojo bin/netdojo-cluster bin/netdojo-coredns cmd/netdojo-cluster/packed/netdojo-helper
+.PHONY: bin/netdojo bin/netdojo-cluster bin/netdojo-coredns bin/netdojo-agent bin/netdojo-helper cmd/netdojo-cluster/packed/netdojo-helper
 
 bin/netdojo:
 	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo
@@ -31,6 +31,12 @@ bin/netdojo-coredns:
 
 bin/netdojo-cluster: cmd/netdojo-cluster/packed/netdojo-helper
 	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo-cluster
+
+bin/netdojo-agent:
+	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-agent
+
+bin/netdojo-helper: cmd/netdojo-cluster/packed/netdojo-helper
+	cp $< $@
 
 cmd/netdojo-cluster/packed/netdojo-helper:
 	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-helper
@@ -106,5 +112,17 @@ $(freeze):
 	GOBIN=$(CURDIR)/bin/tools go install github.com/charmbracelet/freeze@$(freeze_version)
 	mv bin/tools/freeze $@
 
+# A node image for the provider kind where there is no registry. Starts Docker
+# where it does not run. Debian's packages and what was compiled stay in .kind.
+kind_image := netdojo/kind-node:v$(KUBERNETES_VERSION)
+kind-image:
+	go build -o bin/tools/runcfit ./cluster/kind/nodeimage/runcfit
+	cluster/kind/nodeimage/dockerd.sh bin/tools/runcfit .kind
+	KUBERNETES_VERSION=$(KUBERNETES_VERSION) cluster/kind/nodeimage/build.sh $(kind_image) .kind
+
+# What the provider kind promises, on Docker; CI does it after the other tests.
+test-kind: build kind-image
+	go test -tags kind -count=1 -timeout 25m $(TESTFLAGS) -run '^TestKind' ./$(e2e)
+
 clean:
-	rm -rf bin cmd/netdojo-cluster/packed/netdojo-helper
+	rm -rf .kind bin cmd/netdojo-cluster/packed/netdojo-helper

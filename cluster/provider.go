@@ -32,6 +32,10 @@ type Spec struct {
 	Fresh    bool      `json:"fresh"`    // do not bring back objects of an earlier run
 	APIPort  int       `json:"apiPort"`  // on the host's loopback; 0 picks a free one
 	Publish  []Publish `json:"publish,omitempty"`
+	// Of the provider kind only.
+	Nodes      int    `json:"nodes,omitempty"`      // 0 means one
+	NodeImage  string `json:"nodeImage,omitempty"`  // empty picks one
+	KindConfig string `json:"kindConfig,omitempty"` // a file of kind's configuration
 }
 
 // Publish forwards a TCP port of the host's loopback to a Service.
@@ -90,6 +94,13 @@ type Handle interface {
 	// it learns from policies. A provider whose world is the internet ignores it.
 	ServeNames(ctx context.Context, names []string) error
 	Close() error
+}
+
+// ImageLoader is a Handle whose nodes take images from netdojo: those that it is
+// asked for must be there before a pod names them. References are as pods have
+// them. Images that netdojo does not have are left to the nodes.
+type ImageLoader interface {
+	EnsureImages(ctx context.Context, refs []string, detail func(string)) error
 }
 
 // FlowStream yields flows in the order of their verdicts. Recv blocks; it

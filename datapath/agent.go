@@ -24,6 +24,7 @@ import (
 	"github.com/netdojo/netdojo/datapath/http"
 	"github.com/netdojo/netdojo/datapath/nfqueue"
 	"github.com/netdojo/netdojo/datapath/policy"
+	"github.com/netdojo/netdojo/datapath/route"
 	"github.com/netdojo/netdojo/datapath/ruleset"
 	"github.com/netdojo/netdojo/datapath/sni"
 	"github.com/netdojo/netdojo/datapath/verdict"
@@ -34,10 +35,17 @@ const firstQueue = 100
 
 // Config says which node the agent works for.
 type Config struct {
-	NodeName    string
-	NodeAddr    netip.Addr
-	WorldIface  string // the link to the outside, whose MTU pods get
-	PodCIDR     netip.Prefix
+	NodeName   string
+	NodeAddr   netip.Addr
+	WorldIface string // the link to the outside, whose MTU pods get
+	PodCIDR    netip.Prefix
+	// ClusterCIDR holds the pods of all nodes. Set, it says that there may be
+	// others: routes to their pods are kept, and identities, which each node
+	// numbers for itself, are not published. The zero value is a cluster of one.
+	ClusterCIDR netip.Prefix
+	// World is a neighbour by which pods reach the outside; the zero value is the
+	// node's own way.
+	World       netip.Addr
 	ServiceCIDR netip.Prefix
 	ClusterDNS  netip.Addr
 	// DNSDenyCode answers DNS questions that no rule allows; 0 means REFUSED, 3
@@ -46,9 +54,12 @@ type Config struct {
 	APIServer   netip.AddrPort
 	REST        *rest.Config
 	FlowSocket  string // where the Hubble observer is served; empty serves it nowhere
-	RunDir      string // holds the leases of pod addresses; empty keeps them in memory
-	Version     string // told by the observer
-	Logger      *slog.Logger
+	FlowAddress string // the same on TCP: of the node's loopback, and empty for none
+	// RunDir holds what a later agent of the same boot needs to go on: addresses,
+	// sandboxes and DNS names. Empty keeps it in memory.
+	RunDir  string
+	Version string // told by the observer
+	Logger  *slog.Logger
 }
 
 // Agent is a running agent. Its methods are safe for concurrent use.
@@ -63,6 +74,7 @@ type Agent struct {
 	http   *http.Proxy
 	sni    *sni.Proxy
 	net    *cni.Network
+	routes *route.Table // nil in a cluster of one node
 	local  []netip.Addr
 
 	cancel context.CancelFunc
@@ -71,14 +83,17 @@ type Agent struct {
 
 	epochMu sync.Mutex // orders reading the engine's epoch with setting the table's
 
-	podsMu    sync.Mutex
-	sandboxes map[string]string // sandbox → pod UID; guarded by podsMu
-	current   map[string]string // pod UID → its latest sandbox; guarded by podsMu
+	podsMu   sync.Mutex
+	requests map[string]cni.AttachRequest // by sandbox; guarded by podsMu
+	current  map[string]string            // pod UID → its latest sandbox; guarded by podsMu
 }
 
 // Start sets the packet path up and returns when packets are judged. The
 // objects of the API server follow as soon as it answers; until then what a
-// policy could deny is dropped. On error nothing is left running.
+// policy could deny is dropped. Where an earlier agent left pods, Start waits
+// for the API server and knows them all before it judges: until then the
+// earlier agent's table lets pass what it had allowed, and nothing new. On error
+// nothing is left running.
 func Start(ctx context.Context, cfg Config) (_ *Agent, err error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -86,7 +101,7 @@ func Start(ctx context.Context, cfg Config) (_ *Agent, err error) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	a := &Agent{
 		cfg: cfg, log: cfg.Logger, cancel: cancel,
-		sandboxes: map[string]string{}, current: map[string]string{},
+		requests: map[string]cni.AttachRequest{}, current: map[string]string{},
 	}
 	a.api.init()
 	defer func() {
@@ -105,8 +120,16 @@ func Start(ctx context.Context, cfg Config) (_ *Agent, err error) {
 	}); err != nil {
 		return nil, fmt.Errorf("start datapath: %w", err)
 	}
+	if cfg.ClusterCIDR.IsValid() {
+		a.routes = route.New()
+	}
+	if cfg.World.IsValid() {
+		if err := route.Outside(cfg.PodCIDR, cfg.World); err != nil {
+			return nil, fmt.Errorf("start datapath: %w", err)
+		}
+	}
 	if a.engine, err = policy.New(ctx, policy.Config{
-		NodeName: cfg.NodeName, NodeAddrs: a.local, PodCIDRs: []netip.Prefix{cfg.PodCIDR},
+		NodeName: cfg.NodeName, NodeAddrs: a.local, PodCIDRs: []netip.Prefix{cfg.pods()},
 		ActiveConns: activeConns, Logger: a.log,
 	}); err != nil {
 		return nil, fmt.Errorf("start datapath: policy engine: %w", err)
@@ -117,7 +140,7 @@ func Start(ctx context.Context, cfg Config) (_ *Agent, err error) {
 		}
 	}
 	if a.flows, err = flow.Start(ctx, flow.Config{
-		Node: cfg.NodeName, Socket: cfg.FlowSocket, Version: cfg.Version, Logger: a.log,
+		Node: cfg.NodeName, Socket: cfg.FlowSocket, Address: cfg.FlowAddress, Version: cfg.Version, Logger: a.log,
 		Names: flow.Names{Service: a.api.serviceName},
 	}); err != nil {
 		return nil, fmt.Errorf("start datapath: %w", err)
@@ -125,11 +148,34 @@ func Start(ctx context.Context, cfg Config) (_ *Agent, err error) {
 	if err := a.startProxies(ctx); err != nil {
 		return nil, fmt.Errorf("start datapath: %w", err)
 	}
+	earlier, err := a.earlier()
+	if err != nil {
+		return nil, fmt.Errorf("start datapath: %w", err)
+	}
+	if len(earlier) > 0 {
+		a.wg.Go(func() { a.api.run(run, a) })
+		if err := a.restore(ctx, earlier); err != nil {
+			return nil, fmt.Errorf("start datapath: %w", err)
+		}
+	}
 	if err := a.startPackets(run); err != nil {
 		return nil, fmt.Errorf("start datapath: %w", err)
 	}
-	a.wg.Go(func() { a.api.run(run, a) })
+	if len(earlier) == 0 {
+		a.wg.Go(func() { a.api.run(run, a) })
+	}
+	if cfg.RunDir != "" {
+		a.wg.Go(func() { a.keepNames(run) })
+	}
 	return a, nil
+}
+
+// pods is the range of all pods.
+func (c Config) pods() netip.Prefix {
+	if c.ClusterCIDR.IsValid() {
+		return c.ClusterCIDR
+	}
+	return c.PodCIDR
 }
 
 // startProxies serves the sockets that the table diverts connections to.
@@ -174,7 +220,7 @@ func (a *Agent) startPackets(ctx context.Context) (err error) {
 
 func (a *Agent) tableConfig() ruleset.Config {
 	return ruleset.Config{
-		PodIface: cni.IfacePrefix, PodCIDR: a.cfg.PodCIDR, ServiceCIDR: a.cfg.ServiceCIDR, NodeAddr: a.cfg.NodeAddr,
+		PodIface: cni.IfacePrefix, PodCIDR: a.cfg.PodCIDR, ClusterCIDR: a.cfg.pods(), ServiceCIDR: a.cfg.ServiceCIDR, NodeAddr: a.cfg.NodeAddr,
 		Queue: firstQueue, Queues: uint16(min(runtime.GOMAXPROCS(0), 4)), Epoch: a.engine.Epoch(),
 		DNSProxy: a.dns.Addr(), HTTPProxy: a.http.Addr(), TLSProxy: a.sni.Addr(),
 	}
@@ -224,9 +270,13 @@ func (a *Agent) setPod(ctx context.Context, req cni.AttachRequest, addr netip.Ad
 		return fmt.Errorf("attach %s/%s: %w", req.PodNamespace, req.PodName, err)
 	}
 	a.podsMu.Lock()
-	a.sandboxes[req.SandboxID] = req.PodUID
+	a.requests[req.SandboxID] = req
 	a.current[req.PodUID] = req.SandboxID
+	err = a.saveSandboxes()
 	a.podsMu.Unlock()
+	if err != nil {
+		return fmt.Errorf("attach %s/%s: %w", req.PodNamespace, req.PodName, err)
+	}
 	if _, err := w.SetPod(ctx, req.PodNamespace, req.PodName, req.PodUID, addr); err != nil {
 		return fmt.Errorf("attach %s/%s: %w", req.PodNamespace, req.PodName, err)
 	}
@@ -237,17 +287,18 @@ func (a *Agent) setPod(ctx context.Context, req cni.AttachRequest, addr netip.Ad
 // end, and its link goes. What is gone already is no error.
 func (a *Agent) Detach(ctx context.Context, sandboxID string) error {
 	a.podsMu.Lock()
-	uid, known := a.sandboxes[sandboxID]
-	latest := known && a.current[uid] == sandboxID
-	delete(a.sandboxes, sandboxID)
+	req, known := a.requests[sandboxID]
+	latest := known && a.current[req.PodUID] == sandboxID
+	delete(a.requests, sandboxID)
 	if latest {
-		delete(a.current, uid)
+		delete(a.current, req.PodUID)
 	}
+	err := a.saveSandboxes()
 	a.podsMu.Unlock()
 	if latest { // a pod that has a newer sandbox lives on
-		a.engine.RemovePod(ctx, uid)
+		a.engine.RemovePod(ctx, req.PodUID)
 	}
-	return a.net.Detach(ctx, sandboxID)
+	return errors.Join(err, a.net.Detach(ctx, sandboxID))
 }
 
 // Enforced waits until connections, old ones included, are judged by the state

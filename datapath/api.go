@@ -65,7 +65,7 @@ func (p *apiParts) start(ctx context.Context, a *Agent) error {
 		return err
 	}
 	services, err := service.Start(ctx, service.Config{
-		Client: client, NodeName: a.cfg.NodeName, NodeAddr: a.cfg.NodeAddr, ClusterCIDR: a.cfg.PodCIDR, Logger: a.log,
+		Client: client, NodeName: a.cfg.NodeName, NodeAddr: a.cfg.NodeAddr, ClusterCIDR: a.cfg.pods(), Logger: a.log,
 	})
 	if err != nil {
 		return err
@@ -78,9 +78,13 @@ func (p *apiParts) start(ctx context.Context, a *Agent) error {
 			return err
 		}
 	}
-	w, err := watch.Start(ctx, watch.Config{
-		REST: rc, Engine: a.engine, NodeName: a.cfg.NodeName, PublishEndpoints: true, Logger: a.log,
-	})
+	cfg := watch.Config{
+		REST: rc, Engine: a.engine, NodeName: a.cfg.NodeName, PublishEndpoints: a.routes == nil, Logger: a.log,
+	}
+	if a.routes != nil {
+		cfg.Routes = a.routes
+	}
+	w, err := watch.Start(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -94,6 +98,11 @@ func (p *apiParts) start(ctx context.Context, a *Agent) error {
 	case <-services.Synced():
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	if a.routes != nil {
+		if err := a.routes.Sweep(); err != nil {
+			a.log.Warn("routes to nodes that are gone stay", "error", err)
+		}
 	}
 	close(p.ready)
 	return nil

@@ -116,6 +116,11 @@ func (h fakeHandle) Status(context.Context) (cluster.Status, error) {
 func (h fakeHandle) RESTConfig() *rest.Config { return &rest.Config{} }
 func (h fakeHandle) Close() error             { return nil }
 
+func (h fakeHandle) EnsureImages(_ context.Context, refs []string, _ func(string)) error {
+	h.f.note("images %s", strings.Join(refs, " "))
+	return nil
+}
+
 func (h fakeHandle) Flows(context.Context, int) (cluster.FlowStream, error) {
 	if h.f.noFlows {
 		return nil, cluster.ErrNoFlows

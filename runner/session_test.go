@@ -78,6 +78,10 @@ func TestRunProvesTheSolution(t *testing.T) {
 			t.Errorf("the session did not %s: %v", what, f.log)
 		}
 	}
+	images := slices.Index(f.log, "images docker.io/cilium/json-mock:1.2")
+	if applied := slices.IndexFunc(f.log, func(l string) bool { return strings.HasPrefix(l, "apply Deployment") }); images < 0 || images > applied {
+		t.Errorf("the pods' images are brought after the pods, or not: %v", f.log)
+	}
 	if len(f.objects) != 0 {
 		t.Errorf("left behind: %v", f.objects)
 	}

@@ -166,6 +166,11 @@ func (s *session) workloads(ctx context.Context, detail func(string)) error {
 	if err != nil {
 		return err
 	}
+	if loader, ok := s.handle.(cluster.ImageLoader); ok {
+		if err := loader.EnsureImages(ctx, imagesOf(objects), detail); err != nil {
+			return fmt.Errorf("bring the lab's images: %w", err)
+		}
+	}
 	if err := s.namespace(ctx); err != nil {
 		return err
 	}
@@ -181,6 +186,38 @@ func (s *session) workloads(ctx context.Context, detail func(string)) error {
 		refs = append(refs, ref)
 	}
 	return s.conn.objects.Wait(ctx, refs, detail)
+}
+
+// imagesOf are the images that objects run, whatever kind the objects are.
+func imagesOf(objects []manifests.Object) []string {
+	var images []string
+	var walk func(any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for key, below := range v {
+				list, isList := below.([]any)
+				if isList && (key == "containers" || key == "initContainers") {
+					for _, c := range list {
+						container, _ := c.(map[string]any)
+						if image, ok := container["image"].(string); ok && image != "" {
+							images = append(images, image)
+						}
+					}
+				}
+				walk(below)
+			}
+		case []any:
+			for _, below := range v {
+				walk(below)
+			}
+		}
+	}
+	for _, o := range objects {
+		walk(o.Object)
+	}
+	slices.Sort(images)
+	return slices.Compact(images)
 }
 
 // namespace makes the lab's namespace when it is not there.

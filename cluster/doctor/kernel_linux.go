@@ -17,10 +17,8 @@ import (
 const (
 	namespacesID  = "user-namespaces"
 	overlayID     = "overlayfs"
-	nftablesID    = "nftables"
 	namespacesReq = "A process of yours can have user, mount, PID and network namespaces"
 	overlayReq    = "overlayfs works in them, on the state folder's file system"
-	nftablesReq   = "nftables with conntrack, NAT, TPROXY and NFQUEUE works in them, and the node's table loads"
 )
 
 // examineKernel asks the kernel by doing, in a child in namespaces of its own.
@@ -31,12 +29,12 @@ func examineKernel(ctx context.Context, cfg Config) []Result {
 
 	seen, err := runProbe(ctx, cfg)
 	if err != nil {
-		cause, cure := whyNoNamespaces(err, os.Getuid(), sysctl)
+		cause, cure := whyNoNamespaces(err, os.Getuid(), readSysctl)
 		namespaces.State, namespaces.Cause, namespaces.Cure = Failed, cause, cure
 		return []Result{namespaces, overlay, nft}
 	}
 	if seen.Namespaces != "" {
-		cause, cure := whyNoNamespaces(errors.New(seen.Namespaces), os.Getuid(), sysctl)
+		cause, cure := whyNoNamespaces(errors.New(seen.Namespaces), os.Getuid(), readSysctl)
 		namespaces.State, namespaces.Cause, namespaces.Cure = Failed, cause, cure
 		return []Result{namespaces, overlay, nft}
 	}
@@ -111,16 +109,6 @@ func removeProbe(dir string) {
 		return nil
 	})
 	_ = os.RemoveAll(dir)
-}
-
-// sysctl reads a kernel parameter by its path under /proc/sys; "" where there
-// is none.
-func sysctl(name string) string {
-	data, err := os.ReadFile(filepath.Join("/proc/sys", name))
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(data))
 }
 
 // exhausted is the first limit on namespaces that allows none; "" when all do.

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/netdojo/netdojo/cluster"
-	"github.com/netdojo/netdojo/cluster/embedded/control"
+	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/cluster/step"
 )
 

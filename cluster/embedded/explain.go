@@ -5,7 +5,7 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/netdojo/netdojo/cluster/embedded/control"
+	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/datapath/explain"
 )
 

@@ -9,7 +9,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/netdojo/netdojo/cluster"
-	"github.com/netdojo/netdojo/cluster/embedded/control"
+	"github.com/netdojo/netdojo/cluster/control"
 	flowclient "github.com/netdojo/netdojo/datapath/flow/client"
 )
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"io"
 
-	"github.com/netdojo/netdojo/cluster/embedded/control"
+	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/cluster/image"
 )
 

@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/netdojo/netdojo/cluster/embedded/control"
+	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/datapath/explain"
 )
 

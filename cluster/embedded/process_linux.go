@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/netdojo/netdojo/cluster/embedded/control"
+	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/cluster/embedded/userns"
 )
 

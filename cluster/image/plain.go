@@ -83,7 +83,7 @@ func (p *plain) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
 
 // plainLayer is a layer that is stored as a bare tar.
 type plainLayer struct {
-	layer v1.Layer
+	layer interface{ Uncompressed() (io.ReadCloser, error) }
 	diff  v1.Hash
 	size  int64
 }

@@ -393,3 +393,26 @@ func platform() v1.Platform { return v1.Platform{OS: "linux", Architecture: runt
 
 // Dir is the layout that Load and Pull write to.
 func (s *Store) Dir() string { return s.o.Dir }
+
+// Image returns an image of the store, with its full name. One that the store
+// does not have is a *NotFoundError, whether it has a stand-in or not.
+func (s *Store) Image(ref string) (fullName string, img v1.Image, err error) {
+	r, err := parse(ref)
+	if err != nil {
+		return "", nil, err
+	}
+	entries, err := s.entries()
+	if err != nil {
+		return "", nil, err
+	}
+	for _, e := range entries {
+		if e.matches(r) {
+			img, err := e.load()
+			if err != nil {
+				return "", nil, fmt.Errorf("read image %s: %w", ref, err)
+			}
+			return r.String(), img, nil
+		}
+	}
+	return r.String(), nil, &NotFoundError{Ref: ref}
+}

@@ -36,6 +36,9 @@ func newLink(ctx context.Context, cfg Config) (_ *link, err error) {
 			err = errors.Join(fmt.Errorf("link the world with the node: %w", err), l.close())
 		}
 	}()
+	if cfg.Here {
+		return l, l.here()
+	}
 	if l.ns, err = netns.New(); err != nil {
 		return nil, err
 	}
@@ -58,6 +61,20 @@ func newLink(ctx context.Context, cfg Config) (_ *link, err error) {
 		return nil, err
 	}
 	return l, errors.Join(awaitUp(ctx, l.node, cfg.NodeIface), awaitUp(ctx, l.inside, worldIface))
+}
+
+// here makes the calling process's network namespace the world.
+func (l *link) here() (err error) {
+	if l.ns, err = netns.Current(); err != nil {
+		return err
+	}
+	if l.inside, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return err
+	}
+	if l.lo, err = l.inside.LinkByName("lo"); err != nil {
+		return fmt.Errorf("find the world's loopback: %w", err)
+	}
+	return replaceDefault(l.inside, &netlink.Route{Type: unix.RTN_BLACKHOLE})
 }
 
 // upPeriod is the pause between two looks at a link's state.

@@ -9,8 +9,8 @@
 // is what the pod sees.
 //
 // The world is a network namespace of its own inside the calling process, linked
-// with the namespace of the node by a veth pair. It knows no cluster, no pod and
-// no policy.
+// with the namespace of the node by a veth pair; or, see Config.Here, it is a
+// container. It knows no cluster, no pod and no policy.
 package world
 
 import (
@@ -33,6 +33,11 @@ type Config struct {
 	Logger      *slog.Logger   // optional
 	Seed        uint64         // the same seed gives names the same addresses
 	Outside     Outside        // optional: relay to it instead of simulating
+	// Here makes the calling process's whole network namespace the world, with the
+	// link that it has: a container on a network of nodes. GatewayAddr is its
+	// address there; NodeAddr, NodeIface and Behind say nothing then, and Outside
+	// has to be nil.
+	Here bool
 }
 
 // Outside is the way to the real internet, for a process that has none itself.

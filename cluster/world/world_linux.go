@@ -35,8 +35,11 @@ type World struct {
 // left.
 func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 	cfg.setDefaults()
-	if !cfg.NodeAddr.Is4() || !cfg.GatewayAddr.Is4() {
+	if !cfg.GatewayAddr.Is4() || !cfg.Here && !cfg.NodeAddr.Is4() {
 		return nil, errors.New("start the world: the link needs two IPv4 addresses")
+	}
+	if cfg.Here && cfg.Outside != nil {
+		return nil, errors.New("start the world: the internet is not relayed from where the world itself is")
 	}
 	ca, err := newAuthority()
 	if err != nil {

@@ -3,10 +3,14 @@ package main
 
 import (
 	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/doctor"
 	"github.com/netdojo/netdojo/cluster/embedded"
+	"github.com/netdojo/netdojo/cluster/kind"
 	"github.com/netdojo/netdojo/cmd/netdojo/app"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 )
@@ -15,7 +19,15 @@ func main() {
 	if os.Args[0] == doctor.ProbeName {
 		os.Exit(doctor.Probe(os.Args[1:]))
 	}
-	os.Exit(app.Main(os.Args[1:], []env.Kind{{Name: embedded.Name, New: newEmbedded}}))
+	kinds := []env.Kind{{Name: embedded.Name, New: newEmbedded}, {Name: kind.Name, New: newKind}}
+	if runtime.GOOS != "linux" {
+		slices.Reverse(kinds) // the embedded cluster needs Linux
+	}
+	os.Exit(app.Main(os.Args[1:], kinds))
+}
+
+func newKind(e *env.Env) (cluster.Provider, error) {
+	return kind.New(kind.Config{StateDir: e.StateDir, Agent: filepath.Join(filepath.Dir(e.Daemon), "netdojo-agent")}), nil
 }
 
 func newEmbedded(e *env.Env) (cluster.Provider, error) {

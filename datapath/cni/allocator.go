@@ -1,14 +1,12 @@
 package cni
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
+
+	"github.com/netdojo/netdojo/datapath/internal/keep"
 )
 
 // rest is how long a freed address is left alone while another one is free.
@@ -43,11 +41,7 @@ type state struct {
 func newAllocator(prefix netip.Prefix, path string) (*allocator, error) {
 	a := &allocator{prefix: prefix.Masked(), path: path, now: time.Now, freed: map[netip.Addr]time.Time{}}
 	if path != "" {
-		data, err := os.ReadFile(path)
-		if err == nil {
-			err = json.Unmarshal(data, &a.state)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := keep.Load(path, &a.state); err != nil {
 			return nil, fmt.Errorf("read leases: %w", err)
 		}
 	}
@@ -138,20 +132,11 @@ func (a *allocator) free(sandbox string) error {
 	return a.save()
 }
 
-// save replaces the file, so that a crash leaves the old or the new one.
 func (a *allocator) save() error {
 	if a.path == "" {
 		return nil
 	}
-	data, err := json.Marshal(a.state)
-	if err != nil {
-		return fmt.Errorf("save leases: %w", err)
-	}
-	next := a.path + ".next"
-	if err := os.WriteFile(next, data, 0o600); err != nil {
-		return fmt.Errorf("save leases: %w", err)
-	}
-	if err := os.Rename(next, a.path); err != nil {
+	if err := keep.Save(a.path, a.state); err != nil {
 		return fmt.Errorf("save leases: %w", err)
 	}
 	return nil

@@ -135,6 +135,13 @@ func (n *Network) Detach(ctx context.Context, sandbox string) error {
 // Addr returns the address of a sandbox.
 func (n *Network) Addr(sandbox string) (netip.Addr, bool) { return n.addresses.lease(sandbox) }
 
+// Attached says whether a sandbox has its link: one that an earlier process
+// connected may be gone since.
+func (n *Network) Attached(sandbox string) bool {
+	_, err := netlink.LinkByName(hostIface(sandbox))
+	return err == nil
+}
+
 // hostIface is the name of the node's end of a sandbox's link.
 func hostIface(sandbox string) string {
 	sum := sha256.Sum256([]byte(sandbox))

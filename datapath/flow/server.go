@@ -31,8 +31,11 @@ type Config struct {
 	// the kernel takes, and what is left of an earlier run is replaced. Empty
 	// serves nowhere.
 	Socket string
-	Size   int // events kept; 0 means 8192
-	Names  Names
+	// Address is a TCP address to serve on as well, without any protection: one of
+	// the loopback. Empty serves on none.
+	Address string
+	Size    int // events kept; 0 means 8192
+	Names   Names
 	// Version is told to clients that ask for the server's version.
 	Version string
 	Logger  *slog.Logger
@@ -67,12 +70,12 @@ func Start(ctx context.Context, cfg Config) (*Log, error) {
 	if _, err := rand.Read(l.enc.boot[:]); err != nil {
 		return nil, fmt.Errorf("start flow log: %w", err)
 	}
-	if cfg.Socket == "" {
-		return l, nil
-	}
-	listener, err := listenUnix(ctx, cfg.Socket)
+	listeners, err := listen(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("start flow log: %w", err)
+	}
+	if len(listeners) == 0 {
+		return l, nil
 	}
 	l.grpc = grpc.NewServer()
 	observerpb.RegisterObserverServer(l.grpc, &observer{log: l})
@@ -81,12 +84,37 @@ func Start(ctx context.Context, cfg Config) (*Log, error) {
 		state.SetServingStatus(service, healthpb.HealthCheckResponse_SERVING)
 	}
 	healthpb.RegisterHealthServer(l.grpc, state)
-	l.wg.Go(func() {
-		if err := l.grpc.Serve(listener); err != nil {
-			cfg.Logger.Error("flow log stopped serving", "err", err)
-		}
-	})
+	for _, listener := range listeners {
+		l.wg.Go(func() {
+			if err := l.grpc.Serve(listener); err != nil {
+				cfg.Logger.Error("flow log stopped serving", "err", err)
+			}
+		})
+	}
 	return l, nil
+}
+
+// listen opens the sockets that are asked for; after an error none is open.
+func listen(ctx context.Context, cfg Config) (open []net.Listener, err error) {
+	if cfg.Socket != "" {
+		l, err := listenUnix(ctx, cfg.Socket)
+		if err != nil {
+			return nil, err
+		}
+		open = append(open, l)
+	}
+	if cfg.Address != "" {
+		var lc net.ListenConfig
+		l, err := lc.Listen(ctx, "tcp", cfg.Address)
+		if err != nil {
+			for _, o := range open {
+				err = errors.Join(err, o.Close())
+			}
+			return nil, err
+		}
+		open = append(open, l)
+	}
+	return open, nil
 }
 
 // Publish adds an event. It holds a lock for as long as it takes to copy it.
@@ -100,6 +128,9 @@ func (l *Log) Close() error {
 	}
 	l.grpc.Stop()
 	l.wg.Wait()
+	if l.cfg.Socket == "" {
+		return nil
+	}
 	if err := os.Remove(l.cfg.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("close flow log: %w", err)
 	}

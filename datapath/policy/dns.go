@@ -134,7 +134,12 @@ func (e *Engine) LearnDNS(ctx context.Context, client netip.Addr, a verdict.Answ
 		return nil
 	}
 	a.Name = dnsName(a.Name)
-	return e.names.learn(ctx, ep, a, time.Now())
+	err := e.names.learn(ctx, ep, a, time.Now())
+	select {
+	case e.learned <- struct{}{}:
+	default:
+	}
+	return err
 }
 
 // collect drops expired names at intervals until ctx ends.

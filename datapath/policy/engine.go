@@ -69,6 +69,7 @@ type Engine struct {
 	nodes      nodeTable
 	lastID     uint32
 	changed    chan struct{} // closed when Endpoints lists something else
+	learned    chan struct{} // has a value when DNS answered
 
 	pods     podTable
 	epoch    atomic.Uint32
@@ -102,6 +103,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		groups:     map[string]map[netip.Prefix]struct{}{},
 		services:   map[Key]Service{},
 		ports:      &portMap{ctypes.NewNamedPortMultiMap()},
+		learned:    make(chan struct{}, 1),
 	}
 	e.states.init()
 	e.pods.init()

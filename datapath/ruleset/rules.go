@@ -157,7 +157,7 @@ func (t *Table) rules(chain string) [][]expr.Any {
 		if !c.KeepPodAddress {
 			rules = append(rules, join(
 				within(saddr, c.PodCIDR, expr.CmpOpEq),
-				within(daddr, c.PodCIDR, expr.CmpOpNeq),
+				within(daddr, c.ClusterCIDR, expr.CmpOpNeq),
 				iface(expr.MetaKeyOIFNAME, c.PodIface, false, expr.CmpOpNeq),
 				iface(expr.MetaKeyOIFNAME, "lo", true, expr.CmpOpNeq),
 				&expr.Masq{}))

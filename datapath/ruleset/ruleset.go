@@ -33,8 +33,11 @@ const TableName = "netdojo"
 // Config says what the table is about.
 type Config struct {
 	// PodIface is what the names of the node's ends of pod links begin with.
-	PodIface    string
-	PodCIDR     netip.Prefix
+	PodIface string
+	PodCIDR  netip.Prefix // of this node's pods
+	// ClusterCIDR holds the pods of all nodes, which see each other's addresses as
+	// they are. The zero value is PodCIDR.
+	ClusterCIDR netip.Prefix
 	ServiceCIDR netip.Prefix
 	// NodeAddr is the source of a pod's connection to itself, seen by the pod.
 	NodeAddr netip.Addr
@@ -66,6 +69,9 @@ type Table struct {
 // run, and the routing rule that hands marked packets to the node's proxies.
 func Apply(cfg Config) (*Table, error) {
 	cfg.Queues = max(cfg.Queues, 1)
+	if !cfg.ClusterCIDR.IsValid() {
+		cfg.ClusterCIDR = cfg.PodCIDR
+	}
 	conn, err := nftables.New(nftables.AsLasting())
 	if err != nil {
 		return nil, fmt.Errorf("open nftables: %w", err)

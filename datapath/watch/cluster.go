@@ -38,13 +38,26 @@ func (w *Watcher) watchCluster() {
 		client: w.core.RESTClient(), resource: "nodes", object: &corev1.Node{},
 		slim: func(o any) {
 			n := o.(*corev1.Node)
-			*n = corev1.Node{ObjectMeta: onlyName(n.ObjectMeta), Status: corev1.NodeStatus{Addresses: n.Status.Addresses}}
+			*n = corev1.Node{
+				ObjectMeta: onlyName(n.ObjectMeta), Spec: corev1.NodeSpec{PodCIDRs: n.Spec.PodCIDRs},
+				Status: corev1.NodeStatus{Addresses: n.Status.Addresses},
+			}
 		},
 		set: func(o any) {
 			n := o.(*corev1.Node)
-			w.failed("set node", w.engine.SetNode(w.ctx, n.Name, nodeAddrs(n)))
+			addrs := nodeAddrs(n)
+			w.failed("set node", w.engine.SetNode(w.ctx, n.Name, addrs))
+			if w.cfg.Routes != nil && n.Name != w.cfg.NodeName && len(addrs) > 0 {
+				w.failed("route to node", w.cfg.Routes.SetNode(n.Name, addrs[0], podCIDRs(n)))
+			}
 		},
-		remove: func(o any) { w.failed("remove node", w.engine.SetNode(w.ctx, o.(*corev1.Node).Name, nil)) },
+		remove: func(o any) {
+			name := o.(*corev1.Node).Name
+			w.failed("remove node", w.engine.SetNode(w.ctx, name, nil))
+			if w.cfg.Routes != nil {
+				w.failed("remove routes to node", w.cfg.Routes.RemoveNode(name))
+			}
+		},
 	})
 	start(source{
 		client: w.cilium.RESTClient(), resource: "ciliumcidrgroups", object: &ciliumv2.CiliumCIDRGroup{},
@@ -146,6 +159,16 @@ func nodeAddrs(n *corev1.Node) []netip.Addr {
 		}
 		if ip, err := netip.ParseAddr(a.Address); err == nil && ip.Is4() && !slices.Contains(out, ip) {
 			out = append(out, ip)
+		}
+	}
+	return out
+}
+
+func podCIDRs(n *corev1.Node) []netip.Prefix {
+	var out []netip.Prefix
+	for _, cidr := range n.Spec.PodCIDRs {
+		if p, err := netip.ParsePrefix(cidr); err == nil && p.Addr().Is4() {
+			out = append(out, p)
 		}
 	}
 	return out

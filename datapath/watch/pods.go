@@ -85,6 +85,9 @@ func (w *Watcher) Pod(ctx context.Context, namespace, name, uid string) (*corev1
 	}
 }
 
+// Has says whether the watcher knows this very pod now.
+func (w *Watcher) Has(namespace, name, uid string) bool { return w.pod(namespace, name, uid) != nil }
+
 func (w *Watcher) pod(namespace, name, uid string) *corev1.Pod {
 	o, found, err := w.pods.GetByKey(namespace + "/" + name)
 	if err != nil || !found {

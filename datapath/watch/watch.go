@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -34,7 +35,15 @@ type Config struct {
 	// pods of this node. Identities are numbered by node, so it is for a cluster
 	// of one.
 	PublishEndpoints bool
-	Logger           *slog.Logger
+	// Routes is told of other nodes' pods; nil where there are no other nodes.
+	Routes Routes
+	Logger *slog.Logger
+}
+
+// Routes leads to the pods of other nodes.
+type Routes interface {
+	SetNode(name string, via netip.Addr, pods []netip.Prefix) error
+	RemoveNode(name string) error
 }
 
 // Watcher is a running set of watches.

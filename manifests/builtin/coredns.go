@@ -1,3 +1,5 @@
+// Package builtin holds the Kubernetes objects that netdojo brings to a cluster
+// of its own.
 package builtin
 
 import (

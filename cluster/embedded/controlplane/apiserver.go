@@ -13,7 +13,7 @@ import (
 	"k8s.io/kubernetes/cmd/kube-apiserver/app"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
 
-	"github.com/netdojo/netdojo/manifests/builtin"
+	"github.com/netdojo/netdojo/manifests/builtin/crds"
 )
 
 // unusedHooks are start hooks for what is switched off.
@@ -162,7 +162,7 @@ func (c *ControlPlane) waitAPI(ctx context.Context) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for _, path := range builtin.CRDPaths() {
+	for _, path := range crds.Paths() {
 		group.Go(func() error { return awaitOK(ctx, client, cfg.Host+path+"?limit=1") })
 	}
 	return group.Wait()

@@ -21,14 +21,14 @@ import (
 	schedulingapi "k8s.io/kubernetes/pkg/apis/scheduling/v1"
 	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy"
 
-	"github.com/netdojo/netdojo/manifests/builtin"
+	"github.com/netdojo/netdojo/manifests/builtin/crds"
 )
 
 // Keys of ours in etcd, beside the API's own /registry.
 const seedKey = "/netdojo/seed"
 
 // seedVersion changes whenever what is seeded does.
-const seedVersion = Version + "+" + builtin.SchemaVersion + "+1"
+const seedVersion = Version + "+" + crds.SchemaVersion + "+1"
 
 // seed writes what a new cluster always has straight into etcd, before the API
 // serves: namespaces, roles, priority classes, service accounts, CRDs. The
@@ -56,7 +56,7 @@ func (c *ControlPlane) seed(ctx context.Context, e *etcd) (known bool, err error
 		return false, fmt.Errorf("read certificate authority: %w", err)
 	}
 	objects := seedObjects(&c.cfg, string(rootCA))
-	crds := seedCRDs(c.cfg.Logger)
+	defs := seedCRDs(c.cfg.Logger)
 	enc, err := newSeedCodec()
 	if err != nil {
 		return false, err
@@ -65,7 +65,7 @@ func (c *ControlPlane) seed(ctx context.Context, e *etcd) (known bool, err error
 		return false, fmt.Errorf("seed objects: %w", err)
 	}
 	// A CRD of an older netdojo is replaced; instances are validated anew on use.
-	if err := e.put(ctx, enc, crds, !fresh); err != nil {
+	if err := e.put(ctx, enc, defs, !fresh); err != nil {
 		return false, fmt.Errorf("seed resource definitions: %w", err)
 	}
 	if _, err := e.server.Server.Put(ctx, &pb.PutRequest{Key: []byte(seedKey), Value: []byte(seedVersion)}); err != nil {
@@ -151,7 +151,7 @@ const settled = time.Minute
 
 func seedCRDs(logger *slog.Logger) map[string]runtime.Object {
 	out := map[string]runtime.Object{}
-	for _, crd := range builtin.CRDs(logger) {
+	for _, crd := range crds.All(logger) {
 		stampNew(&crd.ObjectMeta)
 		crd.Generation = 1
 		then := metav1.NewTime(time.Now().Add(-settled))

@@ -7,32 +7,32 @@ import (
 	"net/http"
 	"net/netip"
 
-	"github.com/netdojo/netdojo/cluster/embedded/control"
+	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/datapath/explain"
 	"github.com/netdojo/netdojo/datapath/inquiry"
 )
 
 func (s *server) explain(r *http.Request) (any, error) {
-	req, err := decode[explain.Request](r)
+	req, err := control.Decode[explain.Request](r)
 	if err != nil {
 		return nil, err
 	}
 	agent := s.node.agent.Load()
 	if agent == nil {
-		return nil, tooEarly("the datapath")
+		return nil, control.TooEarly("the datapath")
 	}
 	answer, err := agent.Explain(r.Context(), req, s.node.lookUp)
 	return answer, misunderstood(err)
 }
 
 func (s *server) matrix(r *http.Request) (any, error) {
-	req, err := decode[explain.MatrixRequest](r)
+	req, err := control.Decode[explain.MatrixRequest](r)
 	if err != nil {
 		return nil, err
 	}
 	agent := s.node.agent.Load()
 	if agent == nil {
-		return nil, tooEarly("the datapath")
+		return nil, control.TooEarly("the datapath")
 	}
 	m, err := agent.Matrix(r.Context(), req)
 	return m, misunderstood(err)
@@ -62,5 +62,5 @@ func misunderstood(err error) error {
 	if errors.As(err, &cured) {
 		body.Cure = cured.Cure()
 	}
-	return &failure{http.StatusUnprocessableEntity, body}
+	return &control.Failure{Code: http.StatusUnprocessableEntity, Body: body}
 }

@@ -16,7 +16,7 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/netdojo/netdojo/cluster/embedded/control"
+	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/cluster/embedded/controlplane"
 	"github.com/netdojo/netdojo/cluster/embedded/cri"
 	"github.com/netdojo/netdojo/cluster/embedded/kubelet"

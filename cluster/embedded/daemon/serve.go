@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,9 +9,8 @@ import (
 	"net/http"
 	"os"
 
-	"github.com/netdojo/netdojo/cluster"
-	"github.com/netdojo/netdojo/cluster/embedded/control"
-	"github.com/netdojo/netdojo/datapath/policy"
+	"github.com/netdojo/netdojo/cluster/agentapi"
+	"github.com/netdojo/netdojo/cluster/control"
 )
 
 // server answers the control socket. The parts of the node that a call needs
@@ -34,15 +32,15 @@ func serve(n *node, socket string, log *slog.Logger) (*server, error) {
 	}
 	s := &server{node: n, done: make(chan error, 1)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", answer(s.status))
-	mux.HandleFunc("GET /v1/trace", answer(func(*http.Request) (any, error) { return n.trace.list(), nil }))
-	mux.HandleFunc("POST /v1/shutdown", answer(s.shutdown))
-	mux.HandleFunc("POST /v1/policy/enforced", answer(s.enforced))
-	mux.HandleFunc("POST /v1/world/names", answer(s.names))
-	mux.HandleFunc("POST /v1/explain", answer(s.explain))
-	mux.HandleFunc("POST /v1/matrix", answer(s.matrix))
-	mux.HandleFunc("GET /v1/images", answer(s.images))
-	mux.HandleFunc("POST /v1/images", answer(s.loadImages))
+	mux.HandleFunc("GET /v1/status", control.Answer(s.status))
+	mux.HandleFunc("GET /v1/trace", control.Answer(func(*http.Request) (any, error) { return n.trace.list(), nil }))
+	mux.HandleFunc("POST /v1/shutdown", control.Answer(s.shutdown))
+	mux.HandleFunc("POST /v1/policy/enforced", control.Answer(s.enforced))
+	mux.HandleFunc("POST /v1/world/names", control.Answer(s.names))
+	mux.HandleFunc("POST /v1/explain", control.Answer(s.explain))
+	mux.HandleFunc("POST /v1/matrix", control.Answer(s.matrix))
+	mux.HandleFunc("GET /v1/images", control.Answer(s.images))
+	mux.HandleFunc("POST /v1/images", control.Answer(s.loadImages))
 	s.http = &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	go func() { s.done <- s.http.Serve(l) }()
 	return s, nil
@@ -57,46 +55,6 @@ func (s *server) close(ctx context.Context) error {
 	return err
 }
 
-// failure is an error with the HTTP status that it is answered with.
-type failure struct {
-	code int
-	body control.Error
-}
-
-func (f *failure) Error() string { return f.body.Message }
-
-func tooEarly(what string) error {
-	return &failure{http.StatusServiceUnavailable, control.Error{Message: what + " is not ready yet", Cure: "wait until `netdojo status` says ready"}}
-}
-
-// answer turns a function into a handler of JSON.
-func answer(f func(*http.Request) (any, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		out, err := f(r)
-		if err == nil {
-			_ = json.NewEncoder(w).Encode(out) // a reader that went away needs no answer
-			return
-		}
-		f := &failure{http.StatusInternalServerError, control.Error{Message: err.Error()}}
-		var cured interface{ Cure() string }
-		if errors.As(err, &cured) {
-			f.body.Cure = cured.Cure()
-		}
-		errors.As(err, &f)
-		w.WriteHeader(f.code)
-		_ = json.NewEncoder(w).Encode(f.body)
-	}
-}
-
-func decode[T any](r *http.Request) (T, error) {
-	var v T
-	if err := json.NewDecoder(r.Body).Decode(&v); err != nil {
-		return v, &failure{http.StatusBadRequest, control.Error{Message: "decode the call: " + err.Error()}}
-	}
-	return v, nil
-}
-
 func (s *server) status(*http.Request) (any, error) { return s.node.status(), nil }
 
 func (s *server) shutdown(*http.Request) (any, error) {
@@ -105,33 +63,17 @@ func (s *server) shutdown(*http.Request) (any, error) {
 }
 
 func (s *server) enforced(r *http.Request) (any, error) {
-	ref, err := decode[cluster.PolicyRef](r)
-	if err != nil {
-		return nil, err
-	}
-	agent := s.node.agent.Load()
-	if agent == nil {
-		return nil, tooEarly("the datapath")
-	}
-	err = agent.Enforced(r.Context(), policy.Ref{
-		Key: policy.Key{Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name},
-		UID: ref.UID, Generation: ref.Generation, Deleted: ref.Deleted,
-	})
-	var rejected *policy.RejectedError
-	if errors.As(err, &rejected) {
-		return nil, &failure{http.StatusUnprocessableEntity, control.Error{Message: rejected.Reason}}
-	}
-	return struct{}{}, err
+	return agentapi.Enforced(r, s.node.agent.Load())
 }
 
 func (s *server) names(r *http.Request) (any, error) {
-	in, err := decode[control.Names](r)
+	in, err := control.Decode[control.Names](r)
 	if err != nil {
 		return nil, err
 	}
 	w := s.node.world.Load()
 	if w == nil {
-		return nil, tooEarly("the world")
+		return nil, control.TooEarly("the world")
 	}
 	return struct{}{}, w.Serve(in.Names...)
 }

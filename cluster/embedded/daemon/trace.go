@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/netdojo/netdojo/cluster/embedded/control"
+	"github.com/netdojo/netdojo/cluster/control"
 )
 
 // trace records when each component started and was ready.

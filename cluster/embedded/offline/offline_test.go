@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/netdojo/netdojo/cluster/embedded/control"
+	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/datapath/explain"
 )
 

@@ -1,4 +1,4 @@
-// Package client reads flows from a Hubble observer on a unix socket. It links
+// Package client reads flows from a Hubble observer. It links
 // nothing of the datapath.
 package client
 
@@ -39,8 +39,13 @@ func Flows(ctx context.Context, socket string, last int) (*Stream, error) {
 
 // Follow is Flows with any request, filters for example.
 func Follow(ctx context.Context, socket string, req *observerpb.GetFlowsRequest) (*Stream, error) {
+	return FollowOver(ctx, func(ctx context.Context) (net.Conn, error) { return dial(ctx, socket) }, req)
+}
+
+// FollowOver is Follow over a connection that dial makes.
+func FollowOver(ctx context.Context, dial func(context.Context) (net.Conn, error), req *observerpb.GetFlowsRequest) (*Stream, error) {
 	// gRPC hides why it cannot connect; one look ahead tells.
-	probe, err := dial(ctx, socket)
+	probe, err := dial(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open flows: %w", err)
 	}
@@ -48,7 +53,7 @@ func Follow(ctx context.Context, socket string, req *observerpb.GetFlowsRequest)
 
 	conn, err := grpc.NewClient("passthrough:///flows",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx, socket) }))
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }))
 	if err != nil {
 		return nil, fmt.Errorf("open flows: %w", err)
 	}

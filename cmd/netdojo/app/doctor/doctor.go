@@ -5,12 +5,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/netdojo/netdojo/cluster"
 	examine "github.com/netdojo/netdojo/cluster/doctor"
+	"github.com/netdojo/netdojo/cluster/embedded"
+	"github.com/netdojo/netdojo/cluster/kind"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/preflight"
@@ -21,9 +24,9 @@ const Schema = "netdojo.dev/doctor/v1"
 
 // Options are what the command line says.
 type Options struct {
-	Env     *env.Env
-	APIPort int
-	Output  string // plain or json
+	Env    *env.Env
+	Spec   cluster.Spec // of it the provider, and what a provider's checks depend on
+	Output string       // plain or json
 }
 
 // New makes the command. Run may be replaced in tests.
@@ -32,10 +35,13 @@ func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
 	if run == nil {
 		run = Run
 	}
+	providers := []string{embedded.Name, kind.Name}
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Say whether this machine can run an embedded cluster, and what to do where not",
-		Args:  cobra.NoArgs,
+		Short: "Say whether this machine can run a cluster, and what to do where not",
+		Long: `Say for each requirement of a provider whether this machine meets it; where not,
+why, and what to do about it. The exit code is 3 if one is not met.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Output != "plain" && o.Output != "json" {
 				return exit.Usagef("--output is plain or json, not %q", o.Output)
@@ -43,7 +49,9 @@ func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
 			return run(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().IntVar(&o.APIPort, "api-port", 0, "also see whether this port is free")
+	cmd.Flags().StringVar(&o.Spec.Provider, "provider", providers[0], "whose requirements: "+strings.Join(providers, " or "))
+	cmd.Flags().IntVar(&o.Spec.APIPort, "api-port", 0, "also see whether this port is free")
+	cmd.Flags().IntVar(&o.Spec.Nodes, "nodes", 0, "for so many nodes (provider kind)")
 	cmd.Flags().StringVarP(&o.Output, "output", "o", "plain", "plain or json")
 	return cmd
 }
@@ -51,7 +59,10 @@ func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
 // Run examines the machine and prints what it finds. A failed requirement is
 // exit code 3.
 func Run(ctx context.Context, o *Options) error {
-	results := examine.All(ctx, preflight.Config(o.Env, cluster.Spec{APIPort: o.APIPort}))
+	results, ok := preflight.Thorough(ctx, o.Env, o.Spec)
+	if !ok {
+		return exit.WithCure(exit.Usagef("the doctor knows no provider %q", o.Spec.Provider), "choose %s or %s", embedded.Name, kind.Name)
+	}
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}

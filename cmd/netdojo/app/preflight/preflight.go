@@ -3,6 +3,7 @@
 package preflight
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/doctor"
 	"github.com/netdojo/netdojo/cluster/embedded"
+	"github.com/netdojo/netdojo/cluster/kind"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 )
 
@@ -30,13 +32,39 @@ func Config(e *env.Env, spec cluster.Spec) doctor.Config {
 	return cfg
 }
 
+// KindConfig is what the doctor is to examine for a kind cluster.
+func KindConfig(e *env.Env, spec cluster.Spec) doctor.KindConfig {
+	dir := filepath.Dir(e.Daemon)
+	return doctor.KindConfig{
+		Programs: []string{filepath.Join(dir, "netdojo-agent"), filepath.Join(dir, "netdojo-helper")},
+		Image:    cmp.Or(spec.NodeImage, kind.LocalImage), Nodes: spec.Nodes, APIPort: spec.APIPort, StateDir: e.StateDir,
+	}
+}
+
+// Thorough examines everything that a provider needs; ok is false for one that
+// the doctor does not know.
+func Thorough(ctx context.Context, e *env.Env, spec cluster.Spec) (results []doctor.Result, ok bool) {
+	switch spec.Provider {
+	case embedded.Name:
+		return doctor.All(ctx, Config(e, spec)), true
+	case kind.Name:
+		cfg := KindConfig(e, spec)
+		cfg.Kernel = true
+		return doctor.Kind(ctx, cfg), true
+	}
+	return nil, false
+}
+
 // Quick says before a cluster is started what would certainly keep it from
 // working. Warnings are printed.
 func Quick(ctx context.Context, e *env.Env, spec cluster.Spec) error {
-	if spec.Provider != embedded.Name {
-		return nil
+	var results []doctor.Result
+	switch spec.Provider {
+	case embedded.Name:
+		results = doctor.Quick(ctx, Config(e, spec))
+	case kind.Name:
+		results = doctor.Kind(ctx, KindConfig(e, spec))
 	}
-	results := doctor.Quick(ctx, Config(e, spec))
 	for _, r := range results {
 		if r.State == doctor.Warning {
 			fmt.Fprintf(e.Err, "warning: %s\ncure: %s\n", r.Cause, r.Cure)
@@ -48,10 +76,11 @@ func Quick(ctx context.Context, e *env.Env, spec cluster.Spec) error {
 // Explain adds to the error of a failed start what the doctor finds wrong with
 // the machine. Where ctx ended, that is the reason.
 func Explain(ctx context.Context, e *env.Env, spec cluster.Spec, err error) error {
-	if ctx.Err() != nil || spec.Provider != embedded.Name {
+	if ctx.Err() != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, examineTimeout)
 	defer cancel()
-	return errors.Join(err, doctor.Err(doctor.All(ctx, Config(e, spec))))
+	results, _ := Thorough(ctx, e, spec)
+	return errors.Join(err, doctor.Err(results))
 }

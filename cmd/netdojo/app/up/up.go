@@ -2,6 +2,7 @@
 package up
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/kind"
 	"github.com/netdojo/netdojo/cluster/kubeconfig"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
@@ -67,7 +69,13 @@ func SpecFlags(cmd *cobra.Command, e *env.Env, spec *cluster.Spec) {
 	f.StringVar(&spec.Provider, "provider", e.KindNames()[0], "what makes the cluster: "+strings.Join(e.KindNames(), " or "))
 	f.StringVar(&spec.Datapath, "datapath", "netdojo", "what enforces policies: netdojo")
 	f.StringVar(&spec.World, "world", "simulated", "what pods find outside the cluster: simulated or internet")
+	f.IntVar(&spec.Nodes, "nodes", 0, "how many nodes (provider kind; default: 1)")
+	f.StringVar(&spec.NodeImage, "node-image", "", "the image of the nodes (provider kind; default: the one that make kind-image built, else kind's own)")
+	f.StringVar(&spec.KindConfig, "kind-config", "", "a file of kind's configuration, to which netdojo adds what it needs (provider kind)")
 }
+
+// maxNodes is more than a lab needs, and about what a machine can have.
+const maxNodes = 9
 
 // CheckSpec says what cannot be asked of a cluster.
 func CheckSpec(spec cluster.Spec) error {
@@ -84,6 +92,16 @@ func CheckSpec(spec cluster.Spec) error {
 		if !slices.Contains(v.known, v.value) {
 			return exit.WithCure(exit.Usagef("--%s %q is not known", v.flag, v.value), "use --%s %s", v.flag, strings.Join(v.known, " or "))
 		}
+	}
+	for flag, given := range map[string]bool{
+		"nodes": spec.Nodes != 0, "node-image": spec.NodeImage != "", "kind-config": spec.KindConfig != "",
+	} {
+		if given && spec.Provider != kind.Name {
+			return exit.WithCure(exit.Usagef("--%s is for the provider kind only", flag), "add --provider kind")
+		}
+	}
+	if spec.Nodes < 0 || spec.Nodes > maxNodes {
+		return exit.Usagef("--nodes %d: use 1 to %d", spec.Nodes, maxNodes)
 	}
 	if spec.APIPort < 0 || spec.APIPort > 65535 {
 		return exit.Usagef("--api-port %d is no port", spec.APIPort)
@@ -216,8 +234,15 @@ func already(ctx context.Context, o *Options, provider cluster.Provider, st clus
 		if err != nil {
 			return fmt.Errorf("read what cluster %s was asked to be: %w", o.Spec.Name, err)
 		}
-		if !slices.Equal(was.Publish, o.Spec.Publish) {
+		switch {
+		case !slices.Equal(was.Publish, o.Spec.Publish):
 			diff = "set of published ports"
+		case o.Spec.Nodes != 0 && max(was.Nodes, 1) != o.Spec.Nodes:
+			diff = fmt.Sprintf("number of nodes: it has %d, not %d", max(was.Nodes, 1), o.Spec.Nodes)
+		case o.Spec.NodeImage != "" && was.NodeImage != o.Spec.NodeImage:
+			diff = "node image: it has " + cmp.Or(was.NodeImage, "the default one")
+		case o.Spec.KindConfig != "" && was.KindConfig != o.Spec.KindConfig:
+			diff = "configuration of kind's: it has " + cmp.Or(was.KindConfig, "none")
 		}
 	}
 	if diff != "" {

@@ -1,6 +1,7 @@
-// Package control is the protocol on the embedded daemon's control socket:
-// HTTP with JSON bodies over a unix socket. It holds the types and the client;
-// the daemon serves it.
+// Package control is the protocol by which the client talks to what it started:
+// HTTP with JSON bodies. It holds the types, the client and what servers share.
+// The embedded cluster's daemon serves all of it on a unix socket; a node's agent
+// in kind serves status and policies, and the world's container names.
 //
 //	GET  /v1/status             Status
 //	GET  /v1/trace              []Span: when each component started and was ready

@@ -1,6 +1,6 @@
-// Package builtin holds the Kubernetes objects that netdojo brings to a cluster
-// of its own.
-package builtin
+// Package crds holds the custom resources that netdojo's datapath serves. It
+// links Cilium's own, so the client does not.
+package crds
 
 import (
 	"log/slog"
@@ -31,8 +31,8 @@ var kinds = []struct{ name, path string }{
 	{client.CNCRDName, "/apis/cilium.io/v2/ciliumnodes"},
 }
 
-// CRDPaths are the API's paths of the lists of all kinds that CRDs define.
-func CRDPaths() []string {
+// Paths are the API's paths of the lists of all kinds that CRDs define.
+func Paths() []string {
 	out := make([]string, 0, len(kinds))
 	for _, k := range kinds {
 		out = append(out, k.path)
@@ -40,10 +40,10 @@ func CRDPaths() []string {
 	return out
 }
 
-// CRDs are Cilium's own definitions of the policy kinds, endpoints, identities
+// All are Cilium's own definitions of the policy kinds, endpoints, identities
 // and nodes, with short names and printer columns, every default filled in.
 // Parsing them takes a tenth of a second or two. The caller owns the result.
-func CRDs(logger *slog.Logger) []*apiextv1.CustomResourceDefinition {
+func All(logger *slog.Logger) []*apiextv1.CustomResourceDefinition {
 	out := make([]*apiextv1.CustomResourceDefinition, 0, len(kinds))
 	for _, k := range kinds {
 		crd := client.GetPregeneratedCRD(logger, k.name)

@@ -17,21 +17,26 @@ import (
 
 // Client talks to a daemon. Safe for concurrent use.
 type Client struct {
-	dir  string
+	dir  string // empty when it is not a folder's
 	http *http.Client
 }
 
 // NewClient returns a client for the daemon whose sockets are in dir. It does
 // not connect yet.
 func NewClient(dir string) *Client {
-	c := &Client{dir: dir}
-	c.http = &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return DialSocket(ctx, filepath.Join(dir, SocketName))
-		},
-		DisableCompression: true,
-	}}
+	c := NewClientOver(func(ctx context.Context) (net.Conn, error) {
+		return DialSocket(ctx, filepath.Join(dir, SocketName))
+	})
+	c.dir = dir
 	return c
+}
+
+// NewClientOver returns a client whose connections dial makes.
+func NewClientOver(dial func(context.Context) (net.Conn, error)) *Client {
+	return &Client{http: &http.Client{Transport: &http.Transport{
+		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		DisableCompression: true,
+	}}}
 }
 
 // maxSocketPath is what sockaddr_un holds, less its final NUL (unix(7)).

@@ -1,0 +1,213 @@
+//go:build linux
+
+// Package agent is netdojo's datapath as a DaemonSet: one agent a node, which is
+// also the node's CNI plugin. It learns from the API server what its node is,
+// and answers the client's calls on the node's loopback.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/netdojo/netdojo/cluster/agentapi"
+	"github.com/netdojo/netdojo/cluster/control"
+	"github.com/netdojo/netdojo/datapath"
+	"github.com/netdojo/netdojo/datapath/cni/server"
+	"github.com/netdojo/netdojo/manifests"
+	"github.com/netdojo/netdojo/manifests/builtin/crds"
+)
+
+// Config says which node the agent works for, and where it finds it.
+type Config struct {
+	NodeName    string
+	Iface       string // the node's link to the others
+	ServiceCIDR netip.Prefix
+	// ClusterCIDR holds the pods of all nodes; the zero value says that there is
+	// this node only.
+	ClusterCIDR netip.Prefix
+	World       netip.Addr // by which pods reach the outside; may be none
+	// ControlAddr and FlowAddr are addresses of the node's loopback.
+	ControlAddr, FlowAddr string
+	RunDir                string // on the node, the same path there and here
+	BinDir, ConfDir       string // of the node's container runtime
+	Program               string // netdojo-helper
+	Version               string
+	REST                  *rest.Config
+	Logger                *slog.Logger
+}
+
+// agent is a running one. Parts appear while it starts.
+type agent struct {
+	cfg      Config
+	started  time.Time
+	datapath atomic.Pointer[datapath.Agent]
+	ready    atomic.Int64 // milliseconds from the start to ready; 0 before
+}
+
+// Run runs the agent until ctx ends. It leaves the packet path in place then:
+// connections that were allowed go on, new ones wait for the next agent.
+func Run(ctx context.Context, cfg Config) error {
+	a := &agent{cfg: cfg, started: time.Now()}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", cfg.ControlAddr)
+	if err != nil {
+		return fmt.Errorf("serve calls: %w", err)
+	}
+	srv := &http.Server{Handler: a.handler(), ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn)}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	err = a.start(ctx)
+	if err == nil {
+		<-ctx.Done()
+	}
+	err = errors.Join(err, srv.Close())
+	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+func (a *agent) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", control.Answer(func(*http.Request) (any, error) { return a.status(), nil }))
+	mux.HandleFunc("GET /v1/ready", func(w http.ResponseWriter, _ *http.Request) {
+		if !a.status().Ready {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("POST /v1/policy/enforced", control.Answer(func(r *http.Request) (any, error) {
+		return agentapi.Enforced(r, a.datapath.Load())
+	}))
+	return mux
+}
+
+func (a *agent) status() control.Status {
+	s := control.Status{Started: a.started, ReadyMs: a.ready.Load(), Version: a.cfg.Version}
+	s.Ready = s.ReadyMs > 0
+	if !s.Ready {
+		s.Waiting = []string{"datapath of " + a.cfg.NodeName}
+	}
+	return s
+}
+
+func (a *agent) start(ctx context.Context) error {
+	client, err := kubernetes.NewForConfig(a.cfg.REST)
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	defined := make(chan error, 1)
+	go func() { defined <- define(ctx, a.cfg.REST, a.cfg.Logger) }()
+	node, err := a.node(ctx, client)
+	if err != nil {
+		return err
+	}
+	if err := <-defined; err != nil {
+		return err
+	}
+	if err := os.MkdirAll(a.cfg.RunDir, 0o700); err != nil {
+		return fmt.Errorf("make the folder of the run: %w", err)
+	}
+	dp, err := datapath.Start(ctx, datapath.Config{
+		NodeName: a.cfg.NodeName, NodeAddr: node.addr, WorldIface: a.cfg.Iface,
+		PodCIDR: node.pods, ClusterCIDR: a.cfg.ClusterCIDR, ServiceCIDR: a.cfg.ServiceCIDR, World: a.cfg.World,
+		REST: a.cfg.REST, FlowSocket: filepath.Join(a.cfg.RunDir, control.FlowSocket), FlowAddress: a.cfg.FlowAddr,
+		RunDir: a.cfg.RunDir, Version: a.cfg.Version, Logger: a.cfg.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("start the datapath: %w", err)
+	}
+	a.datapath.Store(dp)
+	select {
+	case <-dp.Ready():
+	case <-ctx.Done():
+		return nil
+	}
+	if _, err := server.Start(ctx, server.Config{
+		BinDir: a.cfg.BinDir, ConfDir: a.cfg.ConfDir, Program: a.cfg.Program,
+		Socket: filepath.Join(a.cfg.RunDir, "cni.sock"), Network: dp, Logger: a.cfg.Logger,
+	}); err != nil {
+		return errors.Join(err, dp.Close())
+	}
+	a.ready.Store(max(1, time.Since(a.started).Milliseconds()))
+	a.cfg.Logger.Info("ready", "ms", a.ready.Load(), "node", a.cfg.NodeName, "pods", node.pods.String())
+	return nil
+}
+
+// nodeInfo is what the API server says of the agent's node.
+type nodeInfo struct {
+	addr netip.Addr
+	pods netip.Prefix
+}
+
+// nodePause is between two looks at a node that has no pod range yet.
+const nodePause = 100 * time.Millisecond
+
+// node waits until the node has its address and its range of pods.
+func (a *agent) node(ctx context.Context, client kubernetes.Interface) (nodeInfo, error) {
+	tick := time.NewTicker(nodePause)
+	defer tick.Stop()
+	for {
+		n, err := client.CoreV1().Nodes().Get(ctx, a.cfg.NodeName, metav1.GetOptions{})
+		info, complete := read(n)
+		if err == nil && complete {
+			return info, nil
+		}
+		select {
+		case <-ctx.Done():
+			return info, fmt.Errorf("wait for the addresses of node %s: %w", a.cfg.NodeName, errors.Join(ctx.Err(), err))
+		case <-tick.C:
+		}
+	}
+}
+
+func read(n *corev1.Node) (info nodeInfo, complete bool) {
+	if n == nil {
+		return info, false
+	}
+	for _, cidr := range n.Spec.PodCIDRs {
+		if p, err := netip.ParsePrefix(cidr); err == nil && p.Addr().Is4() {
+			info.pods = p
+		}
+	}
+	for _, addr := range n.Status.Addresses {
+		if ip, err := netip.ParseAddr(addr.Address); err == nil && ip.Is4() && addr.Type == corev1.NodeInternalIP {
+			info.addr = ip
+		}
+	}
+	return info, info.addr.IsValid() && info.pods.IsValid()
+}
+
+// define brings Cilium's kinds to the API. All agents do, to the same end.
+func define(ctx context.Context, config *rest.Config, log *slog.Logger) error {
+	client, err := manifests.New(config)
+	if err != nil {
+		return err
+	}
+	for _, crd := range crds.All(log) {
+		object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(crd)
+		if err != nil {
+			return fmt.Errorf("define %s: %w", crd.Name, err)
+		}
+		delete(object, "status")
+		if _, err := client.Apply(ctx, manifests.Object{Unstructured: &unstructured.Unstructured{Object: object}}, ""); err != nil {
+			return fmt.Errorf("define %s: %w", crd.Name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,268 @@
+package kind
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/kind/pkg/apis/config/defaults"
+	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+	kindcluster "sigs.k8s.io/kind/pkg/cluster"
+	"sigs.k8s.io/kind/pkg/log"
+	"sigs.k8s.io/yaml"
+
+	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/kubeconfig"
+	"github.com/netdojo/netdojo/cluster/step"
+)
+
+// LocalImage is the node image that `make kind-image` builds. Where the engine
+// has it, it is what nodes run unless another is asked for.
+const LocalImage = "netdojo/kind-node:v1.36.3"
+
+// Networks of a cluster, which are kind's own defaults.
+const (
+	podCIDR     = "10.244.0.0/16"
+	serviceCIDR = "10.96.0.0/16"
+)
+
+// plan is all that a cluster's start needs to know.
+type plan struct {
+	record
+	engine        engine
+	agent, helper string // programs
+	image         string // of the nodes
+	config        *v1alpha4.Cluster
+}
+
+// Up implements cluster.Provider.
+func (p *Provider) Up(ctx context.Context, spec cluster.Spec, report step.Reporter) (cluster.Handle, error) {
+	pl := &plan{record: record{Spec: spec, Started: time.Now()}}
+	var h *handle
+	undo := func(ctx context.Context) error {
+		return errors.Join(p.remove(ctx, pl.record), p.forget(pl.Name))
+	}
+	err := step.Run(ctx, report,
+		step.Step{Name: "Find a container engine and the node image", Run: func(ctx context.Context, _ func(string)) (step.Undo, error) {
+			return nil, p.plan(ctx, pl)
+		}},
+		step.Step{Name: "Create the kind cluster", Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
+			if err := p.write(pl.record); err != nil {
+				return nil, err
+			}
+			return undo, p.create(ctx, pl, detail)
+		}},
+		step.Step{Name: "Bring netdojo's datapath into the nodes", Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
+			var err error
+			if h, err = p.open(pl.record); err != nil {
+				return nil, err
+			}
+			return nil, p.install(ctx, pl, h, detail)
+		}},
+		step.Step{Name: "Wait for the nodes and cluster DNS", Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
+			return nil, h.await(ctx, detail)
+		}},
+	)
+	if err == nil {
+		pl.ReadyMs = time.Since(pl.Started).Milliseconds()
+		err = p.write(pl.record)
+	}
+	if err != nil {
+		if h != nil {
+			err = errors.Join(err, h.Close())
+		}
+		return nil, err
+	}
+	h.record = pl.record
+	return h, nil
+}
+
+// forget removes a cluster's folder but for the logs of a failed start, which
+// errors name.
+func (p *Provider) forget(name string) error {
+	var errs []error
+	for _, file := range []string{recordFile, kubeconfigFile, kindKubeconfigFile} {
+		if err := os.Remove(filepath.Join(p.dir(name), file)); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	_ = os.Remove(p.dir(name)) // where nothing else is in it
+	return errors.Join(errs...)
+}
+
+// plan finds out what is needed and refuses what cannot be.
+func (p *Provider) plan(ctx context.Context, pl *plan) error {
+	if len(pl.Publish) > 0 {
+		return &Problem{
+			What: "the provider kind does not publish Services",
+			Fix:  "give kind's extraPortMappings in a file with --kind-config, or use kubectl port-forward",
+		}
+	}
+	var err error
+	if pl.agent, pl.helper, err = p.programs(); err != nil {
+		return err
+	}
+	if pl.engine, err = findEngine(ctx); err != nil {
+		return err
+	}
+	pl.Engine = pl.engine.program
+	if err := pl.free(ctx); err != nil {
+		return err
+	}
+	if pl.image, err = pl.nodeImage(ctx); err != nil {
+		return err
+	}
+	if pl.config, err = configure(pl.Spec); err != nil {
+		return err
+	}
+	there, err := pl.engine.has(ctx, "network", pl.engine.network())
+	if err != nil {
+		return err
+	}
+	if !there {
+		pl.Network = pl.engine.network()
+	}
+	return nil
+}
+
+// free says whether no other cluster of kind's has the name. One that netdojo
+// made is found by its record before it comes to this.
+func (pl *plan) free(ctx context.Context) error {
+	names, err := pl.engine.kind(log.NoopLogger{}).List()
+	if err != nil {
+		return fmt.Errorf("list kind's clusters: %w", err)
+	}
+	for _, name := range names {
+		if name == pl.Name {
+			return &Problem{
+				What: fmt.Sprintf("kind has a cluster %s already, which netdojo did not make: it has another network than netdojo's datapath", name),
+				Fix:  "give the new cluster another --name, or remove that one: kind delete cluster --name " + name,
+			}
+		}
+	}
+	world, err := pl.engine.has(ctx, "container", worldName(pl.Name))
+	if err == nil && world {
+		_, err = pl.engine.run(ctx, "rm", "--force", "--volumes", worldName(pl.Name)) // of a cluster that kind deleted
+	}
+	return err
+}
+
+// nodeImage is what nodes run: the image that is asked for, the one that was
+// built here, or kind's own, which the engine then pulls.
+func (pl *plan) nodeImage(ctx context.Context) (string, error) {
+	if pl.NodeImage != "" {
+		return pl.NodeImage, nil
+	}
+	there, err := pl.engine.has(ctx, "image", LocalImage)
+	if err != nil {
+		return "", err
+	}
+	if there {
+		return LocalImage, nil
+	}
+	return defaults.Image, nil
+}
+
+// configure is kind's configuration of a cluster: the user's, with what netdojo
+// needs.
+func configure(spec cluster.Spec) (*v1alpha4.Cluster, error) {
+	config := &v1alpha4.Cluster{}
+	if spec.KindConfig != "" {
+		data, err := os.ReadFile(spec.KindConfig)
+		if err == nil {
+			err = yaml.UnmarshalStrict(data, config)
+		}
+		if err != nil {
+			return nil, &Problem{What: "read kind's configuration " + spec.KindConfig, Err: err, Fix: "write it as https://kind.sigs.k8s.io/docs/user/configuration has it"}
+		}
+	}
+	config.TypeMeta = v1alpha4.TypeMeta{Kind: "Cluster", APIVersion: "kind.x-k8s.io/v1alpha4"}
+	config.Name = spec.Name
+	config.Networking.DisableDefaultCNI = true
+	config.Networking.KubeProxyMode = v1alpha4.ProxyMode("none")
+	config.Networking.IPFamily = v1alpha4.IPv4Family
+	config.Networking.PodSubnet, config.Networking.ServiceSubnet = podCIDR, serviceCIDR
+	if spec.APIPort != 0 {
+		config.Networking.APIServerPort = int32(spec.APIPort)
+	}
+	switch {
+	case len(config.Nodes) == 0:
+		config.Nodes = append(config.Nodes, v1alpha4.Node{Role: v1alpha4.ControlPlaneRole})
+		for range max(spec.Nodes, 1) - 1 {
+			config.Nodes = append(config.Nodes, v1alpha4.Node{Role: v1alpha4.WorkerRole})
+		}
+	case spec.Nodes != 0 && spec.Nodes != len(config.Nodes):
+		return nil, &Problem{
+			What: fmt.Sprintf("kind's configuration has %d nodes and --nodes says %d", len(config.Nodes), spec.Nodes),
+			Fix:  "leave one of the two out",
+		}
+	}
+	return config, nil
+}
+
+// create has kind create the cluster. kind cannot be interrupted: what it made
+// is deleted by the step's undo once it returns.
+func (p *Provider) create(ctx context.Context, pl *plan, detail func(string)) error {
+	k := pl.engine.kind(kindLog{detail})
+	err := k.Create(pl.Name,
+		kindcluster.CreateWithV1Alpha4Config(pl.config),
+		kindcluster.CreateWithNodeImage(pl.image),
+		kindcluster.CreateWithRetain(true),
+		kindcluster.CreateWithKubeconfigPath(filepath.Join(p.dir(pl.Name), kindKubeconfigFile)),
+	)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err() // whatever kind says of an engine's commands that got the signal too
+	case err != nil:
+		return p.explain(pl, k, err)
+	}
+	return p.writeKubeconfig(pl.Name, k)
+}
+
+// explain keeps the nodes' logs of a failed start and says where they are.
+func (p *Provider) explain(pl *plan, k *kindcluster.Provider, err error) error {
+	logs := filepath.Join(p.dir(pl.Name), logsFolder)
+	problem := &Problem{What: "kind", Err: err, Fix: "see `netdojo doctor --provider kind`"}
+	if nodes, lerr := k.ListNodes(pl.Name); lerr == nil && len(nodes) > 0 {
+		if k.CollectLogs(pl.Name, logs) == nil {
+			problem.Fix += ", and the nodes' logs in " + logs
+		}
+	}
+	if strings.Contains(err.Error(), "port is already allocated") || strings.Contains(err.Error(), "address already in use") {
+		problem.Fix = "stop what listens on the port, or give another --api-port"
+	}
+	return problem
+}
+
+// writeKubeconfig writes the private kubeconfig, with netdojo's context.
+func (p *Provider) writeKubeconfig(name string, k *kindcluster.Provider) error {
+	text, err := k.KubeConfig(name, false)
+	if err != nil {
+		return fmt.Errorf("read the kubeconfig of %s: %w", name, err)
+	}
+	config, err := clientcmd.Load([]byte(text))
+	if err != nil {
+		return fmt.Errorf("read the kubeconfig of %s: %w", name, err)
+	}
+	now := config.Contexts[config.CurrentContext]
+	if now == nil {
+		return fmt.Errorf("read the kubeconfig of %s: it has no current context", name)
+	}
+	own := kubeconfig.ContextName(name)
+	renamed := clientcmdapi.NewConfig()
+	renamed.Clusters[own] = config.Clusters[now.Cluster]
+	renamed.AuthInfos[own] = config.AuthInfos[now.AuthInfo]
+	renamed.Contexts[own] = &clientcmdapi.Context{Cluster: own, AuthInfo: own}
+	renamed.CurrentContext = own
+	if err := clientcmd.WriteToFile(*renamed, filepath.Join(p.dir(name), kubeconfigFile)); err != nil {
+		return fmt.Errorf("write the kubeconfig of %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,193 @@
+package kind
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/kind/pkg/cluster/nodes"
+	"sigs.k8s.io/kind/pkg/cluster/nodeutils"
+	"sigs.k8s.io/kind/pkg/exec"
+	"sigs.k8s.io/kind/pkg/log"
+
+	"github.com/netdojo/netdojo/cluster/image"
+)
+
+// agentImage makes the image of the agent out of the programs, and its name.
+func agentImage(agent, helper string) (string, v1.Image, error) {
+	img, err := image.Build(
+		image.Config{Entrypoint: []string{"/netdojo-agent"}, WorkingDir: "/"},
+		image.Files(
+			image.File{Path: "netdojo-helper", Source: helper, Mode: 0o755},
+			image.File{Path: "netdojo-agent", Source: agent, Mode: 0o755},
+			image.File{Path: "tmp/", Mode: 0o1777},
+		))
+	if err != nil {
+		return "", nil, err
+	}
+	id, err := img.ConfigName()
+	if err != nil {
+		return "", nil, fmt.Errorf("name the agent's image: %w", err)
+	}
+	return "docker.io/netdojo/agent:" + id.Hex[:12], img, nil
+}
+
+// load loads images into nodes that do not have them, into all at once.
+func load(ctx context.Context, to []nodes.Node, images map[string]v1.Image) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, node := range to {
+		group.Go(func() error {
+			have, err := imageNames(node)
+			if err != nil {
+				return err
+			}
+			missing := maps.Clone(images)
+			maps.DeleteFunc(missing, func(name string, _ v1.Image) bool { return have[name] })
+			if len(missing) == 0 {
+				return ctx.Err()
+			}
+			r, w := io.Pipe()
+			go func() { w.CloseWithError(image.Write(w, missing)) }()
+			stop := context.AfterFunc(ctx, func() { r.CloseWithError(ctx.Err()) })
+			defer stop()
+			if err := nodeutils.LoadImageArchive(node, r); err != nil {
+				if run := exec.RunErrorForError(err); run != nil && len(run.Output) > 0 {
+					err = errors.New(lastLine(string(run.Output)))
+				}
+				return fmt.Errorf("load images into %s: %w", node, errors.Join(err, r.Close()))
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// imageNames are the full names of a node's images.
+func imageNames(node nodes.Node) (map[string]bool, error) {
+	lines, err := exec.OutputLines(node.Command("ctr", "--namespace=k8s.io", "images", "list", "--quiet"))
+	if err != nil {
+		return nil, fmt.Errorf("list the images of %s: %w", node, err)
+	}
+	have := map[string]bool{}
+	for _, name := range lines {
+		have[name] = true
+	}
+	return have, nil
+}
+
+// EnsureImages has the nodes hold the images that are named: those of the image
+// store, and stand-ins, built from the node's own programs. An image that is
+// neither is left to the nodes, which ask its registry.
+func (h *handle) EnsureImages(ctx context.Context, refs []string, detail func(string)) error {
+	store, err := image.Open(image.Options{Dir: h.imagesDir})
+	if err != nil {
+		return err
+	}
+	all, err := h.engine.kind(log.NoopLogger{}).ListInternalNodes(h.Name)
+	if err != nil || len(all) == 0 {
+		return fmt.Errorf("list the nodes of %s: %w", h.Name, err)
+	}
+	images := map[string]v1.Image{}
+	var base image.Layer
+	for _, ref := range refs {
+		full, img, err := store.Image(ref)
+		switch {
+		case err == nil:
+			images[full] = img
+			continue
+		case !errors.Is(err, image.ErrNotFound):
+			return err
+		}
+		in, err := image.StandInFor(ref)
+		if err != nil {
+			return err
+		}
+		if in == nil || in.Program == image.CoreDNSProgram {
+			continue
+		}
+		if full, err = image.Normalize(ref); err != nil {
+			return err
+		}
+		if strings.Contains(full, "@") {
+			continue // an archive has images by tag only
+		}
+		if base == nil {
+			detail("building stand-in images from the node's programs")
+			if base, err = tools(all[0]); err != nil {
+				return err
+			}
+		}
+		own, err := in.StandInLayer(h.helper)
+		if err != nil {
+			return err
+		}
+		if images[full], err = image.Build(in.Config, base, own); err != nil {
+			return fmt.Errorf("build the stand-in for %s: %w", ref, err)
+		}
+	}
+	if len(images) == 0 {
+		return nil
+	}
+	detail("loading " + strings.Join(slices.Sorted(maps.Keys(images)), ", "))
+	return load(ctx, all, images)
+}
+
+// toolNames are the programs of a node that stand-ins have, where the node has
+// them: a shell, what lab pages type, and what policies are tried with.
+var toolNames = []string{
+	"sh", "bash", "dash", "curl", "wget", "nc", "nc.openbsd", "ping", "ip", "ss", "host", "getent", "openssl",
+	"cat", "ls", "cp", "mv", "rm", "ln", "mkdir", "rmdir", "touch", "chmod", "chown", "echo", "printf", "true", "false", "test",
+	"sleep", "timeout", "date", "env", "id", "whoami", "uname", "hostname", "head", "tail", "wc", "sort", "uniq", "cut", "tr",
+	"tee", "seq", "expr", "basename", "dirname", "readlink", "realpath", "stat", "dd", "df", "du", "sha256sum", "base64", "nproc",
+	"grep", "sed", "awk", "mawk", "find", "xargs", "tar", "gzip", "diff", "ps", "kill", "pgrep", "free", "jq", "[",
+}
+
+// toolsScript lists, of the programs in its arguments, the files that they need:
+// themselves, what they are links to, their libraries and the loader's; then
+// what reaching a TLS server takes. tar reads the list.
+const toolsScript = `
+cd /
+{
+	for name in "$@"; do
+		path=$(command -v -- "$name") || continue
+		case $path in /*) ;; *) path=/usr/bin/$name; [ -e "$path" ] || continue ;; esac
+		while :; do
+			echo "$path"
+			[ -L "$path" ] || break
+			target=$(readlink "$path")
+			case $target in /*) path=$target ;; *) path=$(dirname "$path")/$target ;; esac
+		done
+		ldd "$path" 2>/dev/null | grep -o '/[^ ]*' | while read -r lib; do
+			echo "$lib"
+			readlink -f "$lib"
+		done
+	done
+	for path in /bin /sbin /lib /lib64 /lib32 /libx32; do
+		[ -L "$path" ] && echo "$path"
+	done
+	find /etc/ssl/certs -maxdepth 1 -name ca-certificates.crt
+	find /lib /usr/lib -name 'libnss_dns*' -o -name 'libnss_files*'
+} | while read -r path; do
+	# Through links of folders to the folder that has the file.
+	[ -L "$path" ] && [ "$(dirname "$path")" = / ] && { echo "$path"; continue; }
+	echo "$(readlink -f "$(dirname "$path")")/$(basename "$path")"
+done | sort -u | sed 's|^/*||' | tar --create --file=- --no-recursion --hard-dereference --files-from=- --numeric-owner --owner=0 --group=0
+`
+
+// tools is the layer below all stand-ins: programs of the node, with what they
+// need. A real node image has them as one built here does.
+func tools(node nodes.Node) (image.Layer, error) {
+	var out, said bytes.Buffer
+	args := append([]string{"-c", toolsScript, "sh"}, toolNames...)
+	if err := node.Command("sh", args...).SetStdout(&out).SetStderr(&said).Run(); err != nil {
+		return nil, fmt.Errorf("take programs from %s: %w: %s", node, err, lastLine(said.String()))
+	}
+	return image.TarBytes(out.Bytes()), nil
+}
