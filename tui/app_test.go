@@ -54,6 +54,7 @@ func TestGoldenFrames(t *testing.T) {
 				d.idle()
 				d.golden("checks-" + label)
 				d.keys("6")
+				d.until("the engine's word", func() bool { return d.m.lab.why.known })
 				d.golden("explanation-" + label)
 				d.keys("8", "y")
 				d.until("the solution", func() bool { return d.m.lab.solution.known })

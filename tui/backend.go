@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/netdojo/netdojo/checks"
 	"github.com/netdojo/netdojo/labs"
 	"github.com/netdojo/netdojo/runner/event"
 	"github.com/netdojo/netdojo/runner/record"
@@ -40,6 +41,10 @@ type Backend interface {
 	// Compare sets a task's solution beside what the learner has on the cluster.
 	Compare(ctx context.Context, lab *labs.Lab, task string) ([]record.Difference, error)
 
+	// Explain asks the policy engine about a check's connection without opening
+	// it; ErrNoEngine where there is none to ask.
+	Explain(ctx context.Context, c checks.Check) ([]string, error)
+
 	// Watch calls changed after a policy or a pod of the lab changed, until ctx
 	// ends or the cluster is gone.
 	Watch(ctx context.Context, lab *labs.Lab, changed func(what string)) error
@@ -52,6 +57,9 @@ type Backend interface {
 	// KeepCopy writes a copied text to a file and returns its name.
 	KeepCopy(text string) (string, error)
 }
+
+// ErrNoEngine is returned where the policy engine cannot be asked.
+var ErrNoEngine = errors.New("the policy engine of this cluster cannot be asked")
 
 // ErrNoFlows is returned where the datapath reports no flows.
 var ErrNoFlows = errors.New("the datapath reports no flows")

@@ -217,6 +217,16 @@ func (f *fake) Compare(_ context.Context, _ *labs.Lab, _ string) ([]record.Diffe
 	return []record.Difference{d}, nil
 }
 
+func (f *fake) Explain(_ context.Context, c checks.Check) ([]string, error) {
+	f.note("explain " + c.ID)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.solved {
+		return []string{"allowed: no policy selects default/backend-1"}, nil
+	}
+	return []string{"denied: no rule allows it", "  egress of default/backend-1", "    CiliumNetworkPolicy default/allow-fqdn", "      spec.egress[0] misses " + c.To}, nil
+}
+
 func (f *fake) Watch(ctx context.Context, _ *labs.Lab, changed func(string)) error {
 	f.mu.Lock()
 	f.changed = changed

@@ -96,6 +96,7 @@ type labPage struct {
 	flowHeld bool // scrolled back: new flows do not move the view
 	hintTop  frame.Scroll
 	whyTop   frame.Scroll
+	why      explanation
 	solution comparison
 }
 
@@ -155,7 +156,7 @@ func (l *labPage) setTask(id string) {
 	}
 	l.source, l.pageFor, l.textTop, l.block = string(data), 0, frame.Scroll{}, -1
 	l.advice, l.notices = "", nil
-	l.solution = comparison{}
+	l.solution, l.why = comparison{}, explanation{}
 }
 
 func (l *labPage) title() string { return "Lab " + l.lab.ID + "  " + l.lab.Title }
@@ -245,7 +246,7 @@ func (l *labPage) update(msg tea.Msg) tea.Cmd {
 		for i := range l.rows {
 			l.rows[i].stale = l.rows[i].now != nil
 		}
-		return tea.Batch(l.nextChange, tea.Tick(settle, func(time.Time) tea.Msg { return recheckMsg{l} }))
+		return tea.Batch(l.nextChange, l.askAgain(), tea.Tick(settle, func(time.Time) tea.Msg { return recheckMsg{l} }))
 	case recheckMsg:
 		if msg.lab == l {
 			return l.recheck()
@@ -274,6 +275,10 @@ func (l *labPage) update(msg tea.Msg) tea.Cmd {
 		}
 		l.flowsErr = fmt.Errorf("the flows ended: %w", orGone(msg.err))
 		return l.m.askCluster
+	case explainedMsg:
+		if msg.lab == l {
+			l.why.take(msg)
+		}
 	case comparedMsg:
 		if msg.lab == l {
 			l.solution.take(msg)

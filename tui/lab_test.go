@@ -202,6 +202,10 @@ func TestExplanation(t *testing.T) {
 	d.keys("5", "down", "d", "s", "y")
 	d.until("the checks after the solution", func() bool { return f.count("check") == 1 && d.m.busy() == nil })
 	d.keys("6")
+	d.until("the engine's word", func() bool { return d.m.lab.why.known })
+	d.keys("z")
+	d.sees("What the policy engine says now", "spec.egress[0] misses https://cilium.io")
+	d.keys("z")
 	d.sees("Explanation of cilium-io", "predicted", "denied, which was right", "default deny since CiliumNetworkPolicy default/allow-fqdn selects this pod")
 }
 

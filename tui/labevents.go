@@ -140,7 +140,7 @@ func (l *labPage) ended(j *job) tea.Cmd {
 		cmd = l.recheck()
 	}
 	l.m.save(l.lab.ID)
-	return tea.Batch(cmd, l.m.askCluster)
+	return tea.Batch(cmd, l.askAgain(), l.m.askCluster)
 }
 
 func rejected(run record.Run) bool {

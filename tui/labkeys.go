@@ -97,10 +97,13 @@ func (l *labPage) do(id keys.ID) tea.Cmd {
 	switch id {
 	case keys.Up, keys.Down, keys.PageUp, keys.PageDown, keys.Top, keys.Bottom:
 		l.move(id)
+		return l.ask()
 	case keys.NextPane:
 		l.step(1)
+		return l.ask()
 	case keys.PrevPane:
 		l.step(-1)
+		return l.ask()
 	case keys.PaneText:
 		l.show(textPane)
 	case keys.PaneShell:
@@ -118,6 +121,7 @@ func (l *labPage) do(id keys.ID) tea.Cmd {
 		l.show(matrixPane)
 	case keys.PaneWhy:
 		l.show(whyPane)
+		return l.ask()
 	case keys.PaneHints:
 		l.show(hintsPane)
 	case keys.Compare:

@@ -21,6 +21,7 @@ func (l *labPage) pointed(msg tea.MouseMsg, x, y, wheel int) tea.Cmd {
 		switch msg.(type) {
 		case tea.MouseClickMsg:
 			l.show(p)
+			return l.ask()
 		case tea.MouseWheelMsg:
 			l.wheel(p, wheel)
 		}

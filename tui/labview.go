@@ -152,21 +152,6 @@ func (l *labPage) matrixLines(w, h int) []string {
 	return append(lines[:1:1], top.Cut(lines[1:], h-1)...)
 }
 
-// whyLines explain the chosen check.
-func (l *labPage) whyLines(w, h int) (title string, lines []string) {
-	t := l.m.theme
-	if len(l.rows) == 0 {
-		return "Explanation", []string{" This task has no checks."}
-	}
-	r := l.rows[l.chosen]
-	lines = append(lines, r.line(false, l.idWidth(), w, t))
-	lines = append(lines, r.explain(w, t)...)
-	if l.advice != "" {
-		lines = append(lines, frame.Wrap("Hint: "+frame.Clean(l.advice), w-1, "    ", "    ")...)
-	}
-	return "Explanation of " + r.check.ID, l.whyTop.Cut(lines, h)
-}
-
 // whole is all that a pane has, in the width that it is seen in.
 func (l *labPage) whole(p pane) []string {
 	if p == shellPane {

@@ -2,6 +2,7 @@ package linear
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"strings"
 
@@ -16,7 +17,7 @@ const help = `text      reads the task's page
 shell     opens a shell in the lab's folder; exit comes back
 check     judges the cluster as it is now
 predict   CHECK allowed, or CHECK denied: what you expect of the next check
-explain   CHECK: its last outcome, and the rule that decided
+explain   CHECK: its last outcome, and what the policies say of it now
 matrix    who reaches whom: without the policy, expected, and now
 flows     the connections since you last asked, and the policies that decided
 hint      one hint more; each gives more away
@@ -45,7 +46,7 @@ func (f *face) command(ctx context.Context, words []string) (leave bool, err err
 	case "predict":
 		f.predicts(words[1:])
 	case "explain":
-		f.explain(words[1:])
+		f.explain(ctx, words[1:])
 	case "matrix":
 		f.matrix()
 	case "flows":
@@ -114,7 +115,7 @@ func (f *face) checks() {
 	}
 }
 
-func (f *face) explain(words []string) {
+func (f *face) explain(ctx context.Context, words []string) {
 	for _, c := range f.task.Checks {
 		if len(words) != 1 || c.ID != words[0] {
 			continue
@@ -122,10 +123,22 @@ func (f *face) explain(words []string) {
 		last, ok := f.last[c.ID]
 		if !ok {
 			f.say("%s was not judged yet.", c.ID)
+		} else {
+			for _, fact := range tui.Explain(last) {
+				f.say("%s: %s.", fact.Label, strings.TrimSuffix(frame.Clean(fact.Text), "."))
+			}
+		}
+		text, err := f.o.Backend.Explain(ctx, c)
+		if errors.Is(err, tui.ErrNoEngine) {
 			return
 		}
-		for _, fact := range tui.Explain(last) {
-			f.say("%s: %s.", fact.Label, strings.TrimSuffix(frame.Clean(fact.Text), "."))
+		if err != nil {
+			f.failed(err)
+			return
+		}
+		f.say("The policy engine says now:")
+		for _, line := range text {
+			f.say("%s", frame.Clean(line))
 		}
 		return
 	}

@@ -117,6 +117,10 @@ func (f *fake) Shell(context.Context, *labs.Lab) (*exec.Cmd, func() error, error
 	return exec.Command("echo", "in the shell"), func() error { f.calls = append(f.calls, "cleanup"); return nil }, nil
 }
 
+func (f *fake) Explain(context.Context, checks.Check) ([]string, error) {
+	return []string{"denied: no rule of p allows it"}, nil
+}
+
 // talk gives the face lines and returns what it said.
 func talk(t *testing.T, f *fake, state string, lines ...string) string {
 	t.Helper()
@@ -163,7 +167,7 @@ func TestALabToItsEnd(t *testing.T) {
 		"From default/app=backend to https://cilium.io: without the policy allowed, expected denied, now allowed.",
 		"CiliumNetworkPolicy p: you have none yet", "+spec: {}",
 		"You predicted denied for cilium-io: right. It was denied, because the egress was dropped: default deny since CiliumNetworkPolicy p",
-		"Task 4.1 is done.", "because: the egress was dropped", "expected denied, now denied.",
+		"Task 4.1 is done.", "because: the egress was dropped", "The policy engine says now:", "denied: no rule of p allows it", "expected denied, now denied.",
 		"Task 4.2, Second.", "This task has no solution to apply.", "This task has no solution.", "There is no next task.",
 		`There is no command "what".`, "Your progress is kept.")
 	if strings.Count(said, "Changed:") != 1 {
