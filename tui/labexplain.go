@@ -62,7 +62,7 @@ func (l *labPage) whyLines(w, h int) (title string, lines []string) {
 	}
 	r := l.rows[l.chosen]
 	lines = append(lines, r.line(false, l.idWidth(), w, t))
-	lines = append(lines, r.explain(w, t)...)
+	lines = append(lines, tell(r.story(), w, t)...)
 	if l.advice != "" {
 		lines = append(lines, frame.Wrap("Hint: "+frame.Clean(l.advice), w-1, "    ", "    ")...)
 	}
@@ -77,5 +77,6 @@ func (l *labPage) whyLines(w, h int) (title string, lines []string) {
 			lines = append(lines, frame.Wrap(frame.Clean(strings.TrimSpace(line)), w-1, indent, indent+"  ")...)
 		}
 	}
+	lines = append(lines, tell(r.proof(), w, t)...)
 	return "Explanation of " + r.check.ID, l.whyTop.Cut(lines, h)
 }

@@ -139,7 +139,7 @@ func (m *Model) actions() []action {
 				continue
 			}
 			all = append(all, action{
-				name: b.Long, key: spellFirst(b), off: m.page.off(b.ID),
+				name: b.Short + ": " + b.Long, key: spellFirst(b), off: m.page.off(b.ID),
 				do: func() tea.Cmd { return m.bound(b) },
 			})
 		}

@@ -77,29 +77,46 @@ func rightOrWrong(r checkRow) string {
 }
 
 // explain is everything known about a check: prediction, outcome and reason
-// stand together.
+// stand together, then what proves them.
 func (r checkRow) explain(width int, t styles.Theme) []string {
+	return append(tell(r.story(), width, t), tell(r.proof(), width, t)...)
+}
+
+// tell writes facts, their labels beside them.
+func tell(facts []Fact, width int, t styles.Theme) []string {
 	var lines []string
-	add := func(label, text string) {
-		head := "    " + t.Dim.Render(frame.Fit(label, 10))
-		lines = append(lines, frame.Wrap(frame.Clean(text), width-1, head, strings.Repeat(" ", 14))...)
-	}
-	if r.check.Title != "" {
-		add("check", r.check.Title)
-	}
-	add("probe", "in "+r.check.From.String()+": "+strings.Join(r.check.CommandLine(), " "))
-	if r.before != nil {
-		add("before", outcome(*r.before))
-	}
-	if r.told != "" && r.now != nil {
-		add("predicted", string(r.told)+", which was "+rightOrWrong(r))
-	}
-	if r.now != nil {
-		for _, f := range Explain(*r.now) {
-			add(f.Label, f.Text)
-		}
+	for _, f := range facts {
+		head := "    " + t.Dim.Render(frame.Fit(f.Label, 10))
+		lines = append(lines, frame.Wrap(frame.Clean(f.Text), width-1, head, strings.Repeat(" ", 14))...)
 	}
 	return lines
+}
+
+// story is what the check does, and prediction, outcome and reason.
+func (r checkRow) story() []Fact {
+	var facts []Fact
+	if r.check.Title != "" {
+		facts = append(facts, Fact{"check", r.check.Title})
+	}
+	facts = append(facts, Fact{"probe", "in " + r.check.From.String() + ": " + strings.Join(r.check.CommandLine(), " ")})
+	if r.before != nil {
+		facts = append(facts, Fact{"before", outcome(*r.before)})
+	}
+	if r.told != "" && r.now != nil {
+		facts = append(facts, Fact{"predicted", string(r.told) + ", which was " + rightOrWrong(r)})
+	}
+	if r.now != nil {
+		facts = append(facts, Fact{"now", outcome(*r.now)}, Fact{"because", Reason(*r.now)})
+	}
+	return facts
+}
+
+// proof is the evidence.
+func (r checkRow) proof() []Fact {
+	if r.now == nil {
+		return nil
+	}
+	return evidence(*r.now)
 }
 
 // Fact is a part of an explanation.
@@ -108,7 +125,11 @@ type Fact struct{ Label, Text string }
 // Explain says what became of a check and why: the outcome, the reason and the
 // evidence.
 func Explain(c record.Check) []Fact {
-	facts := []Fact{{"now", outcome(c)}, {"because", Reason(c)}}
+	return append([]Fact{{"now", outcome(c)}, {"because", Reason(c)}}, evidence(c)...)
+}
+
+func evidence(c record.Check) []Fact {
+	var facts []Fact
 	for _, e := range report.Evidence(c) {
 		label, text, ok := strings.Cut(e, "  ")
 		if !ok {

@@ -6,14 +6,21 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
+
+// defaults spell the terminal's own colours, which what draws does not know.
+var defaults = strings.NewReplacer("\x1b[39m", "\x1b[38;2;201;205;212m", "\x1b[49m", "\x1b[48;2;23;23;23m")
 
 // TestScreens makes the pictures of the documentation: each page of the real
 // program on a real cluster. NETDOJO_FREEZE is the program that draws a terminal's
 // text as a picture.
 func TestScreens(t *testing.T) {
+	if _, err := exec.LookPath("convert"); err != nil {
+		t.Fatal("convert is missing: install the package imagemagick")
+	}
 	freeze := os.Getenv("NETDOJO_FREEZE")
 	if freeze == "" {
 		t.Fatal("NETDOJO_FREEZE is not set: run `make screens`")
@@ -39,15 +46,24 @@ func TestScreens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		png := filepath.Join(dir, name+".png")
 		cmd := exec.Command(freeze, "--language", "ansi", "--window", "--padding", "16", "--margin", "0", "--border.radius", "6",
-			"--line-height", "1.2", "--font.size", "14", "--background", "#16181d", "--output", filepath.Join(dir, name+".png"))
+			"--line-height", "1.2", "--font.size", "14", "--background", "#171717", "--output", png)
 		file := filepath.Join(t.TempDir(), "screen.ansi")
-		if err := os.WriteFile(file, text, 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(defaults.Replace(string(text))), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		cmd.Args = append(cmd.Args, file)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("draw %s: %v\n%s", name, err, out)
+		}
+		// As large as a page shows it: the drawing is for paper.
+		small := exec.Command("convert", png, "-resize", "1240x", "-dither", "None", "-colors", "96", "-strip", "PNG8:"+png)
+		if out, err := small.CombinedOutput(); err != nil {
+			t.Fatalf("make %s smaller: %v\n%s", name, err, out)
+		}
+		if err := os.Chmod(png, 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
 
@@ -81,13 +97,19 @@ func TestScreens(t *testing.T) {
 	picture("matrix")
 	w.keys("6")
 	w.sees(5*time.Second, "Explanation of cilium-io")
+	w.keys("z")
+	w.sees(5*time.Second, "What the policy engine says now")
 	picture("explanation")
-	w.keys(":", "r", "e", "s")
-	w.sees(5*time.Second, "bring the task to its beginning")
+	w.keys("z", ":", "r", "e", "s")
+	w.sees(5*time.Second, "reset task: bring the task to its beginning")
 	picture("commands")
-	w.keys("Escape", "?")
+	w.keys("Escape")
+	w.sees(5*time.Second, "Explanation of cilium-io")
+	w.keys("?")
 	w.sees(5*time.Second, "Lab page")
 	picture("help")
-	w.keys("Escape", "q")
+	w.keys("x")
+	w.sees(5*time.Second, "Explanation of cilium-io")
+	w.keys("q")
 	w.sees(20*time.Second, "left with 0")
 }
