@@ -42,14 +42,12 @@ func Solve(ctx context.Context, o Options) (record.Run, error) {
 	return start(ctx, o, (*session).applySolutions)
 }
 
-func (s *session) begin(checking bool) {
-	s.emit(event.RunStarted{
-		Lab: s.o.Lab.ID, Title: s.o.Lab.Title, Cluster: s.o.Spec.Name, Provider: s.o.Spec.Provider, Checking: checking,
-	})
+func (s *session) begin() {
+	s.emit(event.RunStarted{Lab: s.o.Lab.ID, Title: s.o.Lab.Title, Cluster: s.o.Spec.Name, Provider: s.o.Spec.Provider})
 }
 
 func (s *session) resume(ctx context.Context) error {
-	s.begin(false)
+	s.begin()
 	if err := s.steps(ctx, s.provision(), s.redeploy()); err != nil {
 		return err
 	}
@@ -62,7 +60,7 @@ func (s *session) resume(ctx context.Context) error {
 }
 
 func (s *session) prepare(ctx context.Context) error {
-	s.begin(false)
+	s.begin()
 	if err := s.steps(ctx, s.provision(), s.complete()); err != nil {
 		return err
 	}
@@ -102,7 +100,7 @@ func (s *session) redeploy() step.Step {
 }
 
 func (s *session) baseline(ctx context.Context) error {
-	s.begin(false)
+	s.begin()
 	if err := s.steps(ctx, s.open(), s.present(true)); err != nil {
 		return err
 	}
@@ -118,7 +116,7 @@ func (s *session) baseline(ctx context.Context) error {
 }
 
 func (s *session) applySolutions(ctx context.Context) error {
-	s.begin(false)
+	s.begin()
 	if err := s.steps(ctx, s.open()); err != nil {
 		return err
 	}

@@ -149,7 +149,7 @@ func knownWrong(lab *labs.Lab, tasks []labs.Task, name string) error {
 
 // solve is the body of Run.
 func (s *session) solve(ctx context.Context) error {
-	s.emit(event.RunStarted{Lab: s.o.Lab.ID, Title: s.o.Lab.Title, Cluster: s.o.Spec.Name, Provider: s.o.Spec.Provider})
+	s.begin()
 	if err := s.steps(ctx, s.provision(), s.deploy()); err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (s *session) solve(ctx context.Context) error {
 
 // enter is the body of Enter.
 func (s *session) enter(ctx context.Context) error {
-	s.emit(event.RunStarted{Lab: s.o.Lab.ID, Title: s.o.Lab.Title, Cluster: s.o.Spec.Name, Provider: s.o.Spec.Provider})
+	s.begin()
 	if err := s.steps(ctx, s.provision(), s.deploy()); err != nil {
 		return err
 	}

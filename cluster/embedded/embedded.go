@@ -198,7 +198,7 @@ func (p *Provider) Down(ctx context.Context, name string, purge bool, report ste
 		return err
 	}
 	steps := []step.Step{{Name: "Stop the daemon", Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
-		return nil, stopDaemon(ctx, dir, detail)
+		return nil, stopDaemon(ctx, dir, purge, detail)
 	}}}
 	if purge {
 		steps = append(steps, step.Step{Name: "Remove the cluster's folder", Run: func(ctx context.Context, _ func(string)) (step.Undo, error) {

@@ -146,43 +146,79 @@ func (d *daemonProcess) stop(ctx context.Context) error {
 	return clearRun(d.dir)
 }
 
-// graceful is how long a daemon may take to end on its own.
-const graceful = 10 * time.Second
+// How long a daemon may take to end on its own, and how long the kernel may take
+// to end it, in which the processes inside go one by one.
+const (
+	graceful   = 10 * time.Second
+	endTimeout = 5 * time.Second
+)
 
-// stopDaemon ends a daemon: by asking, then by SIGKILL to the launcher, with
-// which the kernel ends everything inside.
-func stopDaemon(ctx context.Context, dir string, detail func(string)) error {
+// stopDaemon ends a daemon: by asking, unless its objects are to be forgotten,
+// for then nothing inside is worth a farewell. One that does not heed is killed.
+func stopDaemon(ctx context.Context, dir string, forget bool, detail func(string)) error {
 	if !running(dir) {
 		return clearRun(dir)
 	}
-	client := control.NewClient(dir)
-	defer client.CloseIdle()
-	actx, cancel := context.WithTimeout(ctx, graceful)
-	defer cancel()
-	if err := client.Shutdown(actx); err == nil && waitStopped(actx, dir) == nil {
-		return clearRun(dir)
+	if !forget {
+		if err := askToStop(ctx, dir); err == nil {
+			return clearRun(dir)
+		}
+		detail("it does not answer; killing it")
 	}
-	detail("it does not answer; killing it")
-	b, err := os.ReadFile(filepath.Join(dir, userns.LockFile))
+	pid, err := launcher(dir)
 	if err != nil {
-		return fmt.Errorf("read the launcher's process id: %w", err)
+		return err
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil {
-		return fmt.Errorf("read the launcher's process id: %w", err)
-	}
-	// The lock is held, so the process that wrote its id there is alive.
-	if running(dir) {
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("kill the launcher (process %d): %w", pid, err)
+	for _, s := range []struct {
+		signal syscall.Signal
+		within time.Duration
+	}{{userns.EndSignal, endTimeout}, {syscall.SIGKILL, graceful}} {
+		// While the lock is held, the process that wrote its id there is alive.
+		if !running(dir) {
+			break
+		}
+		if err = syscall.Kill(pid, s.signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("end the launcher (process %d): %w", pid, err)
+		}
+		if err = waitStoppedFor(ctx, dir, s.within); err == nil {
+			break
 		}
 	}
-	kctx, cancel := context.WithTimeout(ctx, graceful)
-	defer cancel()
-	if err := waitStopped(kctx, dir); err != nil {
+	if err != nil {
 		return err
 	}
 	return clearRun(dir)
+}
+
+// askToStop asks a daemon to end and waits until it has.
+func askToStop(ctx context.Context, dir string) error {
+	ctx, cancel := context.WithTimeout(ctx, graceful)
+	defer cancel()
+	client := control.NewClient(dir)
+	defer client.CloseIdle()
+	if err := client.Shutdown(ctx); err != nil {
+		return err
+	}
+	return waitStopped(ctx, dir)
+}
+
+// launcher is the process that holds a cluster's lock.
+func launcher(dir string) (int, error) {
+	b, err := os.ReadFile(filepath.Join(dir, userns.LockFile))
+	if err != nil {
+		return 0, fmt.Errorf("read the launcher's process id: %w", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0, fmt.Errorf("read the launcher's process id: %w", err)
+	}
+	return pid, nil
+}
+
+func waitStoppedFor(ctx context.Context, dir string, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	return waitStopped(ctx, dir)
 }
 
 func waitStopped(ctx context.Context, dir string) error {

@@ -20,5 +20,5 @@ func (d *daemonProcess) start(context.Context, Config) error           { return 
 func (d *daemonProcess) waitReady(context.Context, func(string)) error { return errLinux }
 func (d *daemonProcess) stop(context.Context) error                    { return nil }
 func running(string) bool                                              { return false }
-func stopDaemon(context.Context, string, func(string)) error           { return nil }
+func stopDaemon(context.Context, string, bool, func(string)) error     { return nil }
 func (p *Provider) remove(context.Context, string) error               { return errors.ErrUnsupported }

@@ -38,6 +38,9 @@ type Config struct {
 	ServiceCIDR netip.Prefix
 	PodCIDR     netip.Prefix // the node's pod range
 	ClusterDNS  netip.Addr
+	// DNSUpstream is whom cluster DNS asks for names that are not the cluster's.
+	// When it is valid, a new cluster is born with cluster DNS.
+	DNSUpstream netip.AddrPort
 	ExtraSANs   []string // further names and addresses of the API's certificate
 	Logger      *slog.Logger
 	// Trace is told when a component starts and when it is ready. It is called

@@ -15,6 +15,7 @@ type ControlPlane struct {
 	pki pki
 
 	serving chan struct{} // closed when the API is ready
+	bornDNS bool          // the seed laid cluster DNS; written before serving is closed
 	done    chan struct{} // closed when everything has ended
 	stop    context.CancelCauseFunc
 
@@ -54,6 +55,13 @@ func Start(ctx context.Context, cfg Config) (*ControlPlane, error) {
 
 // APIReady is closed when the API serves everything that seed has laid.
 func (c *ControlPlane) APIReady() <-chan struct{} { return c.serving }
+
+// BornWithDNS tells, once the API is ready, whether this is a new cluster that
+// has cluster DNS from its seed. In others it has to be applied.
+func (c *ControlPlane) BornWithDNS() bool {
+	<-c.serving
+	return c.bornDNS
+}
 
 // Done is closed when every component has ended.
 func (c *ControlPlane) Done() <-chan struct{} { return c.done }

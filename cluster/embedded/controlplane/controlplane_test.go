@@ -78,6 +78,7 @@ func TestNode(t *testing.T) {
 	t.Run("kubernetes service", func(t *testing.T) { checkKubernetesService(t, client) })
 	t.Run("cilium kinds", func(t *testing.T) { checkCiliumKinds(t, client, dyn) })
 	t.Run("access", func(t *testing.T) { checkAccess(t, client, cfg) })
+	t.Run("cluster DNS", func(t *testing.T) { checkClusterDNS(t, client) })
 	t.Run("workloads", func(t *testing.T) { checkWorkloads(t, client) })
 
 	// A crash is what a restart has to cope with.

@@ -86,7 +86,8 @@ func runNode(dir string) error {
 		Dir: filepath.Join(dir, "controlplane"), NodeName: nodeName, NodeAddr: nodeAddr,
 		Listeners:   []net.Listener{outer},
 		ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"), PodCIDR: netip.MustParsePrefix("10.244.0.0/24"),
-		ClusterDNS: netip.MustParseAddr("10.96.0.10"), Logger: logger, Trace: trace,
+		ClusterDNS: netip.MustParseAddr("10.96.0.10"), DNSUpstream: netip.MustParseAddrPort("192.168.77.1:53"),
+		Logger: logger, Trace: trace,
 	})
 	if err != nil {
 		return err
@@ -175,6 +176,9 @@ func startNode(t *testing.T, dir string) *node {
 	cmd.Env = append(os.Environ(), roleEnv+"="+dir)
 	cmd.ExtraFiles = []*os.File{file}
 	cmd.Stderr = os.Stderr
+	// The kubelet removes the logs of a container that is gone by the pattern
+	// LOG*, and this made-up runtime's containers have logs without a name.
+	cmd.Dir = t.TempDir()
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
 		Pdeathsig:  syscall.SIGKILL,

@@ -28,12 +28,12 @@ import (
 const seedKey = "/netdojo/seed"
 
 // seedVersion changes whenever what is seeded does.
-const seedVersion = Version + "+" + crds.SchemaVersion + "+1"
+const seedVersion = Version + "+" + crds.SchemaVersion + "+2"
 
 // seed writes what a new cluster always has straight into etcd, before the API
-// serves: namespaces, roles, priority classes, service accounts, CRDs. The
-// API's own start hooks and the controllers would make the same objects, but
-// they poll by the second. What is there already is left as it is.
+// serves: namespaces, roles, priority classes, service accounts, CRDs, the node,
+// cluster DNS. The API's own start hooks and the controllers would make the same
+// objects, but they poll by the second. What is there already is left as it is.
 //
 // It reports whether this very seed had been laid before; if not, the API's
 // hooks have to bring older roles up to date.
@@ -56,6 +56,14 @@ func (c *ControlPlane) seed(ctx context.Context, e *etcd) (known bool, err error
 		return false, fmt.Errorf("read certificate authority: %w", err)
 	}
 	objects := seedObjects(&c.cfg, string(rootCA))
+	if c.bornDNS, err = c.bearDNS(ctx, e); err != nil {
+		return false, err
+	}
+	if c.bornDNS {
+		if err := seedDNS(objects, &c.cfg); err != nil {
+			return false, err
+		}
+	}
 	defs := seedCRDs(c.cfg.Logger)
 	enc, err := newSeedCodec()
 	if err != nil {
@@ -72,6 +80,19 @@ func (c *ControlPlane) seed(ctx context.Context, e *etcd) (known bool, err error
 		return false, fmt.Errorf("write seed's mark: %w", err)
 	}
 	return fresh, nil
+}
+
+// bearDNS says whether cluster DNS is to be seeded: where there is any already,
+// its pod has another name.
+func (c *ControlPlane) bearDNS(ctx context.Context, e *etcd) (bool, error) {
+	if !c.cfg.DNSUpstream.IsValid() {
+		return false, nil
+	}
+	there, err := e.server.Server.Range(ctx, &pb.RangeRequest{Key: []byte(dnsDeploymentKey), CountOnly: true})
+	if err != nil {
+		return false, fmt.Errorf("look for cluster DNS: %w", err)
+	}
+	return there.Count == 0, nil
 }
 
 // put stores objects in one transaction each, where none is stored yet or where

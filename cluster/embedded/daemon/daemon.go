@@ -6,6 +6,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,7 @@ import (
 	"github.com/netdojo/netdojo/cluster/world"
 	"github.com/netdojo/netdojo/cluster/world/outside"
 	"github.com/netdojo/netdojo/datapath"
+	"github.com/netdojo/netdojo/datapath/ruleset"
 )
 
 // Addresses of the node, inside its own network namespace. Two clusters use the
@@ -102,7 +104,8 @@ func (n *node) onStop(name string, stop func(context.Context) error) {
 }
 
 // Run starts the node and blocks until ctx ends, a shutdown is asked for, or a
-// component fails.
+// component fails. A start that fails ends at once: nothing inside is worth a
+// farewell yet, and the kernel ends the rest with this process.
 func Run(ctx context.Context, cfg Config) error {
 	log := slog.New(slog.NewTextHandler(cfg.Log, &slog.HandlerOptions{Level: logLevel()}))
 	routeLogs(log)
@@ -117,15 +120,15 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	err = n.start(ctx)
-	if err == nil {
-		<-ctx.Done()
-		err = context.Cause(ctx)
-		if errors.Is(err, context.Canceled) {
-			err = nil
+	lacking := n.examine()
+	if err := n.start(ctx); err != nil {
+		if lacks := <-lacking; lacks != nil {
+			return lacks
 		}
+		return asked(cmp.Or(context.Cause(ctx), err))
 	}
-	stop(err)
+	<-ctx.Done()
+	err = asked(context.Cause(ctx))
 	uctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	for i := len(n.undos) - 1; i >= 0; i-- {
@@ -135,6 +138,36 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 	}
 	return errors.Join(err, srv.close(uctx))
+}
+
+// asked is nil for an end that was asked for.
+func asked(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// examine looks beside the start whether the kernel has all that the datapath
+// and the Services will ask for, and stops the node when it has not. A node that
+// lacks something would else say so late, or by what does not work. The channel
+// gives the finding, nil when there is none.
+func (n *node) examine() <-chan error {
+	ready := n.trace.begin("kernel")
+	found := make(chan error, 1)
+	go func() {
+		features, err := ruleset.Probe()
+		if err == nil {
+			err = features.Missing()
+		}
+		if err != nil {
+			err = &ruleset.UnsupportedError{Err: fmt.Errorf("the kernel lacks what the datapath needs: %w", err)}
+			n.stop(err)
+		}
+		ready()
+		found <- err
+	}()
+	return found
 }
 
 func logLevel() slog.Level {

@@ -24,7 +24,6 @@ import (
 	"github.com/netdojo/netdojo/cluster/world"
 	"github.com/netdojo/netdojo/cluster/world/outside"
 	"github.com/netdojo/netdojo/datapath"
-	"github.com/netdojo/netdojo/datapath/cni"
 )
 
 func (n *node) openImages(way *outside.Dialer) error {
@@ -99,6 +98,7 @@ func (n *node) startControlPlane(ctx context.Context, listeners []net.Listener) 
 		ServiceCIDR: serviceCIDR,
 		PodCIDR:     podCIDR,
 		ClusterDNS:  clusterDNS,
+		DNSUpstream: n.world.Load().Resolver(),
 		ExtraSANs:   []string{"127.0.0.1", "localhost"},
 		Logger:      n.log,
 		Trace:       n.tracePhase,
@@ -155,7 +155,7 @@ func (n *node) startNode(ctx context.Context, cp *controlplane.ControlPlane) (*k
 		StateDir:  "/var/lib/netdojo/cri",
 		Helper:    filepath.Join(n.cfg.BinDir, "netdojo-helper"),
 		Images:    n.images,
-		Network:   network{agent},
+		Network:   newNetwork(ctx, agent),
 		Logger:    n.log.With("component", "cri"),
 		OnStandIn: func(use cri.StandInUse) { tell(announce(use)) },
 	})
@@ -191,17 +191,4 @@ func (n *node) startNode(ctx context.Context, cp *controlplane.ControlPlane) (*k
 
 func (n *node) tracePhase(component, phase string) {
 	n.trace.note(component, phase == controlplane.PhaseReady)
-}
-
-// network gives the CRI server's sandboxes their place in the datapath.
-type network struct{ agent *datapath.Agent }
-
-func (n network) Attach(ctx context.Context, r cri.AttachRequest) (netip.Addr, error) {
-	return n.agent.Attach(ctx, cni.AttachRequest{
-		SandboxID: r.SandboxID, NetNS: r.NetNS, PodNamespace: r.Namespace, PodName: r.Name, PodUID: r.UID,
-	})
-}
-
-func (n network) Detach(ctx context.Context, sandboxID string) error {
-	return n.agent.Detach(ctx, sandboxID)
 }

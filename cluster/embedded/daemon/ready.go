@@ -38,8 +38,8 @@ func upLoopback() error {
 	return nil
 }
 
-// waitReady applies what every cluster has and returns when the node is Ready
-// and cluster DNS answers.
+// waitReady returns when the node is Ready and cluster DNS, which it brings where
+// the cluster was not born with it, answers.
 func (n *node) waitReady(ctx context.Context, cp *controlplane.ControlPlane, k *kubelet.Kubelet) error {
 	select {
 	case <-cp.APIReady():
@@ -47,7 +47,10 @@ func (n *node) waitReady(ctx context.Context, cp *controlplane.ControlPlane, k *
 		return context.Cause(ctx)
 	}
 	ready := n.trace.begin("cluster DNS")
-	err := n.applyDNS(ctx, cp)
+	var err error
+	if !cp.BornWithDNS() {
+		err = n.applyDNS(ctx, cp)
+	}
 	if err == nil {
 		err = waitDNS(ctx)
 	}

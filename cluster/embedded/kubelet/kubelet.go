@@ -87,7 +87,10 @@ func Start(ctx context.Context, cfg Config) (*Kubelet, error) {
 	}
 	k := &Kubelet{ready: make(chan struct{}), done: make(chan struct{})}
 	var relist *relister
+	known := make(nodeKnown)
+	deps.PodConfig = podSource(ctx, deps, cfg.NodeName, known)
 	deps.Options = append(deps.Options, func(kl *kubelet.Kubelet) {
+		go known.watch(ctx, kl)
 		sync := func(namespace, name string) {
 			if pod, ok := kl.GetPodByName(namespace, name); ok {
 				kl.HandlePodSyncs(ctx, []*corev1.Pod{pod})

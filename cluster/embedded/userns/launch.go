@@ -24,6 +24,12 @@ import (
 	"github.com/netdojo/netdojo/cluster/world/outside"
 )
 
+// EndSignal has the launcher end the cluster at once, and then itself. Unlike a
+// SIGKILL to the launcher it leaves the lock held until the last process inside
+// is gone: the kernel reaps PID 1 of the node after all others, and the launcher
+// waits for that.
+const EndSignal = syscall.SIGUSR1
+
 // Exec replaces this process by the helper's launch role.
 func Exec(c Config) error {
 	env := append(os.Environ(), c.environ())
@@ -108,7 +114,7 @@ func launch(c Config) error {
 		defer r.Close()
 	}
 	stop := make(chan os.Signal, 2)
-	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT, EndSignal)
 	if err := cmd.Start(); err != nil {
 		return namespaceProblem(err)
 	}
@@ -326,12 +332,15 @@ func Enter() int {
 		Pdeathsig: syscall.SIGKILL,
 	}
 	stop := make(chan os.Signal, 2)
-	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT, EndSignal)
 	if err := cmd.Start(); err != nil {
 		return report(namespaceProblem(err))
 	}
 	go func() {
 		for s := range stop {
+			if s == EndSignal {
+				s = syscall.SIGKILL
+			}
 			_ = cmd.Process.Signal(s)
 		}
 	}()

@@ -183,6 +183,8 @@ func TestUpRefused(t *testing.T) {
 			[]string{"nftables", "cure: as root: modprobe"}},
 		{"no nftables, by run", func(h *home) result { return h.runWithout(noNFTables, "run", "04") }, 3,
 			[]string{"nftables", "cure: as root: modprobe"}},
+		{"no transparent proxies", func(h *home) result { return h.runWithout(noTProxy, "up") }, 3,
+			[]string{"transparent sockets", "protocol not available", "cure: use a kernel with nftables"}},
 		{"disk full", fullDisk, 3, []string{"MB are free", "cure: make room, or set NETDOJO_STATE_DIR"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

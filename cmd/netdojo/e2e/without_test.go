@@ -27,6 +27,7 @@ const (
 	noCurl       = "curl"
 	noNamespaces = "user namespaces"
 	noNFTables   = "nftables"
+	noTProxy     = "transparent proxies"
 )
 
 // startWithout becomes netdojo on a machine that lacks something; it returns
@@ -40,7 +41,9 @@ func startWithout(what string) error {
 	case noNamespaces:
 		err = os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0)
 	case noNFTables:
-		err = refuseNetfilter()
+		err = refuse(unix.SYS_SOCKET, []argument{{0, unix.AF_NETLINK}, {2, unix.NETLINK_NETFILTER}}, unix.EPROTONOSUPPORT)
+	case noTProxy:
+		err = refuse(unix.SYS_SETSOCKOPT, []argument{{1, unix.SOL_IP}, {2, unix.IP_TRANSPARENT}}, unix.ENOPROTOOPT)
 	}
 	if err != nil {
 		return fmt.Errorf("make a machine without %s: %w", what, err)
@@ -57,34 +60,35 @@ func hide(dir string) error {
 	return unix.Mount("empty", dir, "tmpfs", 0, "size=4k")
 }
 
-// refuseNetfilter has the kernel answer to netfilter's sockets as one without
-// nftables does.
-func refuseNetfilter() error {
+// argument is a system call's argument, from 0, and a value of it.
+type argument struct{ index, value uint32 }
+
+// refuse has the kernel answer to a system call with these arguments as one
+// that lacks what it asks for.
+func refuse(call uint32, arguments []argument, errno unix.Errno) error {
 	const (
 		load  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 		equal = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
 		ret   = unix.BPF_RET | unix.BPF_K
-		// Offsets in struct seccomp_data; the arguments are 64 bits, little end first.
-		nr, family, protocol = 0, 16, 32
+		first = 16 // offset of the first argument in struct seccomp_data; each has 64 bits, little end first
 	)
-	filter := []unix.SockFilter{
-		{Code: load, K: nr},
-		{Code: equal, K: unix.SYS_SOCKET, Jf: 5},
-		{Code: load, K: family},
-		{Code: equal, K: unix.AF_NETLINK, Jf: 3},
-		{Code: load, K: protocol},
-		{Code: equal, K: unix.NETLINK_NETFILTER, Jf: 1},
-		{Code: ret, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPROTONOSUPPORT)},
-		{Code: ret, K: unix.SECCOMP_RET_ALLOW},
+	filter := []unix.SockFilter{{Code: load}, {Code: equal, K: call, Jf: uint8(2*len(arguments) + 1)}}
+	for i, a := range arguments {
+		filter = append(filter,
+			unix.SockFilter{Code: load, K: first + 8*a.index},
+			unix.SockFilter{Code: equal, K: a.value, Jf: uint8(2*(len(arguments)-i-1) + 1)})
 	}
+	filter = append(filter,
+		unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ALLOW})
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&program)))
+	_, _, failed := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&program)))
 	runtime.KeepAlive(filter)
-	if errno != 0 {
-		return errno
+	if failed != 0 {
+		return failed
 	}
 	return nil
 }
@@ -92,7 +96,7 @@ func refuseNetfilter() error {
 // runWithout runs netdojo on a machine that lacks something.
 func (h *home) runWithout(what string, args ...string) result {
 	h.t.Helper()
-	if os.Getuid() != 0 && what != noNFTables {
+	if os.Getuid() != 0 && what != noNFTables && what != noTProxy {
 		h.t.Skip("needs root to take " + what + " away")
 	}
 	c := &command{Cmd: exec.Command("/proc/self/exe", args...), t: h.t}
