@@ -14,7 +14,7 @@ golangci_lint_version := v2.15.0
 golangci_lint := bin/tools/golangci-lint-$(golangci_lint_version)
 govulncheck_version := v1.9.0
 
-.PHONY: build demo test fuzz differential lint cross vuln bench clean
+.PHONY: build demo test fuzz differential agree lint cross vuln bench clean
 
 build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo
 
@@ -69,6 +69,12 @@ PAIRS ?= 60000
 SEED ?= $(shell date +%s)
 differential:
 	go test -count=1 -timeout 30m -run '^TestDifferential$$' -v ./datapath/policy -args -pairs $(PAIRS) -seed $(SEED)
+
+# The same with live probes in a cluster, where netdojo explain has to agree too.
+# `make test` makes a few of them.
+PROBES ?= 300
+agree: build
+	go test -count=1 -timeout 30m -run '^TestAgree$$' -v ./$(e2e) -args -agree.probes $(PROBES) -agree.seed $(SEED)
 
 lint: $(golangci_lint)
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
