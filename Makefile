@@ -16,7 +16,7 @@ govulncheck_version := v1.9.0
 freeze_version := v0.2.2
 freeze := bin/tools/freeze-$(freeze_version)
 
-.PHONY: build demo test fuzz differential lint cross vuln bench screens kind-image test-kind clean
+.PHONY: build demo test fuzz differential differential-live lint cross vuln bench screens kind-image test-kind clean
 
 build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo
 
@@ -77,6 +77,12 @@ PAIRS ?= 60000
 SEED ?= $(shell date +%s)
 differential:
 	go test -count=1 -timeout 30m -run '^TestDifferential$$' -v ./datapath/policy -args -pairs $(PAIRS) -seed $(SEED)
+
+# The same with live probes in a cluster, where netdojo explain has to agree too.
+# `make test` makes a few of them.
+PROBES ?= 300
+agree: build
+	go test -count=1 -timeout 30m -run '^TestAgree$$' -v ./$(e2e) -args -agree.probes $(PROBES) -agree.seed $(SEED)
 
 lint: $(golangci_lint)
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \

@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -77,6 +79,96 @@ func BenchmarkPolicyUpdate(b *testing.B) {
 		}
 		i++
 	}
+}
+
+// thousand is an engine with 1,000 identities and 1,000 policies that name them.
+func thousand(b *testing.B) *Engine {
+	b.Helper()
+	e := newEngine(b)
+	crowd(b, e, 1000, 1000)
+	return e
+}
+
+// BenchmarkThousandLoad loads them, and reports what heap they hold.
+func BenchmarkThousandLoad(b *testing.B) {
+	heap := func() float64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc) / 1e6
+	}
+	before := heap()
+	var loads []time.Duration
+	var held float64
+	for range b.N {
+		start := time.Now()
+		e := thousand(b)
+		loads = append(loads, time.Since(start))
+		b.StopTimer()
+		held = heap() - before
+		e.Close()
+		b.StartTimer()
+	}
+	reportTimes(b, loads)
+	b.ReportMetric(held, "heap-MB")
+}
+
+// BenchmarkThousandUpdate changes one policy among those, from the call until a
+// connection is judged by it.
+func BenchmarkThousandUpdate(b *testing.B) {
+	e := thousand(b)
+	cnp := [2]*ciliumv2.CiliumNetworkPolicy{{}, {}}
+	for i, port := range []int{80, 81} {
+		if err := yaml.Unmarshal([]byte(policyDoc(1, port)), cnp[i]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	q := verdict.Query{Src: netip.MustParseAddr("10.244.0.1"), Dst: netip.MustParseAddr("10.244.0.2"), Proto: 6, DstPort: 80}
+	var changes []time.Duration
+	b.ResetTimer()
+	for i := range b.N {
+		want := verdict.Allow
+		if i%2 == 0 {
+			want = verdict.Drop
+		}
+		start := time.Now()
+		if err := e.SetCiliumPolicy(b.Context(), cnp[(i+1)%2], false); err != nil {
+			b.Fatal(err)
+		}
+		if v := e.Decide(q); v.Action != want {
+			b.Fatalf("change %d: %+v", i, v)
+		}
+		changes = append(changes, time.Since(start))
+	}
+	reportTimes(b, changes)
+}
+
+// BenchmarkThousandExplain explains a connection among those.
+func BenchmarkThousandExplain(b *testing.B) {
+	e := thousand(b)
+	from, to := End{Addr: netip.MustParseAddr("10.244.0.1")}, End{Addr: netip.MustParseAddr("10.244.0.3")}
+	var answers []time.Duration
+	b.ResetTimer()
+	for range b.N {
+		start := time.Now()
+		x, err := e.Explain(from, to, Ask{Proto: 6, Port: 80})
+		if err != nil || x.Verdict.Action != verdict.Drop || len(x.Directions) != 2 {
+			b.Fatalf("%v %+v", err, x)
+		}
+		answers = append(answers, time.Since(start))
+	}
+	reportTimes(b, answers)
+}
+
+// reportTimes reports the median and the 99th of a hundred.
+func reportTimes(b *testing.B, times []time.Duration) {
+	b.Helper()
+	slices.Sort(times)
+	ms := func(q float64) float64 {
+		return float64(times[min(len(times)-1, int(q*float64(len(times))))].Microseconds()) / 1000
+	}
+	b.ReportMetric(ms(0.5), "p50-ms")
+	b.ReportMetric(ms(0.99), "p99-ms")
 }
 
 func BenchmarkLearnDNS(b *testing.B) {

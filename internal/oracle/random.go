@@ -66,7 +66,10 @@ func (r *Random) Policy(name string) []byte {
 }
 
 func (r *Random) object(apiVersion, kind, ns, name string) obj {
-	meta := obj{"name": name, "uid": "uid-" + name}
+	meta := obj{"name": name}
+	if !r.Few {
+		meta["uid"] = "uid-" + name
+	}
 	if ns != "" {
 		meta["namespace"] = ns
 	}

@@ -267,21 +267,25 @@ func (l *lab) findDrop(ctx context.Context, flows cluster.FlowStream, from, addr
 	}
 }
 
+// removePods deletes what newLab created.
+func removePods(t *testing.T, l *lab) {
+	t.Helper()
+	data, _ := os.ReadFile("testdata/policy-pods.yaml")
+	objects, err := manifests.Parse("policy-pods.yaml", data)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, o := range objects {
+		if _, err := l.apply.Delete(context.Background(), o.Ref("default")); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestPolicies(t *testing.T) {
 	_, h := sharedCluster(t)
 	l := newLab(t, h)
-	t.Cleanup(func() {
-		data, _ := os.ReadFile("testdata/policy-pods.yaml")
-		objects, err := manifests.Parse("policy-pods.yaml", data)
-		if err != nil {
-			t.Error(err)
-		}
-		for _, o := range objects {
-			if _, err := l.apply.Delete(context.Background(), o.Ref("default")); err != nil {
-				t.Error(err)
-			}
-		}
-	})
+	t.Cleanup(func() { removePods(t, l) })
 	seen := map[probe]bool{} // positive controls
 	for _, c := range policyCases {
 		t.Run(c.name, func(t *testing.T) {
