@@ -18,11 +18,12 @@ import (
 
 // KindConfig says what is examined for a kind cluster.
 type KindConfig struct {
-	Programs []string // paths of the programs that the nodes run
-	Image    string   // of the nodes; where the engine lacks it, it is pulled
-	Nodes    int      // 0 means one
-	APIPort  int      // wanted for the API; 0 takes a free one
-	StateDir string
+	Programs  []string // paths of the programs that the nodes run
+	Image     string   // of the nodes; where the engine lacks it, it is pulled
+	CgroupsV1 bool     // the image's kubelet takes version 1 of cgroups
+	Nodes     int      // 0 means one
+	APIPort   int      // wanted for the API; 0 takes a free one
+	StateDir  string
 	// Kernel says to try the kernel too: some tenths of a second.
 	Kernel bool
 	// Machine is asked in place of this one; the zero value is this one.
@@ -124,8 +125,9 @@ func (i engineInfo) here() bool {
 // kindExam is one examination.
 type kindExam struct {
 	KindConfig
-	m      Machine
-	engine engineInfo
+	m        Machine
+	engine   engineInfo
+	hasImage bool
 }
 
 // Kind examines what a kind cluster needs. Without a container engine what
@@ -138,10 +140,10 @@ func Kind(ctx context.Context, cfg KindConfig) []Result {
 	})
 	there := results[0].State == OK
 	for _, c := range []check{
-		{"cgroups", "The engine's kernel has version 2 of cgroups", e.cgroups},
+		{"node-image", "The engine has the nodes' image", e.nodeImage},
+		{"cgroups", "The nodes' kubelet takes the version of cgroups that the engine's kernel has", e.cgroups},
 		{"memory", "The engine has memory for the nodes", e.memory},
 		{"engine-disk", "The engine's disk has room for the nodes", e.disk},
-		{"node-image", "The engine has the nodes' image", e.nodeImage},
 	} {
 		if there {
 			results = append(results, c.result(ctx, none))
@@ -199,6 +201,8 @@ func (e *kindExam) cgroups(context.Context, Config) error {
 	case e.engine.rootless():
 		return failed("boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line, or use an engine that root runs",
 			"%s runs without root, and cgroups have version 1", e.engine.program)
+	case e.hasImage && e.CgroupsV1:
+		return nil
 	}
 	return warning("boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line, or use the node image of make kind-image",
 		"cgroups have version 1, which Kubernetes refuses unless the node image says otherwise")
@@ -254,6 +258,7 @@ func (e *kindExam) nodeImage(ctx context.Context, _ Config) error {
 		return warning("build one here with make kind-image, or let the engine pull kind's own: it needs the internet",
 			"%s has no image %s", e.engine.program, e.Image)
 	}
+	e.hasImage = true
 	return nil
 }
 

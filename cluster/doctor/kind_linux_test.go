@@ -155,6 +155,16 @@ func TestKindFaults(t *testing.T) {
 	}
 }
 
+// TestKindOldCgroups: an image that takes version 1 of cgroups is content with it.
+func TestKindOldCgroups(t *testing.T) {
+	cfg, info := sound(t)
+	*info = strings.Replace(goodInfo, `"2"`, `"1"`, 1)
+	cfg.CgroupsV1 = true
+	if r := find(t, Kind(context.Background(), cfg), "cgroups"); r.State != OK {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestKindWithoutEngine(t *testing.T) {
 	cfg, _ := sound(t)
 	cfg.Machine.Look = func(string) (string, error) { return "", errors.New("not found") }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -40,6 +41,8 @@ type plan struct {
 	agent, helper string // programs
 	image         string // of the nodes
 	config        *v1alpha4.Cluster
+	agentImage    func() (namedImage, error)
+	early         chan error // what came of loading the agent while kind worked
 }
 
 // Up implements cluster.Provider.
@@ -109,6 +112,7 @@ func (p *Provider) plan(ctx context.Context, pl *plan) error {
 	if pl.agent, pl.helper, err = p.programs(); err != nil {
 		return err
 	}
+	pl.agentImage = sync.OnceValues(func() (namedImage, error) { return buildAgent(pl.agent, pl.helper) })
 	if pl.engine, err = findEngine(ctx); err != nil {
 		return err
 	}
@@ -211,12 +215,22 @@ func configure(spec cluster.Spec) (*v1alpha4.Cluster, error) {
 // is deleted by the step's undo once it returns.
 func (p *Provider) create(ctx context.Context, pl *plan, detail func(string)) error {
 	k := pl.engine.kind(kindLog{detail})
+	early, stop := context.WithCancel(ctx)
+	pl.early = make(chan error, 1)
+	go func() {
+		defer stop()
+		pl.early <- pl.loadEarly(early)
+	}()
 	err := k.Create(pl.Name,
 		kindcluster.CreateWithV1Alpha4Config(pl.config),
 		kindcluster.CreateWithNodeImage(pl.image),
 		kindcluster.CreateWithRetain(true),
 		kindcluster.CreateWithKubeconfigPath(filepath.Join(p.dir(pl.Name), kindKubeconfigFile)),
 	)
+	if err != nil || ctx.Err() != nil {
+		stop()
+		<-pl.early
+	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err() // whatever kind says of an engine's commands that got the signal too

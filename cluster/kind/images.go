@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -20,8 +21,15 @@ import (
 	"github.com/netdojo/netdojo/cluster/image"
 )
 
-// agentImage makes the image of the agent out of the programs, and its name.
-func agentImage(agent, helper string) (string, v1.Image, error) {
+// namedImage is an image with its full name.
+type namedImage struct {
+	name string
+	v1.Image
+}
+
+// buildAgent makes the image of the agent out of the programs, named by what is
+// in it.
+func buildAgent(agent, helper string) (namedImage, error) {
 	img, err := image.Build(
 		image.Config{Entrypoint: []string{"/netdojo-agent"}, WorkingDir: "/"},
 		image.Files(
@@ -30,13 +38,39 @@ func agentImage(agent, helper string) (string, v1.Image, error) {
 			image.File{Path: "tmp/", Mode: 0o1777},
 		))
 	if err != nil {
-		return "", nil, err
+		return namedImage{}, err
 	}
 	id, err := img.ConfigName()
 	if err != nil {
-		return "", nil, fmt.Errorf("name the agent's image: %w", err)
+		return namedImage{}, fmt.Errorf("name the agent's image: %w", err)
 	}
-	return "docker.io/netdojo/agent:" + id.Hex[:12], img, nil
+	return namedImage{"docker.io/netdojo/agent:" + id.Hex[:12], img}, nil
+}
+
+// loadEarly loads the agent's image while kind sets Kubernetes up, which mostly
+// waits: into each node as soon as its container runtime answers.
+func (pl *plan) loadEarly(ctx context.Context) error {
+	agent, err := pl.agentImage()
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(lookPause)
+	defer tick.Stop()
+	for {
+		all, err := pl.engine.kind(log.NoopLogger{}).ListInternalNodes(pl.Name)
+		up := err == nil && len(all) == len(pl.config.Nodes)
+		for _, node := range all {
+			up = up && node.Command("ctr", "version").Run() == nil
+		}
+		if up {
+			return load(ctx, all, map[string]v1.Image{agent.name: agent})
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
 }
 
 // load loads images into nodes that do not have them, into all at once.

@@ -50,7 +50,7 @@ type agentObjects struct {
 // install brings the agent's image and the world, side by side, then the
 // objects that start the agent and let cluster DNS ask the world.
 func (p *Provider) install(ctx context.Context, pl *plan, h *handle, detail func(string)) error {
-	name, img, err := agentImage(pl.agent, pl.helper)
+	agent, err := pl.agentImage()
 	if err != nil {
 		return err
 	}
@@ -58,11 +58,17 @@ func (p *Provider) install(ctx context.Context, pl *plan, h *handle, detail func
 	var world netip.Addr
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
+		// What failed then is tried again; what was loaded is not loaded twice.
+		select {
+		case <-pl.early:
+		case <-gctx.Done():
+			return gctx.Err()
+		}
 		nodes, err := pl.engine.kind(log.NoopLogger{}).ListInternalNodes(pl.Name)
 		if err != nil {
 			return fmt.Errorf("list the nodes: %w", err)
 		}
-		return load(gctx, nodes, map[string]v1.Image{name: img})
+		return load(gctx, nodes, map[string]v1.Image{agent.name: agent})
 	})
 	if pl.World == "simulated" {
 		group.Go(func() (err error) {
@@ -74,7 +80,7 @@ func (p *Provider) install(ctx context.Context, pl *plan, h *handle, detail func
 		return err
 	}
 	detail("applying the agent and cluster DNS")
-	objects := agentObjects{Image: name, ServiceCIDR: serviceCIDR, ControlPort: controlPort, FlowPort: flowPort}
+	objects := agentObjects{Image: agent.name, ServiceCIDR: serviceCIDR, ControlPort: controlPort, FlowPort: flowPort}
 	if len(pl.config.Nodes) > 1 {
 		objects.ClusterCIDR = podCIDR
 	}

@@ -178,9 +178,13 @@ assemble() {
 }
 
 load() {
+	local old
+	old=$(docker image inspect --format '{{.Id}}' "$tag" 2>/dev/null || true)
 	"$bin/archive" -tag "$tag" -env container=docker -stop-signal SIGRTMIN+3 \
 		-entrypoint /usr/local/bin/entrypoint,/sbin/init -layer "$work/node.tar" | docker load -q
 	rm "$work/node.tar"
+	# The one before has no name any more; a cluster that runs from it keeps it.
+	[ -z "$old" ] || docker image rm "$old" >/dev/null 2>&1 || true
 }
 
 # What the image is made of.

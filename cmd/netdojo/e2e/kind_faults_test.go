@@ -123,7 +123,10 @@ func TestKindAgentKilled(t *testing.T) {
 	if err := echo.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { in.Close(); _ = echo.Wait() })
+	t.Cleanup(func() {
+		_ = echo.Process.Kill()
+		_ = echo.Wait()
+	})
 	lines := bufio.NewReader(answers)
 	says := func(line string) {
 		t.Helper()

@@ -86,7 +86,10 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	mux.HandleFunc("POST "+plugin.AttachPath, cfg.attach)
 	mux.HandleFunc("POST "+plugin.DetachPath, cfg.detach)
 	s.http = &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn)}
-	go func() { s.done <- s.http.Serve(l) }()
+	go func() {
+		s.done <- s.http.Serve(l)
+		close(s.done)
+	}()
 	if err := writeConf(cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("configure the network: %w", err), s.Close())
 	}
@@ -94,9 +97,10 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 }
 
 // Close ends the calls. Plugin and configuration stay: the next agent goes on.
+// A second time does nothing.
 func (s *Server) Close() error {
 	err := s.http.Close()
-	if e := <-s.done; !errors.Is(e, http.ErrServerClosed) {
+	if e := <-s.done; e != nil && !errors.Is(e, http.ErrServerClosed) {
 		err = errors.Join(err, e)
 	}
 	return err

@@ -34,10 +34,10 @@ func Config(e *env.Env, spec cluster.Spec) doctor.Config {
 
 // KindConfig is what the doctor is to examine for a kind cluster.
 func KindConfig(e *env.Env, spec cluster.Spec) doctor.KindConfig {
-	dir := filepath.Dir(e.Daemon)
+	dir, image := filepath.Dir(e.Daemon), cmp.Or(spec.NodeImage, kind.LocalImage)
 	return doctor.KindConfig{
 		Programs: []string{filepath.Join(dir, "netdojo-agent"), filepath.Join(dir, "netdojo-helper")},
-		Image:    cmp.Or(spec.NodeImage, kind.LocalImage), Nodes: spec.Nodes, APIPort: spec.APIPort, StateDir: e.StateDir,
+		Image:    image, CgroupsV1: image == kind.LocalImage, Nodes: spec.Nodes, APIPort: spec.APIPort, StateDir: e.StateDir,
 	}
 }
 
