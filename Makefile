@@ -16,7 +16,7 @@ govulncheck_version := v1.9.0
 freeze_version := v0.2.2
 freeze := bin/tools/freeze-$(freeze_version)
 
-.PHONY: build demo test fuzz differential differential-live lint cross vuln bench screens kind-image test-kind clean
+.PHONY: build demo test fuzz differential agree lint cross vuln bench screens kind-image test-kind clean
 
 build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo
 
