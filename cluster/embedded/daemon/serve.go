@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/netdojo/netdojo/cluster/agentapi"
 	"github.com/netdojo/netdojo/cluster/control"
@@ -46,9 +47,18 @@ func serve(n *node, socket string, log *slog.Logger) (*server, error) {
 	return s, nil
 }
 
-// close lets calls in flight end, until ctx does.
+// callsGrace is how long calls in flight may take to end. Without it a client's
+// connection on which nothing was asked yet would be waited for: five seconds.
+const callsGrace = 500 * time.Millisecond
+
+// close lets calls in flight end for a moment.
 func (s *server) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callsGrace)
+	defer cancel()
 	err := s.http.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = s.http.Close()
+	}
 	if e := <-s.done; !errors.Is(e, http.ErrServerClosed) {
 		err = errors.Join(err, e)
 	}

@@ -53,18 +53,19 @@ func TestMain(m *testing.M) {
 // home is a state folder and a kubeconfig of a test's own.
 type home struct {
 	t     testing.TB
+	bin   string // where the programs are
 	state string
 	env   []string
 }
 
 func newHome(t testing.TB, state string) *home {
-	return &home{t: t, state: state, env: append(os.Environ(),
+	return &home{t: t, bin: binDir, state: state, env: append(os.Environ(),
 		"NETDOJO_STATE_DIR="+state, "KUBECONFIG="+filepath.Join(state, "kubeconfig"), "NO_COLOR=1")}
 }
 
 // in is the same home, where commands mean another cluster.
 func (h *home) in(name string) *home {
-	return &home{t: h.t, state: h.state, env: append(slices.Clone(h.env), "NETDOJO_CLUSTER="+name)}
+	return &home{t: h.t, bin: h.bin, state: h.state, env: append(slices.Clone(h.env), "NETDOJO_CLUSTER="+name)}
 }
 
 // result is a finished command.
@@ -108,7 +109,7 @@ type command struct {
 
 // command makes a netdojo that start or a test starts.
 func (h *home) command(args ...string) *command {
-	c := &command{Cmd: exec.Command(filepath.Join(binDir, "netdojo"), args...), t: h.t}
+	c := &command{Cmd: exec.Command(filepath.Join(h.bin, "netdojo"), args...), t: h.t}
 	c.Env = h.env
 	c.Stdout, c.Stderr = &c.out, &c.err
 	return c
