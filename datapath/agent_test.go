@@ -31,8 +31,6 @@ import (
 	"github.com/netdojo/netdojo/datapath/ruleset"
 )
 
-func TestMain(m *testing.M) { testnet.Main(m) }
-
 const (
 	pods       = "/api/v1/pods"
 	namespaces = "/api/v1/namespaces"

@@ -5,18 +5,24 @@ package datapath
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/netdojo/netdojo/datapath/internal/testnet"
 	"github.com/netdojo/netdojo/datapath/ruleset"
@@ -39,7 +45,9 @@ spec:
 
 // BenchmarkHTTP measures requests of one pod to another, on kept connections:
 // without rules, through our proxy, and through haproxy in its place, when that
-// is installed. op is one request; p99-µs are of an open loop of 1,000 a second.
+// is installed. Client and server are a process of their own. op is one request;
+// cpu-µs/op is what the process of the proxy spends on it, which another load on
+// the machine changes least; p50 and p99 are of an open loop of 1,000 a second.
 func BenchmarkHTTP(b *testing.B) {
 	for _, way := range []string{"direct", "netdojo", "haproxy"} {
 		b.Run(way, func(b *testing.B) {
@@ -47,40 +55,211 @@ func BenchmarkHTTP(b *testing.B) {
 			n.api.serve()
 			client, _ := n.pod("default", "client", map[string]string{"app": "client"})
 			server, addr := n.pod("default", "server", map[string]string{"app": "server"})
-			serveFixed(b, server)
+			pid := os.Getpid()
 			switch way {
 			case "netdojo":
 				n.enforced(n.policy(httpAllowAll))
 			case "haproxy":
 				n.enforced(n.policy(httpAllowAll))
-				n.replaceProxy(b)
+				pid = n.replaceProxy(b)
 			}
-			target := addr.String() + ":80"
-			var latencies []time.Duration
-			b.Run("rate", func(b *testing.B) { benchRate(b, client, target) })
+			load := func(b *testing.B, requests, rate int) benchResult {
+				l := startLoad(b, client, server, addr.String()+":80")
+				before := cpuTime(b, pid)
+				b.ResetTimer()
+				r := l.run(b, requests, rate)
+				b.ReportMetric(float64((cpuTime(b, pid)-before).Microseconds())/float64(requests), "cpu-µs/op")
+				return r
+			}
+			b.Run("rate", func(b *testing.B) {
+				r := load(b, b.N, 0)
+				b.ReportMetric(float64(b.N)/r.Took.Seconds(), "req/s")
+			})
 			b.Run("at-1000", func(b *testing.B) {
-				latencies = latencies[:0]
-				for b.Loop() {
-					latencies = append(latencies, openLoop(b, client, target, 1000, 3*time.Second)...)
-				}
-				slices.Sort(latencies)
-				at := func(q float64) float64 {
-					return float64(latencies[int(q*float64(len(latencies)-1))].Nanoseconds()) / 1000
-				}
-				b.ReportMetric(at(0.5), "p50-µs")
-				b.ReportMetric(at(0.99), "p99-µs")
+				r := load(b, max(b.N, 100), 1000)
+				b.ReportMetric(float64(r.P50.Microseconds()), "p50-µs")
+				b.ReportMetric(float64(r.P99.Microseconds()), "p99-µs")
 			})
 		})
 	}
+}
+
+// cpuTime is the processor time of a process so far, of all its threads.
+func cpuTime(b *testing.B, pid int) time.Duration {
+	b.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	must(b, err)
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	ticks := 0
+	for _, f := range fields[11:13] { // utime and stime, in hundredths of a second
+		n, err := strconv.Atoi(f)
+		must(b, err)
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+// benchResult is what a load tells.
+type benchResult struct{ Took, P50, P99 time.Duration }
+
+// benchEnv is set in the process that is the client and the server. Their
+// namespaces are its descriptors 3 and 4.
+const benchEnv = "NETDOJO_BENCH_TARGET"
+
+type benchLoad struct {
+	in  io.Writer
+	out *json.Decoder
+}
+
+func startLoad(b *testing.B, client, server *testnet.Pod, target string) *benchLoad {
+	b.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), benchEnv+"="+target)
+	for _, p := range []*testnet.Pod{client, server} {
+		fd, err := unix.Dup(int(p.Handle()))
+		must(b, err)
+		f := os.NewFile(uintptr(fd), "namespace")
+		defer f.Close()
+		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
+	}
+	in, err := cmd.StdinPipe()
+	must(b, err)
+	out, err := cmd.StdoutPipe()
+	must(b, err)
+	cmd.Stderr = os.Stderr
+	must(b, cmd.Start())
+	b.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	l := &benchLoad{in, json.NewDecoder(out)}
+	var ready benchResult
+	must(b, l.out.Decode(&ready))
+	return l
+}
+
+// run sends that many requests, at a rate or, with 0, as fast as answers come.
+func (l *benchLoad) run(b *testing.B, requests, rate int) (r benchResult) {
+	b.Helper()
+	_, err := fmt.Fprintln(l.in, requests, rate)
+	must(b, err)
+	must(b, l.out.Decode(&r))
+	return r
+}
+
+// TestMain also is the load's process.
+func TestMain(m *testing.M) {
+	if target := os.Getenv(benchEnv); target != "" {
+		if err := loadMain(target); err != nil {
+			fmt.Fprintln(os.Stderr, "load:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	testnet.Main(m)
+}
+
+// inNamespace runs f on a thread in the namespace of a descriptor.
+func inNamespace(fd int, f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends in its namespace
+		if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
+			done <- err
+			return
+		}
+		done <- f()
+	}()
+	return <-done
+}
+
+func loadMain(target string) error {
+	if err := inNamespace(4, serveFixed); err != nil {
+		return err
+	}
+	var clients []*benchClient
+	for range benchConns {
+		if err := inNamespace(3, func() error {
+			c, err := net.DialTimeout("tcp4", target, 2*time.Second)
+			if err != nil {
+				return err
+			}
+			clients = append(clients, &benchClient{c, bufio.NewReader(c)})
+			return clients[len(clients)-1].ask()
+		}); err != nil {
+			return err
+		}
+	}
+	out := json.NewEncoder(os.Stdout)
+	if err := out.Encode(benchResult{}); err != nil {
+		return err
+	}
+	for {
+		var requests, rate int
+		if _, err := fmt.Fscanln(os.Stdin, &requests, &rate); err != nil {
+			return nil // the benchmark is over
+		}
+		r, err := sendAll(clients, requests, rate)
+		if err != nil {
+			return err
+		}
+		if err := out.Encode(r); err != nil {
+			return err
+		}
+	}
+}
+
+// sendAll sends the requests. At a rate they are sent whether or not answers
+// come, and each is timed from the moment that it was due.
+func sendAll(clients []*benchClient, requests, rate int) (benchResult, error) {
+	due := make(chan time.Time, requests)
+	took := make([][]time.Duration, len(clients))
+	errs := make([]error, len(clients))
+	start := time.Now()
+	if rate == 0 {
+		for range requests {
+			due <- start
+		}
+		close(due)
+	}
+	var wg sync.WaitGroup
+	for i, c := range clients {
+		wg.Go(func() {
+			for at := range due {
+				if errs[i] = c.ask(); errs[i] != nil {
+					return
+				}
+				took[i] = append(took[i], time.Since(at))
+			}
+		})
+	}
+	if rate > 0 {
+		for i := range requests {
+			at := start.Add(time.Duration(i) * time.Second / time.Duration(rate))
+			time.Sleep(time.Until(at)) // the load's own clock, no wait for anything
+			due <- at
+		}
+		close(due)
+	}
+	wg.Wait()
+	r := benchResult{Took: time.Since(start)}
+	all := slices.Concat(took...)
+	slices.Sort(all)
+	if len(all) > 0 {
+		r.P50, r.P99 = all[len(all)/2], all[len(all)*99/100]
+	}
+	return r, errors.Join(errs...)
 }
 
 const fixedResponse = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 128\r\n\r\n"
 
 // serveFixed answers every request with the same 128 bytes, as cheaply as it
 // can be done.
-func serveFixed(b *testing.B, p *testnet.Pod) {
-	b.Helper()
-	l := p.Listen(b, ":80")
+func serveFixed() error {
+	l, err := net.Listen("tcp4", ":80")
+	if err != nil {
+		return err
+	}
 	response := append([]byte(fixedResponse), bytes.Repeat([]byte("x"), 128)...)
 	go func() {
 		for {
@@ -106,6 +285,7 @@ func serveFixed(b *testing.B, p *testnet.Pod) {
 			}()
 		}
 	}()
+	return nil
 }
 
 // benchClient is one kept connection.
@@ -115,14 +295,6 @@ type benchClient struct {
 }
 
 var benchRequest = []byte("GET /public/1 HTTP/1.1\r\nHost: server\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n")
-
-func dialBench(b *testing.B, p *testnet.Pod, target string) *benchClient {
-	b.Helper()
-	c, err := p.Dial(net.Dialer{Timeout: 2 * time.Second}, "tcp4", target)
-	must(b, err)
-	b.Cleanup(func() { _ = c.Close() })
-	return &benchClient{c, bufio.NewReader(c)}
-}
 
 // ask sends one request and reads its answer.
 func (c *benchClient) ask() error {
@@ -152,70 +324,10 @@ func (c *benchClient) ask() error {
 	return err
 }
 
-func benchRate(b *testing.B, p *testnet.Pod, target string) {
-	clients := make([]*benchClient, benchConns)
-	for i := range clients {
-		clients[i] = dialBench(b, p, target)
-		must(b, clients[i].ask())
-	}
-	var left atomic.Int64
-	left.Store(int64(b.N))
-	var wg sync.WaitGroup
-	b.ResetTimer()
-	start := time.Now()
-	for _, c := range clients {
-		wg.Go(func() {
-			for left.Add(-1) >= 0 {
-				if err := c.ask(); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "req/s")
-}
-
-// openLoop sends requests at a rate, whether or not answers come, and returns
-// how long each took from the moment that it was due.
-func openLoop(b *testing.B, p *testnet.Pod, target string, rate int, d time.Duration) []time.Duration {
-	b.Helper()
-	due := make(chan time.Time, rate*int(d/time.Second))
-	var mu sync.Mutex
-	var out []time.Duration
-	var wg sync.WaitGroup
-	for range benchConns {
-		c := dialBench(b, p, target)
-		must(b, c.ask())
-		wg.Go(func() {
-			for at := range due {
-				if err := c.ask(); err != nil {
-					b.Error(err)
-					return
-				}
-				took := time.Since(at)
-				mu.Lock()
-				out = append(out, took)
-				mu.Unlock()
-			}
-		})
-	}
-	start := time.Now()
-	for i := range cap(due) {
-		at := start.Add(time.Duration(i) * time.Second / time.Duration(rate))
-		time.Sleep(time.Until(at)) // the load's own clock, no wait for anything
-		due <- at
-	}
-	close(due)
-	wg.Wait()
-	return out
-}
-
 // replaceProxy has the table divert to a haproxy that does what ours does,
 // without rules: it takes the client's address to the server that the client
 // dialled.
-func (n *testNode) replaceProxy(b *testing.B) {
+func (n *testNode) replaceProxy(b *testing.B) (pid int) {
 	b.Helper()
 	program, err := exec.LookPath("haproxy")
 	if err != nil {
@@ -260,4 +372,5 @@ backend out
 	table, err := ruleset.Apply(cfg)
 	must(b, err)
 	b.Cleanup(func() { must(b, table.Delete()) })
+	return cmd.Process.Pid
 }

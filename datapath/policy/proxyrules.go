@@ -75,7 +75,8 @@ func newProxyRules(dir *cpolicy.L4DirectionPolicy) proxyRules {
 		return nil
 	}
 	slices.SortStableFunc(out, func(a, b proxyRule) int {
-		return cmp.Or(cmp.Compare(b.precedence, a.precedence), cmp.Compare(rank(b.verdict), rank(a.verdict)))
+		return cmp.Or(cmp.Compare(b.precedence, a.precedence), cmp.Compare(rank(b.verdict), rank(a.verdict)),
+			cmp.Compare(breadth(a.filter), breadth(b.filter)), cmp.Compare(a.selector.String(), b.selector.String()))
 	})
 	return out
 }
@@ -86,6 +87,18 @@ func rank(v policytypes.Verdict) int {
 	case policytypes.Deny:
 		return 2
 	case policytypes.Allow:
+		return 1
+	}
+	return 0
+}
+
+// breadth orders alternatives as Envoy does: rules for a port, for a range, for
+// all. It matters to their actions on headers alone.
+func breadth(f *cpolicy.L4Filter) int {
+	switch {
+	case f.Port == 0 && f.PortName == "":
+		return 2
+	case f.EndPort > f.Port:
 		return 1
 	}
 	return 0

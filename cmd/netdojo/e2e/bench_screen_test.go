@@ -16,8 +16,8 @@ import (
 	"github.com/creack/pty"
 )
 
-// terminal is a pseudo-terminal that keeps what a program draws.
-type terminal struct {
+// watchedTerminal is a pseudo-terminal that keeps what a program draws.
+type watchedTerminal struct {
 	*os.File
 	cmd     *exec.Cmd
 	reading sync.WaitGroup
@@ -26,7 +26,7 @@ type terminal struct {
 	drawn bytes.Buffer
 }
 
-func openTerminal(t *testing.T, h *home) *terminal {
+func openTerminal(t *testing.T, h *home) *watchedTerminal {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(binDir, "netdojo"))
 	cmd.Env = append(h.env, "HOME="+h.state, "TERM=xterm-256color", "LANG=C.UTF-8")
@@ -34,7 +34,7 @@ func openTerminal(t *testing.T, h *home) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	term := &terminal{File: file, cmd: cmd}
+	term := &watchedTerminal{File: file, cmd: cmd}
 	term.reading.Go(func() {
 		buf := make([]byte, 32<<10)
 		for {
@@ -51,7 +51,7 @@ func openTerminal(t *testing.T, h *home) *terminal {
 }
 
 // sees waits until a text was drawn.
-func (term *terminal) sees(t *testing.T, text string) {
+func (term *watchedTerminal) sees(t *testing.T, text string) {
 	t.Helper()
 	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(time.Millisecond) {
 		term.mu.Lock()
@@ -66,7 +66,7 @@ func (term *terminal) sees(t *testing.T, text string) {
 	}
 }
 
-func (term *terminal) quit(t *testing.T) {
+func (term *watchedTerminal) quit(t *testing.T) {
 	t.Helper()
 	if _, err := term.WriteString("q"); err != nil {
 		t.Fatal(err)

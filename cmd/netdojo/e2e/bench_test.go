@@ -26,6 +26,8 @@ const (
 	runs        = 10 // of whole commands
 	policyRuns  = 50
 	benchReport = "../../../docs/benchmarks.md"
+	// partsHeading begins what a run of this test leaves as it is.
+	partsHeading = "## Single parts\n"
 )
 
 // figures are measurements of one thing.
@@ -76,6 +78,11 @@ func TestBenchmarks(t *testing.T) {
 		fmt.Fprintf(&out, "| %s | %.0f | %.0f |\n", s.component, s.start.at(0.5), s.ready.at(0.5))
 	}
 	fmt.Fprint(&out, "\nThe figures of single parts are Go benchmarks: `go test -bench . ./datapath/... ./cluster/world`.\n")
+	if old, err := os.ReadFile(benchReport); err == nil {
+		if _, parts, ok := strings.Cut(string(old), partsHeading); ok {
+			fmt.Fprint(&out, "\n"+partsHeading+parts) // measured by themselves, written by hand
+		}
+	}
 	if err := os.WriteFile(benchReport, []byte(out.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
