@@ -16,7 +16,7 @@ govulncheck_version := v1.9.0
 freeze_version := v0.2.2
 freeze := bin/tools/freeze-$(freeze_version)
 
-.PHONY: build demo test fuzz differential agree lint cross vuln bench screens kind-image test-kind clean
+.PHONY: build demo test fuzz differential agree conformance lint cross vuln bench screens kind-image test-kind clean
 
 build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo
 
@@ -83,6 +83,14 @@ differential:
 PROBES ?= 300
 agree: build
 	go test -count=1 -timeout 30m -run '^TestAgree$$' -v ./$(e2e) -args -agree.probes $(PROBES) -agree.seed $(SEED)
+
+# Kubernetes' own end-to-end suite of network policies against the embedded
+# cluster: FOCUS is a regular expression of specs. Those of SCTP need a kernel with
+# SCTP sockets.
+FOCUS ?=
+conformance: build
+	go test -count=1 -tags conformance -timeout 90m -v ./internal/conformance -args -ginkgo.no-color \
+		$(if $(FOCUS),-ginkgo.focus '$(FOCUS)') $(if $(wildcard /proc/net/sctp),,-ginkgo.skip 'SCTPConnectivity')
 
 lint: $(golangci_lint)
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \

@@ -20,6 +20,8 @@ require (
 	github.com/google/go-containerregistry v0.20.6
 	github.com/google/nftables v0.3.0
 	github.com/mdlayher/netlink v1.7.3-0.20250113171957-fbb4dce95f42
+	github.com/onsi/ginkgo/v2 v2.28.1
+	github.com/onsi/gomega v1.40.0
 	github.com/rogpeppe/go-internal v1.14.1
 	github.com/sahilm/fuzzy v0.1.3
 	github.com/spf13/cobra v1.10.2
@@ -35,6 +37,8 @@ require (
 	k8s.io/kubernetes v1.36.3
 	sigs.k8s.io/kind v0.33.0
 )
+
+require github.com/ishidawataru/sctp v0.0.0-20250521072954-ae8eb7fa7995 // indirect
 
 require (
 	al.essio.dev/pkg/shellescape v1.5.1 // indirect

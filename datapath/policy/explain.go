@@ -3,11 +3,14 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/cilium/cilium/pkg/identity"
 	"github.com/cilium/cilium/pkg/labels"
+	cpolicy "github.com/cilium/cilium/pkg/policy"
 	policytypes "github.com/cilium/cilium/pkg/policy/types"
 
 	"github.com/netdojo/netdojo/datapath/explain"
@@ -89,11 +92,51 @@ func (e *Engine) ask(src, dst side, ask Ask) (v verdict.Verdict, proxied verdict
 	q := ask.query(src, dst)
 	v = e.judge(q, src, dst)
 	proxied = v.Action
-	if ask.DNS != "" && v.Action == verdict.RedirectDNS {
+	switch {
+	case ask.DNS != "" && v.Action == verdict.RedirectDNS:
 		v = judgeName(v, src, dst, q, dnsName(ask.DNS))
+	case ask.HTTP != nil && v.Action == verdict.RedirectHTTP:
+		v = e.judgeRequest(v, src, dst, q, ask.HTTP)
 	}
 	v.Epoch, v.Src, v.Dst = e.Epoch(), e.peer(src), e.peer(dst)
 	return v, proxied
+}
+
+// judgeRequest judges a request in a connection that is let to the HTTP proxy: by
+// each side that sends it there, as the proxy does.
+func (e *Engine) judgeRequest(v verdict.Verdict, src, dst side, q verdict.Query, r *explain.HTTP) verdict.Verdict {
+	for _, at := range []struct {
+		ep   *endpoint
+		dir  verdict.Direction
+		peer side
+	}{{src.ep, verdict.Egress, dst}, {dst.ep, verdict.Ingress, src}} {
+		if at.ep == nil || at.ep.id == 0 {
+			continue
+		}
+		if one, judged := e.requestSide(at.ep, at.dir, at.peer, q, r); judged {
+			v = one
+			if v.Action == verdict.Drop {
+				break
+			}
+		}
+	}
+	if v.Action.Redirects() {
+		v.Action = verdict.Allow
+	}
+	return v
+}
+
+// requestSide is judgeInside for a request that is only asked about: the rules'
+// actions change a copy of its headers.
+func (e *Engine) requestSide(ep *endpoint, dir verdict.Direction, peer side, q verdict.Query, r *explain.HTTP) (verdict.Verdict, bool) {
+	asked := &verdict.HTTPRequest{Method: cmp.Or(r.Method, "GET"), Path: cmp.Or(r.Path, "/"), Host: r.Host, Header: map[string][]string{}}
+	for name, values := range r.Headers {
+		asked.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+	}
+	return e.judgeInside(ep, dir, peer.id, q, verdict.RedirectHTTP,
+		func(rs proxyRules, p *cpolicy.EndpointPolicy, id identity.NumericIdentity) bool {
+			return rs.allowsHTTP(p, id, q.DstPort, asked)
+		})
 }
 
 func (a Ask) query(src, dst side) verdict.Query {
@@ -205,8 +248,11 @@ func (e *Engine) direction(of, peer side, dir verdict.Direction, ask Ask, names 
 	q := ask.query(src, dst)
 	v := e.judgeSide(of.ep, dir, peer.id, q)
 	proxied := v.Action
-	if ask.DNS != "" && proxied == verdict.RedirectDNS {
+	switch {
+	case ask.DNS != "" && proxied == verdict.RedirectDNS:
 		v = judgeName(v, src, dst, q, dnsName(ask.DNS))
+	case ask.HTTP != nil && proxied == verdict.RedirectHTTP:
+		v, _ = e.requestSide(of.ep, dir, peer, q, ask.HTTP)
 	}
 	d := explain.Direction{
 		Direction: dir.String(), Endpoint: of.ep.pod.Namespace + "/" + of.ep.pod.Name,
@@ -223,6 +269,8 @@ func (e *Engine) direction(of, peer side, dir verdict.Direction, ask Ask, names 
 		d.Proxy = "dns"
 	case verdict.RedirectHTTP:
 		d.Proxy = "http"
+	case verdict.RedirectTLS:
+		d.Proxy = "tls"
 	}
 	c := candidate{
 		dns:     ask.DNS,
@@ -246,6 +294,11 @@ func (e *Engine) direction(of, peer side, dir verdict.Direction, ask Ask, names 
 			}
 			d.Enforced = d.Enforced || entry.DefaultDeny
 			r := c.rule(entry, o.paths[i])
+			if v.Reason == verdict.ReasonL7 && ask.HTTP != nil && r.Matches && len(r.L7) > 0 {
+				// The proxy refuses what no rule's HTTP rules let pass, so these do not.
+				r.Matches = false
+				r.Misses = []explain.Miss{{Part: "l7", Wants: strings.Join(r.L7, ", "), Has: "http " + cmp.Or(ask.HTTP.Method, "GET") + " " + cmp.Or(ask.HTTP.Path, "/")}}
+			}
 			r.Decides = decided && r.Matches && (entry.Verdict == policytypes.Deny) == (v.Reason == verdict.ReasonPolicyDeny) &&
 				v.Reason != verdict.ReasonPolicy
 			p.Rules = append(p.Rules, r)

@@ -72,6 +72,9 @@ func (c *candidate) nameMiss(l4 api.PortRules) (explain.Miss, bool) {
 // l7Text lists what the L7 rules of a rule let pass.
 func l7Text(l4 api.PortRules) (out []string) {
 	for _, pr := range l4 {
+		for _, name := range pr.ServerNames {
+			out = append(out, "tls server name "+string(name))
+		}
 		if pr.Rules == nil {
 			continue
 		}
