@@ -42,7 +42,7 @@ type plan struct {
 	image         string // of the nodes
 	config        *v1alpha4.Cluster
 	agentImage    func() (namedImage, error)
-	early         chan error // what came of loading the agent while kind worked
+	early         chan struct{} // closed when loading the agent while kind worked has ended
 }
 
 // Up implements cluster.Provider.
@@ -216,10 +216,11 @@ func configure(spec cluster.Spec) (*v1alpha4.Cluster, error) {
 func (p *Provider) create(ctx context.Context, pl *plan, detail func(string)) error {
 	k := pl.engine.kind(kindLog{detail})
 	early, stop := context.WithCancel(ctx)
-	pl.early = make(chan error, 1)
+	pl.early = make(chan struct{})
 	go func() {
+		defer close(pl.early)
 		defer stop()
-		pl.early <- pl.loadEarly(early)
+		_ = pl.loadEarly(early) // install tries again, and says why it cannot
 	}()
 	err := k.Create(pl.Name,
 		kindcluster.CreateWithV1Alpha4Config(pl.config),

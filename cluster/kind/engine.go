@@ -36,7 +36,7 @@ func findEngine(ctx context.Context) (engine, error) {
 			continue
 		}
 		e := engine{program}
-		if _, err := e.run(ctx, "info", "--format", "{{.ID}}"); err != nil {
+		if _, err := e.run(ctx, "version"); err != nil { // the one question that all understand
 			return engine{}, &Problem{
 				What: program + " does not answer", Err: err,
 				Fix: "start its daemon (on Linux: systemctl start docker), and see that your user may use it",
