@@ -106,7 +106,7 @@ func (x *exchange) finishBody(u *upstream, out *outgoing, sent chan error) bool 
 	}
 	_ = http.NewResponseController(x.w).SetReadDeadline(time.Unix(1, 0))
 	_ = u.Close()
-	_ = <-sent // why the rest was not sent is known
+	x.proxy.cfg.Logger.Debug("HTTP request answered before it was whole", "server", x.query.Dst, "error", <-sent)
 	return false
 }
 
