@@ -33,7 +33,7 @@ func (w World) Connect(t testing.TB) *Pod {
 	must(t, netlink.RouteReplace(&netlink.Route{
 		LinkIndex: link.Attrs().Index, Gw: w.Addr.AsSlice(), Dst: prefix(netip.IPv4Unspecified(), 0),
 	}))
-	must(t, world.Do(func() error { return w.setUp() }))
+	must(t, world.Do(w.setUp))
 	return world
 }
 
