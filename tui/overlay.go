@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"slices"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -223,7 +224,7 @@ func (p *palette) lines(width, height int) []string {
 	}
 	room := height - len(head)
 	p.top.Show(p.at, p.at, len(list), room)
-	lines := append(head, p.top.Cut(list, room)...)
+	lines := slices.Concat(head, p.top.Cut(list, room))
 	if t.ASCII {
 		for i := range lines {
 			lines[i] = frame.ASCII(lines[i])

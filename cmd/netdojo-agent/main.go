@@ -37,8 +37,9 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := roles[os.Args[1]](ctx, os.Args[2:]); err != nil {
+	err := roles[os.Args[1]](ctx, os.Args[2:])
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "netdojo-agent:", err)
 		os.Exit(1)
 	}

@@ -83,12 +83,10 @@ func (h *Handover) Run() (err error) {
 			return err
 		case <-h.shell.Done():
 			keys.Cancel()
-			<-over
-			return nil
+			return <-over
 		case <-h.ctx.Done():
 			keys.Cancel()
-			<-over
-			return nil
+			return <-over
 		}
 	}
 }

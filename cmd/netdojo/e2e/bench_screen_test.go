@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,7 +30,7 @@ type watchedTerminal struct {
 func openTerminal(t *testing.T, h *home) *watchedTerminal {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(binDir, "netdojo"))
-	cmd.Env = append(h.env, "HOME="+h.state, "TERM=xterm-256color", "LANG=C.UTF-8")
+	cmd.Env = slices.Concat(h.env, []string{"HOME=" + h.state, "TERM=xterm-256color", "LANG=C.UTF-8"})
 	file, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: 120, Rows: 40})
 	if err != nil {
 		t.Fatal(err)
