@@ -12,6 +12,7 @@ import (
 	uv "github.com/charmbracelet/ultraviolet"
 	"github.com/charmbracelet/x/ansi"
 	"github.com/charmbracelet/x/term"
+	"github.com/muesli/cancelreader"
 )
 
 // Handover gives a real terminal to a shell that runs in a pane: bytes go both
@@ -116,7 +117,7 @@ func (h *Handover) forward(keys io.Reader) error {
 			return nil
 		}
 		switch {
-		case errors.Is(err, uv.ErrCanceled) || errors.Is(err, io.EOF):
+		case errors.Is(err, cancelreader.ErrCanceled) || errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return fmt.Errorf("read the terminal: %w", err)
