@@ -9,6 +9,7 @@ require (
 	charm.land/huh/v2 v2.0.3
 	charm.land/lipgloss/v2 v2.0.6
 	github.com/aymanbagabas/go-udiff v0.4.1
+	github.com/charmbracelet/x/exp/teatest/v2 v2.0.0-20260823001701-96af6d2cb5f6
 	github.com/charmbracelet/x/vt v0.1.0
 	github.com/cilium/cilium v1.20.2
 	github.com/containernetworking/cni v1.3.0
@@ -38,7 +39,10 @@ require (
 	sigs.k8s.io/kind v0.33.0
 )
 
-require github.com/ishidawataru/sctp v0.0.0-20250521072954-ae8eb7fa7995 // indirect
+require (
+	github.com/charmbracelet/x/exp/golden v0.0.0-20251109135125-8916d276318f // indirect
+	github.com/ishidawataru/sctp v0.0.0-20250521072954-ae8eb7fa7995 // indirect
+)
 
 require (
 	al.essio.dev/pkg/shellescape v1.5.1 // indirect

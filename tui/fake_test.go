@@ -23,7 +23,8 @@ import (
 	"github.com/netdojo/netdojo/runner/record"
 )
 
-var update = flag.Bool("update", false, "write the golden frames anew")
+// updating says whether golden frames are to be written anew: teatest has the flag.
+func updating() bool { return flag.Lookup("update").Value.(flag.Getter).Get().(bool) }
 
 // fake is a Backend without a cluster.
 type fake struct {
@@ -416,7 +417,7 @@ func (d *driver) golden(name string) {
 	}
 	got := strings.Join(lines, "\n") + "\n"
 	file := filepath.Join("testdata", name+".golden")
-	if *update {
+	if updating() {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
 			d.Fatal(err)
 		}

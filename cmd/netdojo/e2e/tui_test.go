@@ -99,17 +99,34 @@ func TestTerminalUI(t *testing.T) {
 	w.keys("3", "Down", "d", "c")
 	w.sees(30*time.Second, "allowed, expected denied; you predicted denied: wrong", "1 of 2 checks as expected")
 
-	// The page's command in the shell.
-	w.keys("2")
+	// The page's commands in the shell, and the policy that they wrote.
+	w.keys("d", "2")
 	w.sees(5*time.Second, "All keys are the shell's.")
-	w.keys("kubectl get pods -l app=backend", "Enter")
-	w.sees(20*time.Second, "1/1     Running")
-	w.keys("C-g", "3")
+	w.keys(`BACKEND=$(kubectl get pods -l app=backend -o jsonpath='{.items[0].metadata.name}')`, "Enter")
+	w.keys("kubectl exec -ti ${BACKEND} -- curl -Ik --connect-timeout 5 https://cilium.io | head -1", "Enter")
+	w.sees(20*time.Second, "HTTP/2 200")
+	policy, err := os.ReadFile("../../../labs/catalogue/04/solution/backend-egress-allow-fqdn.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := filepath.Join(state, "work", "netdojo", "04", "backend-egress-allow-fqdn.yaml")
+	if err := os.WriteFile(mine, policy, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.keys("kubectl apply -f backend-egress-allow-fqdn.yaml", "Enter")
 
-	// The solution: the deny comes with its rule.
-	w.keys("d", "s", "y")
+	// The checks follow it without a key, and the deny comes with its rule.
 	w.sees(30*time.Second, "All 2 checks as expected: task 4.1 is done.", "denied, as expected; you predicted denied: right",
 		"default deny since CiliumNetworkPolicy", "default/backend-egress-allow-fqdn")
+	w.keys("clear; kubectl get cnp", "Enter")
+	w.sees(20*time.Second, "backend-egress-allow-fqdn ")
+	w.keys("kubectl exec -ti ${BACKEND} -- curl -Ik --connect-timeout 5 https://cilium.io | head -1", "Enter")
+	w.sees(20*time.Second, "curl: (28)", "command terminated with exit code 28")
+	w.keys("C-g", "6")
+	w.sees(10*time.Second, "Explanation of cilium-io")
+	w.keys("z")
+	w.sees(10*time.Second, "What the policy engine says now", "name: wants kubernetes.io; this is cilium.io")
+	w.keys("z")
 
 	// A policy that goes is seen without a key.
 	w.keys("2")
@@ -122,7 +139,7 @@ func TestTerminalUI(t *testing.T) {
 
 	// Another day.
 	again := h.openWindow(t, "80", "24", filepath.Join(binDir, "netdojo"))
-	again.sees(10*time.Second, "✓ done", "task 4.1: done", "solution applied", "cluster netdojo ready")
+	again.sees(10*time.Second, "✓ done", "task 4.1: done", "cluster netdojo ready")
 	again.keys("Enter")
 	again.sees(60*time.Second, "Task 4.1", "checks 1/2", "1 of 2 checks as expected.")
 	again.keys("q")
