@@ -95,7 +95,8 @@ func TestHTTPRules(t *testing.T) {
 			host, _, _ := net.SplitHostPort(r.RemoteAddr)
 			fmt.Fprintf(w, "%s %s from %s", r.Method, r.RequestURI, host)
 		})}
-		go func() { _ = s.Serve(p.Listen(t, ":80")) }()
+		l := p.Listen(t, ":80")
+		go func() { _ = s.Serve(l) }()
 		t.Cleanup(func() { _ = s.Close() })
 	}
 	serveHTTP(server)
