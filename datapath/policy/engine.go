@@ -79,6 +79,7 @@ type Engine struct {
 	states  states
 	cancel  context.CancelFunc
 	running sync.WaitGroup
+	closing sync.Once
 }
 
 // New returns a running engine that knows its node and no pod or policy.
@@ -132,11 +133,14 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// Close ends the engine's goroutines. Decisions go on by the last state.
+// Close ends the engine's goroutines. Decisions go on by the last state. It may
+// be called again.
 func (e *Engine) Close() {
-	e.cancel()
-	e.running.Wait()
-	e.stopEngine()
+	e.closing.Do(func() {
+		e.cancel()
+		e.running.Wait()
+		e.stopEngine()
+	})
 }
 
 func (e *Engine) stopEngine() {
