@@ -128,8 +128,13 @@ func TestHTTPRules(t *testing.T) {
 		t.Errorf("a connection that was there before the rules: %v, want a reset, as with Cilium", err)
 	}
 	waitFor(t, "the Service", func() error {
-		if code, _ := status(t, c, "GET", "http://10.96.0.80/public"); code != 200 {
-			return fmt.Errorf("status %d", code)
+		resp, err := c.Get("http://10.96.0.80/public")
+		if err != nil {
+			return err // refused until its endpoints are known
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != 200 {
+			return fmt.Errorf("status %d", resp.StatusCode)
 		}
 		return nil
 	})
