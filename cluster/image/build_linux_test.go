@@ -95,7 +95,7 @@ func TestBuildAndWrite(t *testing.T) {
 		t.Errorf("built again it is %s, not %s (%v)", again, id, err)
 	}
 	var archive bytes.Buffer
-	if err := Write(&archive, map[string]v1.Image{"docker.io/netdojo/one:1": img, "quay.io/two:2": img}); err != nil {
+	if err := Write(&archive, map[string]v1.Image{"docker.io/netdojo/one:1": img, "registry.example/two:2": img}); err != nil {
 		t.Fatal(err)
 	}
 	store, err := Open(Options{Dir: t.TempDir()})
