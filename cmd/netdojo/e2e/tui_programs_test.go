@@ -31,13 +31,26 @@ func TestProgramsInTheShell(t *testing.T) {
 		}
 	}
 	netdojo := filepath.Join(binDir, "netdojo")
+	sockets, err := os.MkdirTemp("", "netdojo-screen-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// Screen outlives its terminal: a test that failed would leave it behind.
+		quit := exec.Command("screen", "-S", "netdojo-e2e", "-X", "quit")
+		quit.Env = append(os.Environ(), "SCREENDIR="+sockets)
+		_ = quit.Run() // it has ended where the test passed
+		if err := os.RemoveAll(sockets); err != nil {
+			t.Error(err)
+		}
+	})
 	for _, tc := range []struct {
 		name, command string
 		atOnce        int // lines of a paste
 	}{
 		{"in tmux", netdojo, 500},
 		// Screen itself drops what comes faster than its buffer of 4 kB is emptied.
-		{"in screen", "SCREENDIR=$(mktemp -d) screen -c /dev/null -U " + netdojo, 50},
+		{"in screen", "SCREENDIR=" + sockets + " screen -S netdojo-e2e -c /dev/null -U " + netdojo, 50},
 		{"on the Linux console", "TERM=linux " + netdojo, 500},
 		{"without a locale", "LANG=C LC_ALL=C " + netdojo, 500},
 	} {
