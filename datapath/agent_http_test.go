@@ -133,7 +133,7 @@ func TestHTTPRules(t *testing.T) {
 			return err // refused until its endpoints are known
 		}
 		defer resp.Body.Close()
-		if resp.StatusCode != 200 {
+		if resp.StatusCode != http.StatusOK {
 			return fmt.Errorf("status %d", resp.StatusCode)
 		}
 		return nil
