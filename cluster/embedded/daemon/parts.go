@@ -136,6 +136,7 @@ func (n *node) startNode(ctx context.Context, cp *controlplane.ControlPlane, eve
 		PodCIDR:     podCIDR,
 		ServiceCIDR: serviceCIDR, BalancerCIDR: balancerCIDR,
 		ClusterDNS:  clusterDNS,
+		DNSDenyCode: n.spec.DNSRejectCode(),
 		APIServer:   netip.AddrPortFrom(nodeAddr, controlplane.APIPort),
 		REST:        cp.AdminREST(),
 		FlowSocket:  filepath.Join(n.cfg.Dir, control.FlowSocket),
