@@ -18,13 +18,16 @@ freeze := bin/tools/freeze-$(freeze_version)
 
 .PHONY: build demo test fuzz differential agree conformance lint cross vuln bench screens kind-image test-kind clean
 
-build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo
+build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo-kubectl bin/netdojo
 
 # The go command knows best whether a program is up to date.
-.PHONY: bin/netdojo bin/netdojo-cluster bin/netdojo-coredns bin/netdojo-agent bin/netdojo-helper cmd/netdojo-cluster/packed/netdojo-helper
+.PHONY: bin/netdojo bin/netdojo-kubectl bin/netdojo-cluster bin/netdojo-coredns bin/netdojo-agent bin/netdojo-helper cmd/netdojo-cluster/packed/netdojo-helper
 
 bin/netdojo:
 	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo
+
+bin/netdojo-kubectl:
+	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo-kubectl
 
 bin/netdojo-coredns:
 	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-coredns
