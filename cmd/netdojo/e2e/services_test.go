@@ -87,6 +87,10 @@ func TestServices(t *testing.T) {
 	eventually(t, "the host reaches the load balancer", 10*time.Second, func() bool { return strings.Contains(fromHost(), answer) })
 	reached("an alias of the outside", inPod("frontend", "-Ik", "https://elsewhere"), "HTTP/2 200")
 
+	if r := h.run("kubectl", "exec", "deploy/frontend", "--", "curl", "-sS", "--connect-timeout", "1", "http://"+addrs[1]+":8001/"); r.code != 28 {
+		t.Errorf("a port that the load balancer has not: %+v", r) // it is nowhere, and not the world's
+	}
+
 	if err := os.WriteFile(file+".policy.yaml", []byte("apiVersion: cilium.io"+policy), 0o600); err != nil {
 		t.Fatal(err)
 	}
