@@ -87,13 +87,12 @@ PROBES ?= 300
 agree: build
 	go test -count=1 -timeout 30m -run '^TestAgree$$' -v ./$(e2e) -args -agree.probes $(PROBES) -agree.seed $(SEED)
 
-# Kubernetes' own end-to-end suite of network policies against the embedded
-# cluster: FOCUS is a regular expression of specs. Those of SCTP need a kernel with
-# SCTP sockets.
+# Kubernetes' own end-to-end tests of network policies, DNS, Services and
+# EndpointSlices against the embedded cluster: FOCUS is a regular expression of specs.
 FOCUS ?=
 conformance: build
 	go test -count=1 -tags conformance -timeout 90m -v ./internal/conformance -args -ginkgo.no-color \
-		$(if $(FOCUS),-ginkgo.focus '$(FOCUS)') $(if $(wildcard /proc/net/sctp),,-ginkgo.skip 'SCTPConnectivity')
+		$(if $(FOCUS),-ginkgo.focus '$(FOCUS)')
 
 lint: $(golangci_lint)
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \

@@ -45,6 +45,7 @@ type agentObjects struct {
 	APIHost               string
 	APIPort               string
 	ControlPort, FlowPort int
+	DNSRejectCode         int
 }
 
 // install brings the agent's image and the world, side by side, then the
@@ -80,7 +81,7 @@ func (p *Provider) install(ctx context.Context, pl *plan, h *handle, detail func
 		return err
 	}
 	detail("applying the agent and cluster DNS")
-	objects := agentObjects{Image: agent.name, ServiceCIDR: serviceCIDR, ControlPort: controlPort, FlowPort: flowPort}
+	objects := agentObjects{Image: agent.name, ServiceCIDR: serviceCIDR, ControlPort: controlPort, FlowPort: flowPort, DNSRejectCode: pl.DNSRejectCode()}
 	if len(pl.config.Nodes) > 1 {
 		objects.ClusterCIDR = podCIDR
 	}
