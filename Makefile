@@ -18,10 +18,10 @@ freeze := bin/tools/freeze-$(freeze_version)
 
 .PHONY: build demo test fuzz differential agree conformance lint cross vuln bench screens kind-image test-kind clean
 
-build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo
+build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo-cilium bin/netdojo
 
 # The go command knows best whether a program is up to date.
-.PHONY: bin/netdojo bin/netdojo-cluster bin/netdojo-coredns bin/netdojo-agent bin/netdojo-helper cmd/netdojo-cluster/packed/netdojo-helper
+.PHONY: bin/netdojo bin/netdojo-cluster bin/netdojo-coredns bin/netdojo-cilium bin/netdojo-agent bin/netdojo-helper cmd/netdojo-cluster/packed/netdojo-helper
 
 bin/netdojo:
 	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo
@@ -31,6 +31,9 @@ bin/netdojo-coredns:
 
 bin/netdojo-cluster: cmd/netdojo-cluster/packed/netdojo-helper
 	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo-cluster
+
+bin/netdojo-cilium:
+	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-cilium
 
 bin/netdojo-agent:
 	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-agent

@@ -186,9 +186,15 @@ func TestRefusals(t *testing.T) {
 	}
 	wrong := "nonsense/99"
 	for name, ask := range map[string]func() error{
-		"cidr":    func() error { _, err := c.Policy.GetIP(policyapi.NewGetIPParams().WithCidr(&wrong)); return err },
-		"source":  func() error { _, err := c.Policy.GetFqdnCache(policyapi.NewGetFqdnCacheParams().WithSource(&wrong)); return err },
-		"pattern": func() error { _, err := c.Policy.GetFqdnCache(policyapi.NewGetFqdnCacheParams().WithMatchpattern(&wrong)); return err },
+		"cidr": func() error { _, err := c.Policy.GetIP(policyapi.NewGetIPParams().WithCidr(&wrong)); return err },
+		"source": func() error {
+			_, err := c.Policy.GetFqdnCache(policyapi.NewGetFqdnCacheParams().WithSource(&wrong))
+			return err
+		},
+		"pattern": func() error {
+			_, err := c.Policy.GetFqdnCache(policyapi.NewGetFqdnCacheParams().WithMatchpattern(&wrong))
+			return err
+		},
 	} {
 		if err := ask(); err == nil || !strings.Contains(err.Error(), "400") {
 			t.Errorf("%s: %v", name, err)

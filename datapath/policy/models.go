@@ -230,3 +230,19 @@ func (e *Engine) EndpointID(prefix, id string) (number uint32, ok bool) {
 	}
 	return 0, false
 }
+
+// Redirects counts the ports that endpoints' policies send to proxies, as Cilium
+// counts its redirects.
+func (e *Engine) Redirects() int {
+	e.update.Lock()
+	defer e.update.Unlock()
+	n := 0
+	for _, ep := range e.pods.all() {
+		if ep.id == 0 || ep.selector == nil {
+			continue
+		}
+		ports, _ := ep.redirects(ep.selector)
+		n += len(ports)
+	}
+	return n
+}
