@@ -18,10 +18,12 @@ freeze := bin/tools/freeze-$(freeze_version)
 
 .PHONY: build demo test fuzz differential agree conformance lint cross vuln bench screens docker kind-image test-kind clean
 
-build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo-kubectl bin/netdojo
+# The client comes last: where something is missing, it is not there either.
+programs := netdojo-coredns netdojo-cluster netdojo-agent netdojo-helper netdojo-kubectl netdojo-cilium netdojo
+build: $(programs:%=bin/%)
 
 # The go command knows best whether a program is up to date.
-.PHONY: bin/netdojo bin/netdojo-kubectl bin/netdojo-cluster bin/netdojo-coredns bin/netdojo-agent bin/netdojo-helper cmd/netdojo-cluster/packed/netdojo-helper
+.PHONY: $(programs:%=bin/%) cmd/netdojo-cluster/packed/netdojo-helper
 
 bin/netdojo:
 	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo
@@ -34,6 +36,9 @@ bin/netdojo-coredns:
 
 bin/netdojo-cluster: cmd/netdojo-cluster/packed/netdojo-helper
 	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo-cluster
+
+bin/netdojo-cilium:
+	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-cilium
 
 bin/netdojo-agent:
 	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-agent
