@@ -18,10 +18,10 @@ freeze := bin/tools/freeze-$(freeze_version)
 
 .PHONY: build demo test fuzz differential agree conformance lint cross vuln bench screens kind-image test-kind clean
 
-build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo
+build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo-helm bin/netdojo
 
 # The go command knows best whether a program is up to date.
-.PHONY: bin/netdojo bin/netdojo-cluster bin/netdojo-coredns bin/netdojo-agent bin/netdojo-helper cmd/netdojo-cluster/packed/netdojo-helper
+.PHONY: bin/netdojo bin/netdojo-cluster bin/netdojo-coredns bin/netdojo-agent bin/netdojo-helper bin/netdojo-helm cmd/netdojo-cluster/packed/netdojo-helper
 
 bin/netdojo:
 	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo
@@ -34,6 +34,16 @@ bin/netdojo-cluster: cmd/netdojo-cluster/packed/netdojo-helper
 
 bin/netdojo-agent:
 	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-agent
+
+bin/netdojo-helm: cmd/netdojo-helm/packed/cilium.tgz
+	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-helm
+
+# Cilium's own chart, with its licence, from the module that the engine comes from.
+# The same module makes the same bytes.
+cmd/netdojo-helm/packed/cilium.tgz: go.mod
+	charts=$$(go list -m -f '{{.Dir}}' github.com/cilium/cilium)/install/kubernetes && \
+	tar -C "$$charts" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=u+w -cf - cilium | gzip -9n >$@.next
+	mv $@.next $@
 
 bin/netdojo-helper: cmd/netdojo-cluster/packed/netdojo-helper
 	cp $< $@
@@ -140,4 +150,4 @@ test-kind: build kind-image
 	go test -tags kind -count=1 -timeout 25m $(TESTFLAGS) -run '^TestKind' ./$(e2e)
 
 clean:
-	rm -rf .kind bin cmd/netdojo-cluster/packed/netdojo-helper
+	rm -rf .kind bin cmd/netdojo-cluster/packed/netdojo-helper cmd/netdojo-helm/packed/cilium.tgz
