@@ -16,7 +16,7 @@ govulncheck_version := v1.9.0
 freeze_version := v0.2.2
 freeze := bin/tools/freeze-$(freeze_version)
 
-.PHONY: build demo test fuzz differential agree conformance lint cross vuln bench screens kind-image test-kind clean
+.PHONY: build demo test fuzz differential agree conformance lint cross vuln bench screens kind-image kind-cilium test-kind clean
 
 build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo-helm bin/netdojo
 
@@ -143,6 +143,15 @@ kind-image:
 	go build -o bin/tools/runcfit ./cluster/kind/nodeimage/runcfit
 	cluster/kind/nodeimage/dockerd.sh bin/tools/runcfit .kind
 	KUBERNETES_VERSION=$(KUBERNETES_VERSION) cluster/kind/nodeimage/build.sh $(kind_image) .kind
+
+# The same with real Cilium in it, for --datapath cilium. Cilium is compiled from its
+# module. Not part of CI.
+kind_cilium := netdojo/kind-cilium:v$(KUBERNETES_VERSION)
+kind-cilium: bin/netdojo-helm
+	go build -o bin/tools/runcfit ./cluster/kind/nodeimage/runcfit
+	cluster/kind/nodeimage/dockerd.sh bin/tools/runcfit .kind
+	cluster/kind/nodeimage/cilium.sh bin/netdojo-helm .kind/cilium
+	KUBERNETES_VERSION=$(KUBERNETES_VERSION) cluster/kind/nodeimage/build.sh $(kind_cilium) .kind .kind/cilium/archives/*.tar
 
 # What the provider kind promises, on Docker. Not part of CI yet: it has to be timed
 # from a cold cache first.
