@@ -16,7 +16,7 @@ govulncheck_version := v1.9.0
 freeze_version := v0.2.2
 freeze := bin/tools/freeze-$(freeze_version)
 
-.PHONY: build demo test fuzz differential agree conformance lint cross vuln bench screens kind-image kind-cilium test-kind clean
+.PHONY: build demo test fuzz differential agree conformance lint cross vuln bench screens kind-image kind-cilium test-kind test-cilium parity clean
 
 build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo-helm bin/netdojo
 
@@ -157,6 +157,14 @@ kind-cilium: bin/netdojo-helm
 # from a cold cache first.
 test-kind: build kind-image
 	go test -tags kind -count=1 -timeout 25m $(TESTFLAGS) -run '^TestKind' ./$(e2e)
+
+# Lab 04 on real Cilium. SAVE=1 keeps what cilium-dbg prints in the e2e tests' testdata.
+test-cilium: build kind-cilium
+	go test -tags kind -count=1 -timeout 25m $(TESTFLAGS) -run '^TestCilium' ./$(e2e) -args $(if $(SAVE),-cilium.save)
+
+# Real Cilium against our datapath, policy by policy. Writes docs/parity.md.
+parity: build kind-image kind-cilium
+	go test -tags parity -count=1 -timeout 60m -run '^TestParity$$' -v ./$(e2e) -args -parity.out $(CURDIR)/docs/parity.md
 
 clean:
 	rm -rf .kind bin cmd/netdojo-cluster/packed/netdojo-helper cmd/netdojo-helm/packed/cilium.tgz
