@@ -16,7 +16,7 @@ govulncheck_version := v1.9.0
 freeze_version := v0.2.2
 freeze := bin/tools/freeze-$(freeze_version)
 
-.PHONY: build demo test fuzz differential agree conformance lint cross vuln bench screens docker kind-image kind-cilium test-kind test-cilium parity clean
+.PHONY: build demo test fuzz differential agree conformance conformance-short lint cross vuln bench screens docker kind-image kind-cilium test-kind test-cilium parity clean
 
 # The client comes last: where something is missing, it is not there either.
 programs := netdojo-coredns netdojo-cluster netdojo-agent netdojo-helper netdojo-kubectl netdojo-cilium netdojo-helm netdojo
@@ -108,6 +108,10 @@ FOCUS ?=
 conformance: build
 	go test -count=1 -tags conformance -timeout 90m -v ./internal/conformance -args -ginkgo.no-color \
 		$(if $(FOCUS),-ginkgo.focus '$(FOCUS)')
+
+# The few of them that CI runs: each kind once.
+conformance-short:
+	$(MAKE) conformance FOCUS='default-deny-ingress|provide DNS for services|functioning NodePort|affinity work for service with type clusterIP|EndpointSlices for Pods matching'
 
 lint: $(golangci_lint)
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \

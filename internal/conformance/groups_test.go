@@ -15,10 +15,10 @@ func (g group) is(spec string) bool { return regexp.MustCompile(g.focus).MatchSt
 
 // groups are those that are run.
 var groups = []group{
-	{"Network policies", `^\[sig-network\] Netpol `},
-	{"DNS", `^\[sig-network\] DNS `},
-	{"Services", `^\[sig-network\] Services `},
-	{"EndpointSlices and Endpoints", `^\[sig-network\] Endpoint(Slice|SliceMirroring|s|sController) `},
+	{"Network policies", `\[sig-network\] Netpol `},
+	{"DNS", `\[sig-network\] DNS `},
+	{"Services", `\[sig-network\] Services `},
+	{"EndpointSlices and Endpoints", `\[sig-network\] Endpoint(Slice|SliceMirroring|s|sController) `},
 }
 
 // omission are specs that are not tried, and why.

@@ -28,7 +28,7 @@ import (
 // are made of this machine's own.
 var userland = map[string][]string{
 	"dash":           {"sh"},
-	"coreutils":      {"cat", "seq", "sleep", "test", "date", "head", "tail", "tr", "sort", "wc", "ls", "id", "env", "timeout", "mkdir", "touch", "true", "false", "echo"},
+	"coreutils":      {"cat", "dd", "seq", "sleep", "test", "date", "head", "tail", "tr", "sort", "wc", "ls", "id", "env", "timeout", "mkdir", "touch", "true", "false", "echo"},
 	"grep":           {"grep"},
 	"hostname":       {"hostname"},
 	"libc-bin":       {"getent"},

@@ -19,7 +19,7 @@ const conformanceDoc = "../../docs/conformance.md"
 
 // podsByCIDR is why the specs below cannot pass on a cluster that judges as Cilium
 // does: the suite's ipBlocks are addresses of pods.
-const podsByCIDR = "it selects pods by their addresses; with Cilium's default options a CIDR never selects pods (policy-cidr-match-mode is empty)"
+const podsByCIDR = "it selects pods by their addresses; with Cilium's default options a CIDR never selects pods (policy-cidr-match-mode is empty; with pods, which its documentation advises against, it has CIDR identities for pods)"
 
 // known are the specs that fail, with the reason. One that passes after all is a
 // failure: its line is to go.
