@@ -16,15 +16,18 @@ govulncheck_version := v1.9.0
 freeze_version := v0.2.2
 freeze := bin/tools/freeze-$(freeze_version)
 
-.PHONY: build demo test fuzz differential agree conformance lint cross vuln bench screens kind-image test-kind clean
+.PHONY: build demo test fuzz differential agree conformance lint cross vuln bench screens docker kind-image test-kind clean
 
-build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo-cilium bin/netdojo
+build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo-cilium bin/netdojo-kubectl bin/netdojo
 
 # The go command knows best whether a program is up to date.
-.PHONY: bin/netdojo bin/netdojo-cluster bin/netdojo-coredns bin/netdojo-cilium bin/netdojo-agent bin/netdojo-helper cmd/netdojo-cluster/packed/netdojo-helper
+.PHONY: bin/netdojo bin/netdojo-kubectl bin/netdojo-cluster bin/netdojo-coredns bin/netdojo-cilium bin/netdojo-agent bin/netdojo-helper cmd/netdojo-cluster/packed/netdojo-helper
 
 bin/netdojo:
 	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo
+
+bin/netdojo-kubectl:
+	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo-kubectl
 
 bin/netdojo-coredns:
 	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-coredns
@@ -58,7 +61,7 @@ e2e := cmd/netdojo/e2e
 
 # The packages with tests that link nothing which takes many minutes to compile
 # for the race detector.
-heavy := k8s.io/kubernetes/pkg/(kubelet|controlplane)|k8s.io/kubectl|go.etcd.io/etcd/server|github.com/coredns/coredns
+heavy := k8s.io/kubernetes/pkg/(kubelet|controlplane)|k8s.io/kubectl|go.etcd.io/etcd/server|github.com/coredns/coredns|github.com/cilium/cilium/cilium-dbg
 light_tests = go list -test -f '{{.ImportPath}} {{join .Deps " "}}' ./... \
 	| grep -F '.test ' | grep -vE ' ($(heavy))[/ ]' | sed 's/\.test .*//' | grep -v '/$(e2e)$$'
 
@@ -107,8 +110,9 @@ lint: $(golangci_lint)
 
 # The client for other systems. Not part of lint: each compiles all it links anew.
 cross:
-	GOOS=darwin go vet ./cmd/netdojo
-	GOOS=windows go vet ./cmd/netdojo
+	GOOS=darwin GOARCH=arm64 go build -ldflags '-s -w' -o bin/darwin-arm64/ ./cmd/netdojo ./cmd/netdojo-kubectl
+	GOOS=darwin GOARCH=amd64 go build -ldflags '-s -w' -o bin/darwin-amd64/ ./cmd/netdojo ./cmd/netdojo-kubectl
+	GOOS=windows GOARCH=amd64 go build -ldflags '-s -w' -o bin/windows-amd64/ ./cmd/netdojo ./cmd/netdojo-kubectl
 
 vuln:
 	go run golang.org/x/vuln/cmd/govulncheck@$(govulncheck_version) ./...
@@ -132,13 +136,14 @@ $(freeze):
 # A node image for the provider kind where there is no registry. Starts Docker
 # where it does not run. Debian's packages and what was compiled stay in .kind.
 kind_image := netdojo/kind-node:v$(KUBERNETES_VERSION)
-kind-image:
-	go build -o bin/tools/runcfit ./cluster/kind/nodeimage/runcfit
-	cluster/kind/nodeimage/dockerd.sh bin/tools/runcfit .kind
+kind-image: docker
 	KUBERNETES_VERSION=$(KUBERNETES_VERSION) cluster/kind/nodeimage/build.sh $(kind_image) .kind
 
-# What the provider kind promises, on Docker. Not part of CI yet: it has to be timed
-# from a cold cache first.
+docker:
+	go build -o bin/tools/runcfit ./cluster/kind/nodeimage/runcfit
+	cluster/kind/nodeimage/dockerd.sh bin/tools/runcfit .kind
+
+# What the provider kind promises, on Docker.
 test-kind: build kind-image
 	go test -tags kind -count=1 -timeout 25m $(TESTFLAGS) -run '^TestKind' ./$(e2e)
 
