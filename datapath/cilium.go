@@ -108,7 +108,7 @@ func (a *Agent) ciliumStatus(ctx context.Context) *models.StatusResponse {
 		HostFirewall: &models.HostFirewall{Mode: models.HostFirewallModeDisabled},
 		Srv6:         &models.Srv6{},
 		CniChaining:  &models.CNIChainingStatus{Mode: models.CNIChainingStatusModeNone},
-		Cilium:       &models.Status{State: ok, Msg: a.ciliumVersion()},
+		Cilium:       &models.Status{State: ok, Msg: fmt.Sprintf("%[1]s (v%[1]s-netdojo)", a.cfg.Version)},
 		// The flow log is the ring that monitors read; what it holds are events, not pages.
 		NodeMonitor: &models.MonitorStatus{
 			Cpus: int64(a.tableConfig().Queues), Npages: int64(stats.Max), Pagesize: int64(unsafe.Sizeof(verdict.Event{})),
