@@ -73,7 +73,7 @@ e2e := cmd/netdojo/e2e
 
 # The packages with tests that link nothing which takes many minutes to compile
 # for the race detector.
-heavy := k8s.io/kubernetes/pkg/(kubelet|controlplane)|k8s.io/kubectl|go.etcd.io/etcd/server|github.com/coredns/coredns
+heavy := k8s.io/kubernetes/pkg/(kubelet|controlplane)|k8s.io/kubectl|go.etcd.io/etcd/server|github.com/coredns/coredns|github.com/cilium/cilium/cilium-dbg
 light_tests = go list -test -f '{{.ImportPath}} {{join .Deps " "}}' ./... \
 	| grep -F '.test ' | grep -vE ' ($(heavy))[/ ]' | sed 's/\.test .*//' | grep -v '/$(e2e)$$'
 

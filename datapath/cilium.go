@@ -108,7 +108,7 @@ func (a *Agent) ciliumStatus(ctx context.Context) *models.StatusResponse {
 		HostFirewall: &models.HostFirewall{Mode: models.HostFirewallModeDisabled},
 		Srv6:         &models.Srv6{},
 		CniChaining:  &models.CNIChainingStatus{Mode: models.CNIChainingStatusModeNone},
-		Cilium:       &models.Status{State: ok, Msg: a.ciliumVersion()},
+		Cilium:       &models.Status{State: ok, Msg: fmt.Sprintf("%[1]s (v%[1]s-netdojo)", a.cfg.Version)},
 		// The flow log is the ring that monitors read; what it holds are events, not pages.
 		NodeMonitor: &models.MonitorStatus{
 			Cpus: int64(a.tableConfig().Queues), Npages: int64(stats.Max), Pagesize: int64(unsafe.Sizeof(verdict.Event{})),
@@ -228,7 +228,7 @@ func (a *Agent) ciliumServices() []*models.Service {
 		for _, b := range f.Backends {
 			ip := b.Addr().String()
 			spec.BackendAddresses = append(spec.BackendAddresses, &models.BackendAddress{
-				IP: &ip, Port: b.Port(), Protocol: proto, State: models.BackendAddressStateActive, Preferred: true,
+				IP: &ip, Port: b.Port(), Protocol: strings.ToUpper(proto), State: models.BackendAddressStateActive, Preferred: true,
 			})
 		}
 		out = append(out, &models.Service{Spec: spec, Status: &models.ServiceStatus{Realized: spec}})
@@ -249,8 +249,8 @@ func protoName(proto uint8) string {
 }
 
 // ciliumNodes is this node; others' agents answer for themselves.
-func (a *Agent) ciliumNodes() *models.ClusterNodesResponse {
-	return &models.ClusterNodesResponse{Self: a.cfg.NodeName, Nodes: []*models.NodeElement{{
+func (a *Agent) ciliumNodes() *models.ClusterNodeStatus {
+	return &models.ClusterNodeStatus{Self: a.cfg.NodeName, NodesAdded: []*models.NodeElement{{
 		Name: a.cfg.NodeName, Source: "local", SecondaryAddresses: []*models.NodeAddressingElement{},
 		PrimaryAddress: &models.NodeAddressing{
 			IPv4: &models.NodeAddressingElement{Enabled: true, IP: a.cfg.NodeAddr.String(), AllocRange: a.cfg.PodCIDR.String()},

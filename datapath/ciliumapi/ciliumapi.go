@@ -40,7 +40,7 @@ type Config struct {
 	Engine   Engine
 	Status   func(context.Context) *models.StatusResponse
 	Services func() []*models.Service
-	Nodes    func() *models.ClusterNodesResponse
+	Nodes    func() *models.ClusterNodeStatus
 	Version  string // of the agent, for `cilium-dbg version`
 	Logger   *slog.Logger
 }

@@ -89,7 +89,7 @@ func start(t *testing.T) *client.Client {
 			return &models.StatusResponse{Cilium: &models.Status{State: models.StatusStateOk}}
 		},
 		Services: func() []*models.Service { return []*models.Service{{}} },
-		Nodes:    func() *models.ClusterNodesResponse { return &models.ClusterNodesResponse{Self: "node"} },
+		Nodes:    func() *models.ClusterNodeStatus { return &models.ClusterNodeStatus{Self: "node"} },
 	})
 	if err != nil {
 		t.Fatal(err)

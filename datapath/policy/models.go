@@ -159,13 +159,17 @@ func (e *Engine) IdentityUsers() []*models.IdentityEndpoints {
 	return out
 }
 
-// AddressModels lists the addresses and ranges that have an identity of their own:
-// pods, nodes, CIDRs of policies, and what DNS answered.
+// AddressModels lists the addresses and ranges that have an identity: pods, nodes,
+// CIDRs of policies, what DNS answered, and the world, which has all others.
 func (e *Engine) AddressModels() []*models.IPListEntry {
 	e.update.Lock()
 	defer e.update.Unlock()
 	d := &addressDump{}
 	e.ipc.DumpToListener(d)
+	all := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	if _, own := e.ipc.LookupByPrefix(all.String()); !own {
+		d.out = append(d.out, addressModel(all.String(), identity.GetWorldIdentityFromIP(all.Addr())))
+	}
 	for _, ep := range e.pods.all() {
 		m := addressModel(netip.PrefixFrom(ep.addr, ep.addr.BitLen()).String(), ep.ident.ID)
 		m.Metadata = &models.IPListEntryMetadata{

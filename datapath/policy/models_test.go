@@ -66,6 +66,9 @@ func TestModels(t *testing.T) {
 	// selects and the endpoint's policy allows.
 	var learned int64
 	for _, m := range e.AddressModels() {
+		if *m.Cidr == "0.0.0.0/0" && *m.Identity != 2 {
+			t.Errorf("the world is %d", *m.Identity)
+		}
 		if *m.Cidr == "147.75.40.1/32" {
 			learned = *m.Identity
 		}
