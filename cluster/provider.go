@@ -39,6 +39,10 @@ type Spec struct {
 	Nodes      int    `json:"nodes,omitempty"`      // 0 means one
 	NodeImage  string `json:"nodeImage,omitempty"`  // empty picks one
 	KindConfig string `json:"kindConfig,omitempty"` // a file of kind's configuration
+	// Of the datapath cilium only.
+	CiliumChart   string   `json:"ciliumChart,omitempty"`   // folder, .tgz or reference; empty is the packed chart
+	CiliumVersion string   `json:"ciliumVersion,omitempty"` // empty takes what the chart is
+	CiliumValues  []string `json:"ciliumValues,omitempty"`  // files of values that go over netdojo's
 }
 
 // What Cilium's option tofqdns-dns-reject-response-code knows.
@@ -120,6 +124,22 @@ type ImageLoader interface {
 	EnsureImages(ctx context.Context, refs []string, detail func(string)) error
 }
 
+// Examiner is a Handle whose datapath may lack what labs need: real Cilium, as
+// somebody set it up. What it says is read back from the cluster, not from what
+// the cluster was asked to be.
+type Examiner interface {
+	// Lacks gives, of features by the names that labs have for them, those that
+	// are not enforced. A feature that it does not know is one of them.
+	Lacks(ctx context.Context, features []string) ([]Lack, error)
+}
+
+// Lack is a feature that a datapath does not enforce.
+type Lack struct {
+	Feature string
+	Why     string // what is missing
+	Fix     string // what to do about it
+}
+
 // FlowStream yields flows in the order of their verdicts. Recv blocks; it
 // returns io.EOF after Close or when the cluster goes away.
 type FlowStream interface {
@@ -139,6 +159,11 @@ type PolicyRef struct {
 	Generation int64  `json:"generation,omitempty"`
 	Deleted    bool   `json:"deleted,omitempty"`
 }
+
+// MarkerLabel is on policies that a provider makes for a moment, to see from
+// their arrival how far the datapath has come. They select nothing, and are
+// nobody's work.
+const MarkerLabel = "netdojo.dev/marker"
 
 // RejectedError is a policy that the datapath does not enforce as written.
 type RejectedError struct {

@@ -60,6 +60,9 @@ type Proxy struct {
 
 	mu    sync.RWMutex
 	names map[frontend]string // namespace/name of the Service that has it; guarded by mu
+
+	ids    map[frontend]int64 // guarded by watch.mu
+	lastID int64              // guarded by watch.mu
 }
 
 // Start makes the table and begins to follow Services and EndpointSlices. It
@@ -87,7 +90,7 @@ func Start(ctx context.Context, cfg Config) (*Proxy, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start service proxy: %w", err), conn.CloseLasting())
 	}
-	p := &Proxy{cfg: cfg, synced: make(chan struct{}), table: newTable(conn, cfg), flows: flows, health: newHealth(cfg)}
+	p := &Proxy{cfg: cfg, synced: make(chan struct{}), ids: map[frontend]int64{}, table: newTable(conn, cfg), flows: flows, health: newHealth(cfg)}
 	if err := p.table.reset(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start service proxy: make table: %w", err), p.table.close(), flows.close())
 	}

@@ -57,7 +57,7 @@ const stopTimeout = 8 * time.Second
 // Config is what the node process is given.
 type Config struct {
 	Dir       string // the cluster's folder
-	BinDir    string // netdojo-helper and netdojo-coredns
+	BinDir    string // netdojo-helper, netdojo-coredns and netdojo-cilium
 	ImagesDir string // the image store
 	// Listeners are the host's sockets: the API's, one for each of Spec.Publish,
 	// and last the way to dial out.
@@ -222,6 +222,7 @@ func (n *node) start(ctx context.Context) error {
 	if err := n.waitReady(ctx, cp, k); err != nil {
 		return err
 	}
+	n.bringCilium(ctx, cp.AdminREST())
 	n.settle(ctx)
 	return nil
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/netdojo/netdojo/cluster/world"
 	"github.com/netdojo/netdojo/cluster/world/outside"
 	"github.com/netdojo/netdojo/datapath"
+	"github.com/netdojo/netdojo/manifests/builtin"
 )
 
 func (n *node) openImages(way *outside.Dialer) error {
@@ -39,6 +40,7 @@ func (n *node) openImages(way *outside.Dialer) error {
 		Roots:     "/var/lib/netdojo/roots",
 		Helper:    filepath.Join(n.cfg.BinDir, "netdojo-helper"),
 		CoreDNS:   filepath.Join(n.cfg.BinDir, "netdojo-coredns"),
+		Cilium:    filepath.Join(n.cfg.BinDir, "netdojo-cilium"),
 		Transport: transportBy(way),
 	})
 	if err != nil {
@@ -140,6 +142,9 @@ func (n *node) startNode(ctx context.Context, cp *controlplane.ControlPlane, eve
 		APIServer:   netip.AddrPortFrom(nodeAddr, controlplane.APIPort),
 		REST:        cp.AdminREST(),
 		FlowSocket:  filepath.Join(n.cfg.Dir, control.FlowSocket),
+		FlowAddress: hubbleAddress,
+		CiliumDir:   builtin.CiliumDir,
+		Version:     builtin.CiliumVersion,
 		RunDir:      runDir,
 		Logger:      n.log.With("component", "datapath"),
 	})
