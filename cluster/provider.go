@@ -32,10 +32,31 @@ type Spec struct {
 	Fresh    bool      `json:"fresh"`    // do not bring back objects of an earlier run
 	APIPort  int       `json:"apiPort"`  // on the host's loopback; 0 picks a free one
 	Publish  []Publish `json:"publish,omitempty"`
+	// DNSReject answers DNS questions that no rule allows: RejectRefused, which the
+	// empty string means too, or RejectNameError.
+	DNSReject string `json:"dnsReject,omitempty"`
 	// Of the provider kind only.
 	Nodes      int    `json:"nodes,omitempty"`      // 0 means one
 	NodeImage  string `json:"nodeImage,omitempty"`  // empty picks one
 	KindConfig string `json:"kindConfig,omitempty"` // a file of kind's configuration
+	// Of the datapath cilium only.
+	CiliumChart   string   `json:"ciliumChart,omitempty"`   // folder, .tgz or reference; empty is the packed chart
+	CiliumVersion string   `json:"ciliumVersion,omitempty"` // empty takes what the chart is
+	CiliumValues  []string `json:"ciliumValues,omitempty"`  // files of values that go over netdojo's
+}
+
+// What Cilium's option tofqdns-dns-reject-response-code knows.
+const (
+	RejectRefused   = "refused"
+	RejectNameError = "nameError"
+)
+
+// DNSRejectCode is the DNS response code that DNSReject means (RFC 1035).
+func (s Spec) DNSRejectCode() int {
+	if s.DNSReject == RejectNameError {
+		return 3
+	}
+	return 5
 }
 
 // Publish forwards a TCP port of the host's loopback to a Service.
@@ -103,6 +124,22 @@ type ImageLoader interface {
 	EnsureImages(ctx context.Context, refs []string, detail func(string)) error
 }
 
+// Examiner is a Handle whose datapath may lack what labs need: real Cilium, as
+// somebody set it up. What it says is read back from the cluster, not from what
+// the cluster was asked to be.
+type Examiner interface {
+	// Lacks gives, of features by the names that labs have for them, those that
+	// are not enforced. A feature that it does not know is one of them.
+	Lacks(ctx context.Context, features []string) ([]Lack, error)
+}
+
+// Lack is a feature that a datapath does not enforce.
+type Lack struct {
+	Feature string
+	Why     string // what is missing
+	Fix     string // what to do about it
+}
+
 // FlowStream yields flows in the order of their verdicts. Recv blocks; it
 // returns io.EOF after Close or when the cluster goes away.
 type FlowStream interface {
@@ -122,6 +159,11 @@ type PolicyRef struct {
 	Generation int64  `json:"generation,omitempty"`
 	Deleted    bool   `json:"deleted,omitempty"`
 }
+
+// MarkerLabel is on policies that a provider makes for a moment, to see from
+// their arrival how far the datapath has come. They select nothing, and are
+// nobody's work.
+const MarkerLabel = "netdojo.dev/marker"
 
 // RejectedError is a policy that the datapath does not enforce as written.
 type RejectedError struct {

@@ -49,7 +49,10 @@ type Config struct {
 	// node's own way.
 	World       netip.Addr
 	ServiceCIDR netip.Prefix
-	ClusterDNS  netip.Addr
+	// BalancerCIDR holds the addresses of Services of type LoadBalancer that lead
+	// here; the zero value is none.
+	BalancerCIDR netip.Prefix
+	ClusterDNS   netip.Addr
 	// DNSDenyCode answers DNS questions that no rule allows; 0 means REFUSED, 3
 	// (NXDOMAIN) is Cilium's other choice.
 	DNSDenyCode int
@@ -234,7 +237,8 @@ func (a *Agent) startPackets(ctx context.Context) (err error) {
 
 func (a *Agent) tableConfig() ruleset.Config {
 	return ruleset.Config{
-		PodIface: cni.IfacePrefix, PodCIDR: a.cfg.PodCIDR, ClusterCIDR: a.cfg.pods(), ServiceCIDR: a.cfg.ServiceCIDR, NodeAddr: a.cfg.NodeAddr,
+		PodIface: cni.IfacePrefix, PodCIDR: a.cfg.PodCIDR, ClusterCIDR: a.cfg.pods(), ServiceCIDR: a.cfg.ServiceCIDR,
+		BalancerCIDR: a.cfg.BalancerCIDR, NodeAddr: a.cfg.NodeAddr,
 		Queue: firstQueue, Queues: uint16(min(runtime.GOMAXPROCS(0), 4)), Epoch: a.engine.Epoch(),
 		DNSProxy: a.dns.Addr(), HTTPProxy: a.http.Addr(), TLSProxy: a.sni.Addr(),
 	}

@@ -33,6 +33,7 @@ type fakeCluster struct {
 	notReady       error             // what Wait returns
 	rejects        map[string]string // policy → why the API refuses it
 	unenforced     map[string]string // policy → why the datapath refuses it
+	lacks          map[string]string // feature → why it is not enforced
 	dnsDown        bool
 	refuse         bool   // an outsider's reject: code 7 without a drop
 	refuseHost     string // the same for one destination
@@ -115,6 +116,16 @@ func (h fakeHandle) Status(context.Context) (cluster.Status, error) {
 }
 func (h fakeHandle) RESTConfig() *rest.Config { return &rest.Config{} }
 func (h fakeHandle) Close() error             { return nil }
+
+func (h fakeHandle) Lacks(_ context.Context, features []string) ([]cluster.Lack, error) {
+	var lacks []cluster.Lack
+	for _, f := range features {
+		if why, ok := h.f.lacks[f]; ok {
+			lacks = append(lacks, cluster.Lack{Feature: f, Why: why, Fix: "bring what enforces " + f})
+		}
+	}
+	return lacks, nil
+}
 
 func (h fakeHandle) EnsureImages(_ context.Context, refs []string, _ func(string)) error {
 	h.f.note("images %s", strings.Join(refs, " "))

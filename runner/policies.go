@@ -218,6 +218,9 @@ func (s *session) policies(ctx context.Context) ([]policyObject, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				for i := range items {
+					if _, marker := items[i].GetLabels()[cluster.MarkerLabel]; marker {
+						continue
+					}
 					found = append(found, policyObject{
 						ref: manifests.Ref{GVK: gvk, Namespace: items[i].GetNamespace(), Name: items[i].GetName()},
 						uid: string(items[i].GetUID()), generation: items[i].GetGeneration(),

@@ -112,6 +112,9 @@ func (s *session) attach(ctx context.Context, h cluster.Handle) error {
 		return err
 	}
 	s.run.Provider, s.run.Datapath = st.Provider, st.Datapath
+	if err := s.examine(ctx, h); err != nil {
+		return err
+	}
 	if s.conn, err = s.o.connect(h); err != nil {
 		return err
 	}
@@ -124,6 +127,31 @@ func (s *session) attach(ctx context.Context, h cluster.Handle) error {
 	}
 	s.prober = &checks.Prober{Exec: s.conn.execer, Inspect: s.conn.inspector, Flows: s.flows, WaitTimeout: s.o.WaitTimeout}
 	return nil
+}
+
+// examine refuses a lab on a datapath that would let pass what the lab wants to
+// see denied: HTTP rules without a proxy, for one, which are valid and do nothing.
+func (s *session) examine(ctx context.Context, h cluster.Handle) error {
+	examiner, ok := h.(cluster.Examiner)
+	if !ok || len(s.o.Lab.Needs) == 0 {
+		return nil
+	}
+	lacks, err := examiner.Lacks(ctx, s.o.Lab.Needs)
+	if err != nil {
+		return fmt.Errorf("find out what the datapath enforces: %w", err)
+	}
+	if len(lacks) == 0 {
+		return nil
+	}
+	var features, why, fixes []string
+	for _, l := range lacks {
+		features, why, fixes = append(features, l.Feature), append(why, l.Why), append(fixes, l.Fix)
+	}
+	return &EnvironmentError{
+		Err: fmt.Errorf("lab %s needs %s, which the datapath %s of cluster %s does not enforce: %s",
+			s.o.Lab.ID, strings.Join(features, " and "), s.run.Datapath, s.o.Spec.Name, strings.Join(why, "; ")),
+		Advice: strings.Join(slices.Compact(fixes), "; "),
+	}
 }
 
 // worldNames are the names that a lab asks for and those that its checks dial

@@ -66,7 +66,11 @@ func watchHandler(kind string, in []string, changed func(string)) cache.Resource
 		if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 			obj = gone.Obj
 		}
-		if u, ok := obj.(*unstructured.Unstructured); ok && slices.Contains(in, u.GetNamespace()) {
+		u, ok := obj.(*unstructured.Unstructured)
+		if !ok || !slices.Contains(in, u.GetNamespace()) {
+			return
+		}
+		if _, marker := u.GetLabels()[cluster.MarkerLabel]; !marker {
 			changed(kind + " " + u.GetName())
 		}
 	}

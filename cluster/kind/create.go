@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/kind/chart"
 	"github.com/netdojo/netdojo/cluster/kubeconfig"
 	"github.com/netdojo/netdojo/cluster/step"
 )
@@ -39,6 +40,8 @@ type plan struct {
 	record
 	engine        engine
 	agent, helper string // programs
+	helm          string // for Cilium
+	chart         chart.Answer
 	image         string // of the nodes
 	config        *v1alpha4.Cluster
 	agentImage    func() (namedImage, error)
@@ -62,12 +65,15 @@ func (p *Provider) Up(ctx context.Context, spec cluster.Spec, report step.Report
 			}
 			return undo, p.create(ctx, pl, detail)
 		}},
-		step.Step{Name: "Bring netdojo's datapath into the nodes", Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
+		step.Step{Name: installing(spec.Datapath), Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
 			var err error
 			if h, err = p.open(pl.record); err != nil {
 				return nil, err
 			}
-			return nil, p.install(ctx, pl, h, detail)
+			if pl.Datapath == DatapathCilium {
+				return nil, pl.installCilium(ctx, h, detail)
+			}
+			return nil, pl.installNetdojo(ctx, h, detail)
 		}},
 		step.Step{Name: "Wait for the nodes and cluster DNS", Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
 			return nil, h.await(ctx, detail)
@@ -85,6 +91,14 @@ func (p *Provider) Up(ctx context.Context, spec cluster.Spec, report step.Report
 	}
 	h.record = pl.record
 	return h, nil
+}
+
+// installing names the step that brings a datapath.
+func installing(datapath string) string {
+	if datapath == DatapathCilium {
+		return "Bring Cilium into the nodes"
+	}
+	return "Bring netdojo's datapath into the nodes"
 }
 
 // forget removes a cluster's folder but for the logs of a failed start, which
@@ -111,6 +125,14 @@ func (p *Provider) plan(ctx context.Context, pl *plan) error {
 	var err error
 	if pl.agent, pl.helper, err = p.programs(); err != nil {
 		return err
+	}
+	if pl.Datapath == DatapathCilium {
+		if pl.helm = p.cfg.Helm; pl.helm == "" {
+			pl.helm = filepath.Join(filepath.Dir(pl.agent), "netdojo-helm")
+		}
+		if err := pl.prepareCilium(ctx); err != nil {
+			return err
+		}
 	}
 	pl.agentImage = sync.OnceValues(func() (namedImage, error) { return buildAgent(pl.agent, pl.helper) })
 	if pl.engine, err = findEngine(ctx); err != nil {
@@ -164,12 +186,16 @@ func (pl *plan) nodeImage(ctx context.Context) (string, error) {
 	if pl.NodeImage != "" {
 		return pl.NodeImage, nil
 	}
-	there, err := pl.engine.has(ctx, "image", LocalImage)
+	local := LocalImage
+	if pl.Datapath == DatapathCilium {
+		local = CiliumImage
+	}
+	there, err := pl.engine.has(ctx, "image", local)
 	if err != nil {
 		return "", err
 	}
 	if there {
-		return LocalImage, nil
+		return local, nil
 	}
 	return defaults.Image, nil
 }
@@ -220,7 +246,9 @@ func (p *Provider) create(ctx context.Context, pl *plan, detail func(string)) er
 	go func() {
 		defer close(pl.early)
 		defer stop()
-		_ = pl.loadEarly(early) // install tries again, and says why it cannot
+		if pl.Datapath == DatapathNetdojo {
+			_ = pl.loadEarly(early) // install tries again, and says why it cannot
+		}
 	}()
 	err := k.Create(pl.Name,
 		kindcluster.CreateWithV1Alpha4Config(pl.config),

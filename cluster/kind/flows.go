@@ -7,12 +7,12 @@ import (
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
 
-	flowclient "github.com/netdojo/netdojo/datapath/flow/client"
+	"github.com/netdojo/netdojo/cluster"
 )
 
 // merged is the flows of several nodes as they come.
 type merged struct {
-	streams []*flowclient.Stream
+	streams []cluster.FlowStream
 	flows   chan *flowpb.Flow
 	done    chan struct{} // closed by Close
 	once    sync.Once
@@ -22,8 +22,9 @@ type merged struct {
 	err error      // why a stream broke off
 }
 
-// read passes on what the streams give until all have ended, or one broke off.
-func (m *merged) read() {
+// merge passes on what the streams give until all have ended, or one broke off.
+func merge(streams []cluster.FlowStream) *merged {
+	m := &merged{streams: streams, flows: make(chan *flowpb.Flow), done: make(chan struct{})}
 	for _, s := range m.streams {
 		m.readers.Go(func() {
 			for {
@@ -48,6 +49,7 @@ func (m *merged) read() {
 		m.readers.Wait()
 		close(m.flows)
 	}()
+	return m
 }
 
 // Recv implements cluster.FlowStream.

@@ -1,19 +1,14 @@
 package kind
 
 import (
-	"bytes"
 	"context"
-	_ "embed"
 	"fmt"
 	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strconv"
-	"text/template"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,84 +19,6 @@ import (
 	"github.com/netdojo/netdojo/manifests"
 	"github.com/netdojo/netdojo/manifests/builtin"
 )
-
-// The agent's ports on a node's loopback, and its object.
-const (
-	controlPort = 4246
-	flowPort    = 4245
-	agentName   = "netdojo-agent"
-	agentLabel  = "k8s-app=" + agentName
-)
-
-//go:embed agent.yaml
-var agentText string
-
-// agentObjects is what agent.yaml is filled with.
-type agentObjects struct {
-	Image                 string
-	ServiceCIDR           string
-	ClusterCIDR           string // empty for one node
-	World                 string // empty where pods reach the internet
-	APIHost               string
-	APIPort               string
-	ControlPort, FlowPort int
-}
-
-// install brings the agent's image and the world, side by side, then the
-// objects that start the agent and let cluster DNS ask the world.
-func (p *Provider) install(ctx context.Context, pl *plan, h *handle, detail func(string)) error {
-	agent, err := pl.agentImage()
-	if err != nil {
-		return err
-	}
-	detail("loading the agent's image, starting the world")
-	var world netip.Addr
-	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		// What failed then is tried again; what was loaded is not loaded twice.
-		select {
-		case <-pl.early:
-		case <-gctx.Done():
-			return gctx.Err()
-		}
-		nodes, err := pl.engine.kind(log.NoopLogger{}).ListInternalNodes(pl.Name)
-		if err != nil {
-			return fmt.Errorf("list the nodes: %w", err)
-		}
-		return load(gctx, nodes, map[string]v1.Image{agent.name: agent})
-	})
-	if pl.World == "simulated" {
-		group.Go(func() (err error) {
-			world, err = pl.startWorld(gctx)
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	detail("applying the agent and cluster DNS")
-	objects := agentObjects{Image: agent.name, ServiceCIDR: serviceCIDR, ControlPort: controlPort, FlowPort: flowPort}
-	if len(pl.config.Nodes) > 1 {
-		objects.ClusterCIDR = podCIDR
-	}
-	if world.IsValid() {
-		objects.World = world.String()
-	}
-	if objects.APIHost, objects.APIPort, err = pl.apiServer(); err != nil {
-		return err
-	}
-	client, err := manifests.New(h.rest)
-	if err != nil {
-		return err
-	}
-	if err := applyAgent(ctx, client, objects); err != nil {
-		return err
-	}
-	if world.IsValid() {
-		return h.forwardDNS(ctx, client, world)
-	}
-	return nil
-}
 
 // apiServer is where the nodes reach the API server: the name works for all of
 // them, and its certificate has it.
@@ -119,35 +36,6 @@ func (pl *plan) apiServer() (host, port string, err error) {
 		return "", "", fmt.Errorf("find the API server: %w", err)
 	}
 	return u.Hostname(), u.Port(), nil
-}
-
-func renderAgent(o agentObjects) ([]byte, error) {
-	text, err := template.New("agent.yaml").Parse(agentText)
-	if err != nil {
-		return nil, fmt.Errorf("write the agent's objects: %w", err)
-	}
-	var buf bytes.Buffer
-	if err := text.Execute(&buf, o); err != nil {
-		return nil, fmt.Errorf("write the agent's objects: %w", err)
-	}
-	return buf.Bytes(), nil
-}
-
-func applyAgent(ctx context.Context, client *manifests.Client, o agentObjects) error {
-	text, err := renderAgent(o)
-	if err != nil {
-		return err
-	}
-	objects, err := manifests.Parse("agent.yaml", text)
-	if err != nil {
-		return err
-	}
-	for _, object := range objects {
-		if _, err := client.Apply(ctx, object, metav1.NamespaceSystem); err != nil {
-			return fmt.Errorf("bring the agent: %w", err)
-		}
-	}
-	return nil
 }
 
 // forwardDNS has kubeadm's CoreDNS ask the world for what is not the cluster's.
@@ -188,7 +76,7 @@ func (h *handle) await(ctx context.Context, detail func(string)) error {
 	tick := time.NewTicker(lookPause)
 	defer tick.Stop()
 	for {
-		waiting, err := h.waiting(ctx)
+		waiting, err := h.notReady(ctx)
 		if err == nil && waiting == "" {
 			return nil
 		}
@@ -206,18 +94,14 @@ func (h *handle) await(ctx context.Context, detail func(string)) error {
 	}
 }
 
-// waiting names what is not ready; "" when all is.
-func (h *handle) waiting(ctx context.Context) (string, error) {
+// notReady names what is not ready; "" when all is.
+func (h *handle) notReady(ctx context.Context) (string, error) {
 	nodes, err := h.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return "the API server", fmt.Errorf("list nodes: %w", err)
 	}
-	agents, err := h.client.AppsV1().DaemonSets(metav1.NamespaceSystem).Get(ctx, agentName, metav1.GetOptions{})
-	if err != nil {
-		return "the agent", fmt.Errorf("look at the agents: %w", err)
-	}
-	if !rolledOut(agents, len(nodes.Items)) {
-		return fmt.Sprintf("the agents of %d of %d nodes", len(nodes.Items)-int(agents.Status.NumberReady), len(nodes.Items)), nil
+	if what, err := h.datapath.waiting(ctx, len(nodes.Items)); what != "" || err != nil {
+		return what, err
 	}
 	for i := range nodes.Items {
 		if !ready(&nodes.Items[i]) {
@@ -268,10 +152,15 @@ func (p *Provider) open(r record) (*handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &handle{
+	h := &handle{
 		record: r, engine: engine{r.Engine}, rest: config, client: client, kubeconfig: path,
 		imagesDir: filepath.Join(p.cfg.StateDir, "images"), helper: helper,
-	}, nil
+	}
+	h.datapath = netdojoDatapath{h}
+	if r.Datapath == DatapathCilium {
+		h.datapath = ciliumDatapath{h}
+	}
+	return h, nil
 }
 
 func port(n int) string { return strconv.Itoa(n) }

@@ -1,7 +1,7 @@
 // Package kind runs netdojo's clusters as real kind clusters: kubeadm, containerd
 // and the kubelet in containers, by kind's own library, so that the kind command
-// sees them too. netdojo's datapath is their network, as a DaemonSet; the
-// simulated world is a container beside the nodes.
+// sees them too. Their network is netdojo's datapath, as a DaemonSet, or real
+// Cilium, from its chart; the simulated world is a container beside the nodes.
 //
 // What a node runs is in agent and outside, which the client does not link; how
 // to make a node image without a registry is in nodeimage.
@@ -28,14 +28,18 @@ import (
 // Name is the provider's name in a cluster.Spec.
 const Name = "kind"
 
-// DatapathNetdojo is the datapath that this provider installs.
-const DatapathNetdojo = "netdojo"
+// The datapaths that this provider installs.
+const (
+	DatapathNetdojo = "netdojo"
+	DatapathCilium  = "cilium"
+)
 
 // Config says where the provider keeps state and finds its programs.
 type Config struct {
 	StateDir string // holds kind/ and images/
 	Agent    string // netdojo-agent, for the nodes' system; empty: beside this executable
 	Helper   string // netdojo-helper; empty: beside the agent
+	Helm     string // netdojo-helm; empty: beside the agent
 }
 
 // Provider runs kind clusters. It keeps nothing in memory.

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	flowpb "github.com/cilium/cilium/api/v1/flow"
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
 	"github.com/netdojo/netdojo/cluster"
@@ -170,8 +169,7 @@ func TestRecord(t *testing.T) {
 
 // TestMergedEnds: the stream of no node, and one that is closed, end.
 func TestMergedEnds(t *testing.T) {
-	m := &merged{flows: make(chan *flowpb.Flow), done: make(chan struct{})}
-	m.read()
+	m := merge(nil)
 	if _, err := m.Recv(); err == nil {
 		t.Error("a flow from nowhere")
 	}

@@ -40,6 +40,8 @@ var (
 	podCIDR     = netip.MustParsePrefix("10.244.0.0/24")
 	serviceCIDR = netip.MustParsePrefix("10.96.0.0/16")
 	clusterDNS  = netip.MustParseAddr("10.96.0.10")
+	// balancerCIDR holds the addresses of Services of type LoadBalancer.
+	balancerCIDR = netip.MustParsePrefix("192.168.78.0/24")
 )
 
 const (
@@ -198,7 +200,11 @@ func (n *node) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	k, err := n.startNode(ctx, cp)
+	events, err := n.events(cp.AdminREST())
+	if err != nil {
+		return err
+	}
+	k, err := n.startNode(ctx, cp, events)
 	if err != nil {
 		return err
 	}
@@ -207,6 +213,9 @@ func (n *node) start(ctx context.Context) error {
 		return fmt.Errorf("make a client: %w", err)
 	}
 	n.publish(ctx, client, listeners[1:])
+	if err := n.startLoadBalancers(ctx, client, events, way); err != nil {
+		return err
+	}
 	if err := n.learnNames(ctx, cp.AdminREST()); err != nil {
 		return err
 	}

@@ -4,13 +4,16 @@
 # images, unpacked already. kind's own image has kindnetd and kube-proxy as well;
 # netdojo's datapath takes the place of both.
 #
-#   build.sh TAG FOLDER    intermediate results stay in FOLDER and are used again
+#   build.sh TAG FOLDER [ARCHIVE]…    intermediate results stay in FOLDER and are
+#                                     used again; images of archives go into the node
 #
 # Needs root, debootstrap, a running Docker, and Go. `make kind-image` calls it.
 set -euo pipefail
 tag=$1
 mkdir -p "$2"
 work=$(realpath "$2")
+shift 2
+more=("$@")
 here=$(cd "$(dirname "$0")" && pwd)
 repo=$(cd "$here/../../.." && pwd)
 bin=$work/bin
@@ -117,7 +120,7 @@ unpack() {
 		sleep 0.1
 	done
 	local archive
-	for archive in "$work"/archives/*.tar; do
+	for archive in "$work"/archives/*.tar "${more[@]}"; do
 		"${ctr[@]}" images import --local --discard-unpacked-layers --label=io.cri-containerd.pinned=pinned "$archive" \
 			>/dev/null 2>>"$work/containerd.log"
 	done
@@ -187,9 +190,10 @@ load() {
 	[ -z "$old" ] || docker image rm "$old" >/dev/null 2>&1 || true
 }
 
-# What the image is made of.
+# What the image is made of, and where that is noted.
+note=$work/recipe.${tag//[\/:]/-}
 recipe() {
-	{ echo "$tag"; cat "$here/build.sh"; find "$bin" -type f -print0 | sort -z | xargs -0 sha256sum; } | sha256sum
+	{ echo "$tag"; cat "$here/build.sh"; find "$bin" "${more[@]}" -type f -print0 | sort -z | xargs -0 sha256sum; } | sha256sum
 }
 
 # Debian comes over the network while the compiler works.
@@ -197,7 +201,7 @@ debian >"$work/debian.log" 2>&1 &
 fetch=$!
 stage programs programs
 wait "$fetch" || { cat "$work/debian.log" >&2; exit 1; }
-if [ "$(recipe)" = "$(cat "$work/recipe" 2>/dev/null)" ] && docker image inspect "$tag" >/dev/null 2>&1; then
+if [ "$(recipe)" = "$(cat "$note" 2>/dev/null)" ] && docker image inspect "$tag" >/dev/null 2>&1; then
 	echo "$tag is up to date"
 	exit 0
 fi
@@ -205,6 +209,6 @@ stage archives archives
 stage unpack unpack
 stage assemble assemble
 stage load load
-recipe >"$work/recipe"
+recipe >"$note"
 docker image ls "$tag"
 echo "all: $SECONDS s"

@@ -36,10 +36,16 @@ func Config(e *env.Env, spec cluster.Spec) doctor.Config {
 
 // KindConfig is what the doctor is to examine for a kind cluster.
 func KindConfig(e *env.Env, spec cluster.Spec) doctor.KindConfig {
-	dir, image := filepath.Dir(e.Daemon), cmp.Or(spec.NodeImage, kind.LocalImage)
+	dir, local := filepath.Dir(e.Daemon), kind.LocalImage
+	programs := []string{filepath.Join(dir, "netdojo-agent"), filepath.Join(dir, "netdojo-helper")}
+	if spec.Datapath == kind.DatapathCilium {
+		local = kind.CiliumImage
+		programs = append(programs, filepath.Join(dir, "netdojo-helm"))
+	}
+	image := cmp.Or(spec.NodeImage, local)
 	return doctor.KindConfig{
-		Programs: []string{filepath.Join(dir, "netdojo-agent"), filepath.Join(dir, "netdojo-helper")},
-		Image:    image, CgroupsV1: image == kind.LocalImage, Nodes: spec.Nodes, APIPort: spec.APIPort, StateDir: e.StateDir,
+		Programs: programs,
+		Image:    image, CgroupsV1: image == local, Nodes: spec.Nodes, APIPort: spec.APIPort, StateDir: e.StateDir,
 	}
 }
 

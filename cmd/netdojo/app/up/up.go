@@ -67,10 +67,14 @@ a crash ended, comes back with its objects, unless --fresh is given.`,
 func SpecFlags(cmd *cobra.Command, e *env.Env, spec *cluster.Spec) {
 	f := cmd.Flags()
 	f.StringVar(&spec.Provider, "provider", e.KindNames()[0], "what makes the cluster: "+strings.Join(e.KindNames(), " or "))
-	f.StringVar(&spec.Datapath, "datapath", "netdojo", "what enforces policies: netdojo")
+	f.StringVar(&spec.Datapath, "datapath", "netdojo", "what enforces policies: netdojo, or cilium (provider kind)")
 	f.StringVar(&spec.World, "world", "simulated", "what pods find outside the cluster: simulated or internet")
+	f.StringVar(&spec.DNSReject, "dns-reject-response-code", cluster.RejectRefused, "the answer to a DNS question that no rule allows: refused or nameError")
 	f.IntVar(&spec.Nodes, "nodes", 0, "how many nodes (provider kind; default: 1)")
 	f.StringVar(&spec.NodeImage, "node-image", "", "the image of the nodes (provider kind; default: the one that make kind-image built, else kind's own)")
+	f.StringVar(&spec.CiliumChart, "cilium-chart", "", "the chart that Cilium is installed from: a folder, a .tgz or a reference (datapath cilium; default: the one that netdojo carries)")
+	f.StringVar(&spec.CiliumVersion, "cilium-version", "", "the chart's version, where --cilium-chart is a reference (datapath cilium)")
+	f.StringArrayVar(&spec.CiliumValues, "cilium-values", nil, "a file of the chart's values, which go over netdojo's (datapath cilium)")
 	f.StringVar(&spec.KindConfig, "kind-config", "", "a file of kind's configuration, to which netdojo adds what it needs (provider kind)")
 }
 
@@ -86,8 +90,9 @@ func CheckSpec(spec cluster.Spec) error {
 		flag, value string
 		known       []string
 	}{
-		{"datapath", spec.Datapath, []string{"netdojo"}},
+		{"datapath", spec.Datapath, []string{"netdojo", kind.DatapathCilium}},
 		{"world", spec.World, []string{"simulated", "internet"}},
+		{"dns-reject-response-code", cmp.Or(spec.DNSReject, cluster.RejectRefused), []string{cluster.RejectRefused, cluster.RejectNameError}},
 	} {
 		if !slices.Contains(v.known, v.value) {
 			return exit.WithCure(exit.Usagef("--%s %q is not known", v.flag, v.value), "use --%s %s", v.flag, strings.Join(v.known, " or "))
@@ -98,6 +103,16 @@ func CheckSpec(spec cluster.Spec) error {
 	} {
 		if given && spec.Provider != kind.Name {
 			return exit.WithCure(exit.Usagef("--%s is for the provider kind only", flag), "add --provider kind")
+		}
+	}
+	if spec.Datapath == kind.DatapathCilium && spec.Provider != kind.Name {
+		return exit.WithCure(exit.Usagef("--datapath cilium is for the provider kind only"), "add --provider kind")
+	}
+	for flag, given := range map[string]bool{
+		"cilium-chart": spec.CiliumChart != "", "cilium-version": spec.CiliumVersion != "", "cilium-values": len(spec.CiliumValues) > 0,
+	} {
+		if given && spec.Datapath != kind.DatapathCilium {
+			return exit.WithCure(exit.Usagef("--%s is for the datapath cilium only", flag), "add --datapath cilium")
 		}
 	}
 	if spec.Nodes < 0 || spec.Nodes > maxNodes {
@@ -237,10 +252,16 @@ func already(ctx context.Context, o *Options, provider cluster.Provider, st clus
 		switch {
 		case !slices.Equal(was.Publish, o.Spec.Publish):
 			diff = "set of published ports"
+		case was.DNSRejectCode() != o.Spec.DNSRejectCode():
+			diff = "answer to refused DNS questions: it has " + cmp.Or(was.DNSReject, cluster.RejectRefused)
 		case o.Spec.Nodes != 0 && max(was.Nodes, 1) != o.Spec.Nodes:
 			diff = fmt.Sprintf("number of nodes: it has %d, not %d", max(was.Nodes, 1), o.Spec.Nodes)
 		case o.Spec.NodeImage != "" && was.NodeImage != o.Spec.NodeImage:
 			diff = "node image: it has " + cmp.Or(was.NodeImage, "the default one")
+		case o.Spec.CiliumVersion != "" && was.CiliumVersion != o.Spec.CiliumVersion || o.Spec.CiliumChart != "" && was.CiliumChart != o.Spec.CiliumChart:
+			diff = "chart of Cilium's: it has " + cmp.Or(was.CiliumChart, "the one that netdojo carries")
+		case len(o.Spec.CiliumValues) > 0 && !slices.Equal(was.CiliumValues, o.Spec.CiliumValues):
+			diff = "set of Cilium's values: it has " + cmp.Or(strings.Join(was.CiliumValues, ", "), "netdojo's alone")
 		case o.Spec.KindConfig != "" && was.KindConfig != o.Spec.KindConfig:
 			diff = "configuration of kind's: it has " + cmp.Or(was.KindConfig, "none")
 		}

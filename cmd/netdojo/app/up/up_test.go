@@ -43,7 +43,12 @@ func TestFlags(t *testing.T) {
 		"bad port":           {"--api-port 70000", plain, "no port"},
 		"bad world":          {"--world mars", plain, "not known"},
 		"bad datapath":       {"--datapath ovs", plain, "not known"},
-		"argument":           {"more", plain, "unknown command"},
+		"real Cilium": {"--provider kind --datapath cilium --cilium-values a.yaml --cilium-values b.yaml --cilium-chart dir --cilium-version 1.2.3", with(func(s *cluster.Spec) {
+			s.Provider, s.Datapath, s.CiliumChart, s.CiliumVersion, s.CiliumValues = "kind", "cilium", "dir", "1.2.3", []string{"a.yaml", "b.yaml"}
+		}), ""},
+		"Cilium elsewhere":    {"--datapath cilium", plain, "provider kind only"},
+		"values of no Cilium": {"--provider kind --cilium-values a.yaml", plain, "datapath cilium only"},
+		"argument":            {"more", plain, "unknown command"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, _, _ := streams.Test("")
