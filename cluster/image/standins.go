@@ -157,7 +157,7 @@ esac
 	},
 	{
 		Name:    "cilium",
-		Images:  []string{"*/netdojo/cilium"},
+		Images:  []string{"netdojo.dev/cilium"},
 		Summary: "cilium-dbg and hubble, on the sockets of netdojo's datapath",
 		Config: Config{
 			Entrypoint: []string{"/" + helperPath, "pause"}, WorkingDir: "/",

@@ -120,7 +120,7 @@ func BenchmarkFlows(b *testing.B) {
 	dst := netip.AddrPortFrom(server.addr, 8080)
 
 	socket := filepath.Join(b.TempDir(), "flows")
-	log, err := flow.Start(b.Context(), flow.Config{Node: "node", Socket: socket})
+	log, err := flow.Start(b.Context(), flow.Config{Node: "node", Sockets: []string{socket}})
 	must(b, err)
 	b.Cleanup(func() { must(b, log.Close()) })
 	stream, err := client.Flows(b.Context(), socket, 0)

@@ -13,7 +13,7 @@ const (
 	CiliumVersion = "1.20.2"
 
 	// CiliumImage has cilium-dbg and hubble; only a stand-in is called so.
-	CiliumImage = "netdojo/cilium:v" + CiliumVersion
+	CiliumImage = "netdojo.dev/cilium:v" + CiliumVersion
 
 	// CiliumDir is the node's folder with the datapath's sockets, which the pods
 	// see as /var/run/cilium.

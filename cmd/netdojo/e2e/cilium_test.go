@@ -54,13 +54,16 @@ func TestCilium(t *testing.T) {
 	shared.must("kubectl", "-n", "kube-system", "rollout", "status", "ds/cilium", "--timeout=60s")
 	remove := l.policies(cnp(onlyKubernetesIO))
 	t.Cleanup(remove)
-	l.check(probe{client, k8sio, true})
-	l.check(probe{client, cilium, false})
-	for name, test := range map[string]func(*testing.T, *home, *lab){"cilium-dbg": testCiliumDbg, "monitor": testMonitor, "hubble": testHubble} {
-		t.Run(name, func(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		test func(*testing.T, *home, *lab)
+	}{{"cilium-dbg", testCiliumDbg}, {"monitor", testMonitor}, {"hubble", testHubble}} {
+		t.Run(tc.name, func(t *testing.T) {
 			mine := *shared
 			mine.t, l.t = t, t
-			test(t, &mine, l)
+			l.check(probe{client, k8sio, true})
+			l.check(probe{client, cilium, false})
+			tc.test(t, &mine, l)
 		})
 	}
 	l.t = t
@@ -116,6 +119,9 @@ func testCiliumDbg(t *testing.T, home *home, l *lab) {
 		t.Errorf("brief status: %q", out)
 	}
 
+	// Afresh, since names end by their TTL.
+	l.check(probe{client, k8sio, true})
+	l.check(probe{client, cilium, false})
 	var eps []*models.Endpoint
 	get := []string{"cilium-dbg", "endpoint", "get", "cep-name:default/client", "-o", "json"}
 	if err := json.Unmarshal([]byte(mustCilium(home, get...)), &eps); err != nil || len(eps) != 1 {
