@@ -43,11 +43,12 @@ const (
 )
 
 // The way of pods to the world's container: the node's own routes but for its
-// default one, then a table that has that container as its default.
+// default one, then a table that has that container as its default. Both come after
+// the node's own addresses, whose rule Cilium puts at 100.
 const (
 	outsideTable  = "20042"
-	knownPriority = "60"
-	podsPriority  = "61"
+	knownPriority = "110"
+	podsPriority  = "111"
 )
 
 // prepareCilium finds out what the chart makes, before a cluster is made for it.
