@@ -87,7 +87,7 @@ func ciliumValues(apiHost, apiPort string, envoy, replaceKubeProxy bool) map[str
 		"bpf":                   values{"hostLegacyRouting": true}, // pods' packets take the node's routes
 		"operator":              values{"replicas": 1},
 		"envoy":                 values{"enabled": envoy},
-		"hubble":                values{"relay": values{"enabled": true}, "tls": values{"enabled": false}},
+		"hubble":                values{"tls": values{"enabled": false}},
 	}
 }
 

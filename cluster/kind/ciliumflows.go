@@ -26,34 +26,42 @@ import (
 // relayPort is where Hubble's relay serves, in its pod.
 const relayPort = 4245
 
-// follow takes flows from Hubble's relay, which merges those of all nodes; where
-// there is no relay, from the agents themselves.
+// follow takes flows from the agents' Hubble, each through its own pod: that is on
+// the node's network, and no policy reaches it. Hubble's relay, which is next, is a
+// pod that a clusterwide policy cuts off; it is for agents that want certificates.
+// Then come the agents' own commands.
 func (d ciliumDatapath) follow(ctx context.Context, req *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
-	relays, err := d.running(ctx, relaySelector)
-	if err != nil {
-		return nil, err
-	}
-	if len(relays) > 0 {
-		s, err := flowclient.FollowOver(ctx, d.dialRelay(relays[0].Name), req)
-		if err != nil {
-			return nil, fmt.Errorf("flows of Hubble's relay: %w", err)
-		}
-		return s, nil
-	}
 	settings, err := d.settings(ctx)
 	if err != nil {
 		return nil, err
 	}
-	agents, err := d.agents(ctx)
-	if err != nil {
-		return nil, err
-	}
 	open := d.observe
+	if port := plainHubble(settings); port != 0 {
+		open = func(ctx context.Context, agent string, req *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
+			return flowclient.FollowOver(ctx, func(ctx context.Context) (net.Conn, error) { return d.dial(ctx, agent, port, port) }, req)
+		}
+	} else {
+		relays, err := d.running(ctx, relaySelector)
+		if err != nil {
+			return nil, err
+		}
+		if len(relays) > 0 {
+			s, err := flowclient.FollowOver(ctx, d.dialRelay(relays[0].Name), req)
+			if err != nil {
+				return nil, fmt.Errorf("flows of Hubble's relay: %w", err)
+			}
+			return s, nil
+		}
+	}
 	if settings["enable-hubble"] != "true" {
 		if !req.Follow {
 			return nil, cluster.ErrNoFlows // the monitor has no past
 		}
 		open = d.monitor
+	}
+	agents, err := d.agents(ctx)
+	if err != nil {
+		return nil, err
 	}
 	var streams []cluster.FlowStream
 	for _, a := range agents {
@@ -64,6 +72,23 @@ func (d ciliumDatapath) follow(ctx context.Context, req *observerpb.GetFlowsRequ
 		streams = append(streams, s)
 	}
 	return merge(streams), nil
+}
+
+// plainHubble is the port on which agents serve Hubble's API without TLS; 0 for
+// none.
+func plainHubble(settings map[string]string) int {
+	if settings["enable-hubble"] != "true" || settings["hubble-disable-tls"] != "true" {
+		return 0
+	}
+	_, text, err := net.SplitHostPort(settings["hubble-listen-address"])
+	if err != nil {
+		return 0
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		return 0
+	}
+	return port
 }
 
 func (d ciliumDatapath) dialRelay(pod string) func(context.Context) (net.Conn, error) {
@@ -216,7 +241,7 @@ func parseObserved(line []byte) (*flowpb.Flow, error) {
 
 // monitor follows what an agent drops, where there is no Hubble.
 func (d ciliumDatapath) monitor(ctx context.Context, agent string, _ *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
-	return d.lines(ctx, agent, func([]byte) bool { return true }, parseMonitored, "cilium-dbg", "monitor", "--type", "drop", "-o", "json")
+	return d.lines(ctx, agent, func([]byte) bool { return true }, parseMonitored, "cilium-dbg", "monitor", "--type", "drop", "--json")
 }
 
 // parseMonitored makes a flow of a dropped packet; other lines are none.

@@ -47,7 +47,9 @@ debian() {
 	rm -rf "$work/debian"/var/cache/apt/archives/*.deb "$work/debian"/var/lib/apt/lists/* \
 		"$work/debian"/usr/share/{doc,man,locale,info,perl} "$work/debian"/usr/include \
 		"$work/debian"/usr/lib/gcc/*/*/{cc1*,*.a,include} "$work/debian"/usr/lib/x86_64-linux-gnu/*.a \
-		"$work/debian/usr/lib/llvm-$clang/lib/clang"/*/lib
+		"$work/debian/usr/lib/llvm-$clang/lib/clang" "$work/debian/usr/lib/llvm-$clang"/lib/LLVMPolly.so \
+		"$work/debian"/usr/lib/x86_64-linux-gnu/{libclang-19.so*,lib?san.so*,gconv,perl-base} \
+		"$work/debian"/usr/bin/{perl*,x86_64-linux-gnu-*} "$work/debian"/usr/share/zoneinfo
 	chroot "$work/debian" clang --version >/dev/null
 	touch "$work/debian.done"
 }
