@@ -16,15 +16,18 @@ govulncheck_version := v1.9.0
 freeze_version := v0.2.2
 freeze := bin/tools/freeze-$(freeze_version)
 
-.PHONY: build demo test fuzz differential agree conformance lint cross vuln bench screens kind-image kind-cilium test-kind test-cilium parity clean
+.PHONY: build demo test fuzz differential agree conformance lint cross vuln bench screens docker kind-image kind-cilium test-kind test-cilium parity clean
 
-build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo-helm bin/netdojo
+build: bin/netdojo-coredns bin/netdojo-cluster bin/netdojo-agent bin/netdojo-helper bin/netdojo-helm bin/netdojo-kubectl bin/netdojo
 
 # The go command knows best whether a program is up to date.
-.PHONY: bin/netdojo bin/netdojo-cluster bin/netdojo-coredns bin/netdojo-agent bin/netdojo-helper bin/netdojo-helm cmd/netdojo-cluster/packed/netdojo-helper
+.PHONY: bin/netdojo bin/netdojo-kubectl bin/netdojo-cluster bin/netdojo-coredns bin/netdojo-agent bin/netdojo-helper bin/netdojo-helm cmd/netdojo-cluster/packed/netdojo-helper
 
 bin/netdojo:
 	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo
+
+bin/netdojo-kubectl:
+	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo-kubectl
 
 bin/netdojo-coredns:
 	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-coredns
@@ -114,8 +117,9 @@ lint: $(golangci_lint)
 
 # The client for other systems. Not part of lint: each compiles all it links anew.
 cross:
-	GOOS=darwin go vet ./cmd/netdojo
-	GOOS=windows go vet ./cmd/netdojo
+	GOOS=darwin GOARCH=arm64 go build -ldflags '-s -w' -o bin/darwin-arm64/ ./cmd/netdojo ./cmd/netdojo-kubectl
+	GOOS=darwin GOARCH=amd64 go build -ldflags '-s -w' -o bin/darwin-amd64/ ./cmd/netdojo ./cmd/netdojo-kubectl
+	GOOS=windows GOARCH=amd64 go build -ldflags '-s -w' -o bin/windows-amd64/ ./cmd/netdojo ./cmd/netdojo-kubectl
 
 vuln:
 	go run golang.org/x/vuln/cmd/govulncheck@$(govulncheck_version) ./...
@@ -139,22 +143,21 @@ $(freeze):
 # A node image for the provider kind where there is no registry. Starts Docker
 # where it does not run. Debian's packages and what was compiled stay in .kind.
 kind_image := netdojo/kind-node:v$(KUBERNETES_VERSION)
-kind-image:
-	go build -o bin/tools/runcfit ./cluster/kind/nodeimage/runcfit
-	cluster/kind/nodeimage/dockerd.sh bin/tools/runcfit .kind
+kind-image: docker
 	KUBERNETES_VERSION=$(KUBERNETES_VERSION) cluster/kind/nodeimage/build.sh $(kind_image) .kind
 
 # The same with real Cilium in it, for --datapath cilium. Cilium is compiled from its
 # module. Not part of CI.
 kind_cilium := netdojo/kind-cilium:v$(KUBERNETES_VERSION)
-kind-cilium: bin/netdojo-helm
-	go build -o bin/tools/runcfit ./cluster/kind/nodeimage/runcfit
-	cluster/kind/nodeimage/dockerd.sh bin/tools/runcfit .kind
+kind-cilium: bin/netdojo-helm docker
 	cluster/kind/nodeimage/cilium.sh bin/netdojo-helm .kind/cilium
 	KUBERNETES_VERSION=$(KUBERNETES_VERSION) cluster/kind/nodeimage/build.sh $(kind_cilium) .kind .kind/cilium/archives/*.tar
 
-# What the provider kind promises, on Docker. Not part of CI yet: it has to be timed
-# from a cold cache first.
+docker:
+	go build -o bin/tools/runcfit ./cluster/kind/nodeimage/runcfit
+	cluster/kind/nodeimage/dockerd.sh bin/tools/runcfit .kind
+
+# What the provider kind promises, on Docker.
 test-kind: build kind-image
 	go test -tags kind -count=1 -timeout 25m $(TESTFLAGS) -run '^TestKind' ./$(e2e)
 

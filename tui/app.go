@@ -49,8 +49,9 @@ func Run(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m := New(ctx, o)
-	// Half of the usual rate: the renderer wakes for each frame, drawn or not.
-	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithoutSignalHandler(), tea.WithFPS(30)}
+	// Less than the usual 60: the renderer wakes for each frame, drawn or not. The
+	// first one waits for its turn as well.
+	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithoutSignalHandler(), tea.WithFPS(45)}
 	if o.In != nil {
 		opts = append(opts, tea.WithInput(o.In))
 	}

@@ -40,6 +40,14 @@ type Config struct {
 	Programs []string // paths of the programs that an embedded cluster is made of
 	APIPort  int      // wanted for the API; 0 takes a free one
 	Ports    []int    // further ports of the loopback that are wanted
+	on       *system  // asked in place of this one where it is not nil
+}
+
+func (c Config) system() *system {
+	if c.on != nil {
+		return c.on
+	}
+	return thisSystem
 }
 
 // Problem is a requirement that is not met.
@@ -171,7 +179,7 @@ const (
 )
 
 func diskSpace(_ context.Context, cfg Config) error {
-	free, err := freeSpace(cfg.StateDir)
+	free, err := cfg.system().free(cfg.StateDir)
 	if err != nil || free >= scarceFor {
 		return nil // what is wrong with the folder is a finding of its own
 	}

@@ -27,14 +27,16 @@ func examineKernel(ctx context.Context, cfg Config) []Result {
 	overlay := Result{ID: overlayID, Requirement: overlayReq, State: Unknown, Cause: "not examined: there are no namespaces to do it in"}
 	nft := Result{ID: nftablesID, Requirement: nftablesReq, State: Unknown, Cause: overlay.Cause}
 
-	seen, err := runProbe(ctx, cfg)
+	s := cfg.system()
+	_, uid := s.user()
+	seen, err := s.probe(ctx, cfg)
 	if err != nil {
-		cause, cure := whyNoNamespaces(err, os.Getuid(), readSysctl)
+		cause, cure := whyNoNamespaces(err, uid, s.sysctl)
 		namespaces.State, namespaces.Cause, namespaces.Cure = Failed, cause, cure
 		return []Result{namespaces, overlay, nft}
 	}
 	if seen.Namespaces != "" {
-		cause, cure := whyNoNamespaces(errors.New(seen.Namespaces), os.Getuid(), readSysctl)
+		cause, cure := whyNoNamespaces(errors.New(seen.Namespaces), uid, s.sysctl)
 		namespaces.State, namespaces.Cause, namespaces.Cure = Failed, cause, cure
 		return []Result{namespaces, overlay, nft}
 	}

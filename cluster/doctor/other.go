@@ -22,5 +22,12 @@ func platform() []check {
 
 func examineKernel(context.Context, Config) []Result { return nil }
 
+// system is what checks ask of a machine.
+type system struct {
+	free func(dir string) (bytes uint64, err error)
+}
+
+var thisSystem = &system{free: freeSpace}
+
 // freeSpace is not asked for here: there are no embedded clusters.
 func freeSpace(string) (uint64, error) { return 0, errors.ErrUnsupported }

@@ -11,6 +11,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/netdojo/netdojo/cluster/doctor"
+	kubectl "github.com/netdojo/netdojo/cmd/netdojo-kubectl/app"
 	"github.com/netdojo/netdojo/cmd/netdojo/app"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 )
@@ -22,7 +23,8 @@ func TestMain(m *testing.M) {
 		"netdojo": func() {
 			os.Exit(app.Main(os.Args[1:], []env.Kind{{Name: "fake", New: newFake}}))
 		},
-		doctor.ProbeName: func() { os.Exit(doctor.Probe(os.Args[1:])) },
+		"netdojo-kubectl": func() { kubectl.Main(os.Args[1:]) },
+		doctor.ProbeName:  func() { os.Exit(doctor.Probe(os.Args[1:])) },
 	})
 }
 

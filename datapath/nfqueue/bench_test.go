@@ -6,15 +6,20 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/netdojo/netdojo/datapath/cni"
+	"github.com/netdojo/netdojo/datapath/flow"
+	"github.com/netdojo/netdojo/datapath/flow/client"
 	"github.com/netdojo/netdojo/datapath/internal/testnet"
+	"github.com/netdojo/netdojo/datapath/verdict"
 )
 
 // connector opens, connects and resets TCP connections on one thread in a pod,
@@ -101,6 +106,84 @@ func BenchmarkConnectPlain(b *testing.B)   { benchmarkConnect(b, false, 1) }
 func BenchmarkConnectJudged(b *testing.B)  { benchmarkConnect(b, true, 1) }
 func BenchmarkConnect8Plain(b *testing.B)  { benchmarkConnect(b, false, 8) }
 func BenchmarkConnect8Judged(b *testing.B) { benchmarkConnect(b, true, 8) }
+
+// flowsPerTick events a millisecond make 10,000 a second.
+const flowsPerTick = 10
+
+// BenchmarkFlows lets connections that are judged take turns: some while nothing
+// is told, some while 10,000 flows a second are kept and a client, in this very
+// process, follows them.
+func BenchmarkFlows(b *testing.B) {
+	n := newNode(b, netip.AddrPort{})
+	a, server := n.pod("a"), n.pod("b")
+	closeAll(b, server.Pod, 8080)
+	dst := netip.AddrPortFrom(server.addr, 8080)
+
+	socket := filepath.Join(b.TempDir(), "flows")
+	log, err := flow.Start(b.Context(), flow.Config{Node: "node", Socket: socket})
+	must(b, err)
+	b.Cleanup(func() { must(b, log.Close()) })
+	stream, err := client.Flows(b.Context(), socket, 0)
+	must(b, err)
+	var served atomic.Int64
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			if _, err := stream.Recv(); err != nil {
+				return
+			}
+			served.Add(1)
+		}
+	})
+	var telling atomic.Bool
+	wg.Go(func() {
+		e := verdict.Event{
+			Query:   verdict.Query{Src: a.addr, Dst: server.addr, Proto: unix.IPPROTO_TCP, SrcPort: 40000, DstPort: 8080},
+			Verdict: verdict.Verdict{Action: verdict.Allow, Direction: verdict.Egress},
+		}
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-b.Context().Done():
+				return
+			case <-tick.C:
+			}
+			for range flowsPerTick {
+				if telling.Load() {
+					e.Time = time.Now()
+					log.Publish(e)
+				}
+			}
+		}
+	})
+
+	took := map[bool][]time.Duration{}
+	var busy time.Duration
+	for range b.N {
+		for _, on := range []bool{false, true} {
+			telling.Store(on)
+			start := time.Now()
+			t, err := connector(a.Pod, dst, 1000)
+			must(b, err)
+			took[on] = append(took[on], t...)
+			if on {
+				busy += time.Since(start)
+			}
+		}
+	}
+	b.StopTimer()
+	var median [2]float64
+	for i, on := range []bool{false, true} {
+		slices.Sort(took[on])
+		median[i] = float64(took[on][len(took[on])/2].Nanoseconds()) / 1e3
+	}
+	b.ReportMetric(median[0], "quiet-p50-µs")
+	b.ReportMetric(median[1], "told-p50-µs")
+	b.ReportMetric(100*(median[1]/median[0]-1), "slower-%")
+	b.ReportMetric(float64(served.Load())/busy.Seconds(), "served-flows/s")
+	must(b, stream.Close())
+}
 
 // BenchmarkAttach connects and disconnects a sandbox.
 func BenchmarkAttach(b *testing.B) {

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, startWithout(what))
 		os.Exit(125)
 	}
-	for _, p := range []string{"netdojo", "netdojo-cluster", "netdojo-coredns"} {
+	for _, p := range []string{"netdojo", "netdojo-cluster", "netdojo-coredns", "netdojo-kubectl"} {
 		if _, err := os.Stat(filepath.Join(binDir, p)); err != nil {
 			fmt.Fprintf(os.Stderr, "bin/%s is missing: run `make build` first\n", p)
 			os.Exit(1)

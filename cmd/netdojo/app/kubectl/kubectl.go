@@ -1,24 +1,19 @@
-// Package kubectl is `netdojo kubectl`: kubectl's own code, pointed at the
-// cluster's private kubeconfig.
+// Package kubectl is `netdojo kubectl`: kubectl's own code, in a program of its
+// own, pointed at the cluster's private kubeconfig.
 package kubectl
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/component-base/cli"
-	"k8s.io/component-base/logs"
-	"k8s.io/klog/v2"
-	kubectlcmd "k8s.io/kubectl/pkg/cmd"
-	"k8s.io/kubectl/pkg/cmd/util"
 
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 )
 
 // Options are what the command line says. Args are kubectl's, untouched.
@@ -46,9 +41,13 @@ kubeconfig. All arguments are kubectl's; NETDOJO_CLUSTER says which cluster.`,
 	}
 }
 
-// Run becomes kubectl. It does not return when kubectl fails: kubectl ends the
-// process with its own code.
+// Run becomes kubectl, which ends the process with its own code. It returns only
+// when kubectl could not be started.
 func Run(ctx context.Context, o *Options) error {
+	program := filepath.Join(filepath.Dir(o.Env.Daemon), programName)
+	if _, err := os.Stat(program); err != nil {
+		return exit.WithCure(fmt.Errorf("find kubectl: %w", err), "make build puts it beside netdojo; or use a kubectl of yours with netdojo kubeconfig")
+	}
 	if needsCluster(o.Args) {
 		st, _, err := o.Env.Running(ctx, env.DefaultName())
 		if err != nil {
@@ -67,29 +66,10 @@ func Run(ctx context.Context, o *Options) error {
 			}
 		}
 	}
-	// kubectl handles signals itself, or counts on their usual effect; what it
-	// logs is for its user.
+	// kubectl handles signals itself, or counts on their usual effect.
 	o.Env.Signals.Default()
-	klog.ClearLogger()
-
-	argv := append([]string{"kubectl"}, o.Args...)
-	if _, err := logs.GlogSetter(kubectlcmd.GetLogVerbosity(argv)); err != nil {
-		return err
-	}
-	streams := genericiooptions.IOStreams{In: o.Env.In, Out: o.Env.Out, ErrOut: o.Env.Err}
-	// Without a plugin handler no other program is looked for: what runs is what
-	// was built in. The rates are those of kubectl's own main.
-	flags := genericclioptions.NewConfigFlags(true).WithDeprecatedPasswordFlag().
-		WithDiscoveryBurst(300).WithDiscoveryQPS(50).WithWarningPrinter(streams)
-	cmd := kubectlcmd.NewDefaultKubectlCommandWithArgs(kubectlcmd.KubectlOptions{
-		Arguments: argv, ConfigFlags: flags, IOStreams: streams,
-	})
-	cmd.SetArgs(o.Args)
-	cmd.SetIn(o.Env.In)
-	cmd.SetOut(o.Env.Out)
-	cmd.SetErr(o.Env.Err)
-	if err := cli.RunNoErrOutput(cmd); err != nil {
-		util.CheckErr(err)
+	if err := become(program, o.Args); err != nil {
+		return fmt.Errorf("start kubectl: %w", err)
 	}
 	return nil
 }

@@ -61,16 +61,21 @@ func Thorough(ctx context.Context, e *env.Env, spec cluster.Spec) (results []doc
 	return nil, false
 }
 
+// Examine is what can be told at once of what a provider needs.
+func Examine(ctx context.Context, e *env.Env, spec cluster.Spec) []doctor.Result {
+	switch spec.Provider {
+	case embedded.Name:
+		return doctor.Quick(ctx, Config(e, spec))
+	case kind.Name:
+		return doctor.Kind(ctx, KindConfig(e, spec))
+	}
+	return nil
+}
+
 // Quick says before a cluster is started what would certainly keep it from
 // working. Warnings are printed.
 func Quick(ctx context.Context, e *env.Env, spec cluster.Spec) error {
-	var results []doctor.Result
-	switch spec.Provider {
-	case embedded.Name:
-		results = doctor.Quick(ctx, Config(e, spec))
-	case kind.Name:
-		results = doctor.Kind(ctx, KindConfig(e, spec))
-	}
+	results := Examine(ctx, e, spec)
 	for _, r := range results {
 		if r.State == doctor.Warning {
 			fmt.Fprintf(e.Err, "warning: %s\ncure: %s\n", r.Cause, r.Cure)

@@ -17,6 +17,7 @@ import (
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/preflight"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/session"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/shell"
 	"github.com/netdojo/netdojo/labs"
 	"github.com/netdojo/netdojo/runner"
@@ -46,7 +47,7 @@ func (b *backend) Cluster(ctx context.Context) (tui.ClusterState, error) {
 // Missing implements tui.Backend.
 func (b *backend) Missing(ctx context.Context) []tui.Missing {
 	var out []tui.Missing
-	for _, r := range doctor.Quick(ctx, preflight.Config(b.e, b.spec())) {
+	for _, r := range preflight.Examine(ctx, b.e, b.spec()) {
 		if r.State == doctor.Failed || r.State == doctor.Warning {
 			out = append(out, tui.Missing{Cause: r.Cause, Cure: r.Cure, Fatal: r.State == doctor.Failed})
 		}
@@ -78,41 +79,27 @@ func (b *backend) Log(lines int) []string {
 	return all[max(0, len(all)-lines):]
 }
 
-// options are those of a session on the cluster that runs, or that is to.
-func (b *backend) options(ctx context.Context, lab *labs.Lab, task string, listen event.Listener) (runner.Options, bool, error) {
-	o := runner.Options{
-		Spec: b.spec(), Lab: lab, Task: task, Keep: true, StateDir: b.e.StateDir, Listener: listen, Log: b.e.Log,
-	}
-	st, running, _, err := b.e.Status(ctx, b.name)
-	if err != nil {
-		return o, false, err
-	}
-	if st.Running {
-		o.Provider, o.Spec.Provider = running, st.Provider
-		return o, true, nil
-	}
-	o.Provider, err = b.e.Provider(o.Spec.Provider)
-	return o, false, err
+// target is the cluster that runs, or that is to.
+func (b *backend) target(ctx context.Context) (session.Target, error) {
+	// Warnings would be written over the screen, and Missing has them.
+	silent := *b.e
+	silent.Err = io.Discard
+	return session.Find(ctx, &silent, session.Wanted{Spec: b.spec()})
 }
 
 // session runs one that may bring the cluster up.
 func (b *backend) session(ctx context.Context, lab *labs.Lab, task string, listen event.Listener,
 	run func(context.Context, runner.Options) (record.Run, error),
 ) (record.Run, error) {
-	o, runs, err := b.options(ctx, lab, task, listen)
+	target, err := b.target(ctx)
 	if err != nil {
 		return record.Run{}, err
 	}
-	if !runs {
-		if err := doctor.Err(doctor.Quick(ctx, preflight.Config(b.e, o.Spec))); err != nil {
-			return record.Run{}, err
-		}
-	}
-	result, err := run(ctx, o)
-	if err != nil && !runs && ctx.Err() == nil {
-		err = preflight.Explain(ctx, b.e, o.Spec, err)
-	}
-	return result, err
+	result, err := run(ctx, runner.Options{
+		Provider: target.Provider, Spec: target.Spec, Lab: lab, Task: task, Keep: true,
+		StateDir: b.e.StateDir, Listener: listen, Log: b.e.Log,
+	})
+	return result, target.Ended(ctx, b.e, err)
 }
 
 // Enter implements tui.Backend.
@@ -142,11 +129,13 @@ func (b *backend) Solve(ctx context.Context, lab *labs.Lab, task string, listen 
 
 // Compare implements tui.Backend.
 func (b *backend) Compare(ctx context.Context, lab *labs.Lab, task string) ([]record.Difference, error) {
-	o, _, err := b.options(ctx, lab, task, nil)
+	target, err := b.target(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return runner.Compare(ctx, o)
+	return runner.Compare(ctx, runner.Options{
+		Provider: target.Provider, Spec: target.Spec, Lab: lab, Task: task, StateDir: b.e.StateDir, Log: b.e.Log,
+	})
 }
 
 // Watch implements tui.Backend.
