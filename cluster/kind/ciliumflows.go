@@ -137,9 +137,9 @@ type lines struct {
 	err    error      // why it broke off
 }
 
-// follow runs the command and parses its lines; nil is a line without a flow.
-// It returns with the first line that begins says is the stream's beginning.
-func (d ciliumDatapath) lines(ctx context.Context, agent string, begins func(line []byte) bool, parse func(line []byte) (*flowpb.Flow, error), command ...string) (*lines, error) {
+// lines runs the command and parses its lines; nil is one without a flow. It
+// returns with the first line: by then the command listens.
+func (d ciliumDatapath) lines(ctx context.Context, agent string, parse func(line []byte) (*flowpb.Flow, error), command ...string) (*lines, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &lines{flows: make(chan *flowpb.Flow, 64), cancel: cancel}
 	r, w := io.Pipe()
@@ -152,9 +152,7 @@ func (d ciliumDatapath) lines(ctx context.Context, agent string, begins func(lin
 		scanner := bufio.NewScanner(r)
 		scanner.Buffer(nil, 1<<20)
 		for scanner.Scan() {
-			if begins(scanner.Bytes()) {
-				once.Do(func() { close(began) })
-			}
+			once.Do(func() { close(began) })
 			flow, err := parse(scanner.Bytes())
 			if err != nil {
 				l.fail(err)
@@ -222,7 +220,7 @@ func (d ciliumDatapath) observe(ctx context.Context, agent string, req *observer
 		command = append(command, "--follow")
 	}
 	first := req.Follow
-	return d.lines(ctx, agent, func([]byte) bool { return true }, func(line []byte) (*flowpb.Flow, error) {
+	return d.lines(ctx, agent, func(line []byte) (*flowpb.Flow, error) {
 		if first {
 			first = false
 			return nil, nil
@@ -239,9 +237,11 @@ func parseObserved(line []byte) (*flowpb.Flow, error) {
 	return response.GetFlow(), nil // nil for lost events and nodes' states
 }
 
-// monitor follows what an agent drops, where there is no Hubble.
+// monitor follows what an agent drops, where there is no Hubble. That it listens is
+// said on standard error, its first line elsewhere is the first drop.
 func (d ciliumDatapath) monitor(ctx context.Context, agent string, _ *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
-	return d.lines(ctx, agent, func([]byte) bool { return true }, parseMonitored, "cilium-dbg", "monitor", "--type", "drop", "--json")
+	return d.lines(ctx, agent, parseMonitored,
+		"sh", "-c", "exec cilium-dbg monitor --type drop --json 2>&1")
 }
 
 // parseMonitored makes a flow of a dropped packet; other lines are none.
