@@ -80,7 +80,7 @@ var bans = []ban{
 		of:   []string{"cmd/netdojo"},
 		from: []string{
 			"k8s.io/kubernetes/...", "go.etcd.io/etcd/server/...", "k8s.io/apiserver/...",
-			"k8s.io/kubectl/...", "helm.sh/helm/...", "github.com/cilium/cilium/pkg/...", "github.com/coredns/coredns/...",
+			"k8s.io/kubectl/...", "github.com/cilium/cilium/pkg/...", "github.com/coredns/coredns/...", "helm.sh/helm/...",
 			"cluster/embedded/daemon/...", "cluster/embedded/controlplane/...", "cluster/embedded/kubelet/...",
 		},
 		// The CRDs' YAML, which lint checks policies against.

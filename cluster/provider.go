@@ -32,6 +32,9 @@ type Spec struct {
 	Fresh    bool      `json:"fresh"`    // do not bring back objects of an earlier run
 	APIPort  int       `json:"apiPort"`  // on the host's loopback; 0 picks a free one
 	Publish  []Publish `json:"publish,omitempty"`
+	// DNSReject answers DNS questions that no rule allows: RejectRefused, which the
+	// empty string means too, or RejectNameError.
+	DNSReject string `json:"dnsReject,omitempty"`
 	// Of the provider kind only.
 	Nodes      int    `json:"nodes,omitempty"`      // 0 means one
 	NodeImage  string `json:"nodeImage,omitempty"`  // empty picks one
@@ -40,6 +43,20 @@ type Spec struct {
 	CiliumChart   string   `json:"ciliumChart,omitempty"`   // folder, .tgz or reference; empty is the packed chart
 	CiliumVersion string   `json:"ciliumVersion,omitempty"` // empty takes what the chart is
 	CiliumValues  []string `json:"ciliumValues,omitempty"`  // files of values that go over netdojo's
+}
+
+// What Cilium's option tofqdns-dns-reject-response-code knows.
+const (
+	RejectRefused   = "refused"
+	RejectNameError = "nameError"
+)
+
+// DNSRejectCode is the DNS response code that DNSReject means (RFC 1035).
+func (s Spec) DNSRejectCode() int {
+	if s.DNSReject == RejectNameError {
+		return 3
+	}
+	return 5
 }
 
 // Publish forwards a TCP port of the host's loopback to a Service.

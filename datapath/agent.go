@@ -18,10 +18,12 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/netdojo/netdojo/datapath/ciliumapi"
 	"github.com/netdojo/netdojo/datapath/cni"
 	"github.com/netdojo/netdojo/datapath/dns"
 	"github.com/netdojo/netdojo/datapath/flow"
 	"github.com/netdojo/netdojo/datapath/http"
+	"github.com/netdojo/netdojo/datapath/monitor"
 	"github.com/netdojo/netdojo/datapath/nfqueue"
 	"github.com/netdojo/netdojo/datapath/policy"
 	"github.com/netdojo/netdojo/datapath/route"
@@ -47,14 +49,20 @@ type Config struct {
 	// node's own way.
 	World       netip.Addr
 	ServiceCIDR netip.Prefix
-	ClusterDNS  netip.Addr
+	// BalancerCIDR holds the addresses of Services of type LoadBalancer that lead
+	// here; the zero value is none.
+	BalancerCIDR netip.Prefix
+	ClusterDNS   netip.Addr
 	// DNSDenyCode answers DNS questions that no rule allows; 0 means REFUSED, 3
 	// (NXDOMAIN) is Cilium's other choice.
 	DNSDenyCode int
 	APIServer   netip.AddrPort
 	REST        *rest.Config
 	FlowSocket  string // where the Hubble observer is served; empty serves it nowhere
-	FlowAddress string // the same on TCP: of the node's loopback, and empty for none
+	FlowAddress string // the same on TCP, unprotected; empty for none
+	// CiliumDir is where Cilium's own tools find the sockets that they look for in
+	// /var/run/cilium: the agent's API, the monitor and Hubble. Empty serves none.
+	CiliumDir string
 	// RunDir holds what a later agent of the same boot needs to go on: addresses,
 	// sandboxes and DNS names. Empty keeps it in memory.
 	RunDir  string
@@ -75,7 +83,10 @@ type Agent struct {
 	sni    *sni.Proxy
 	net    *cni.Network
 	routes *route.Table // nil in a cluster of one node
-	local  []netip.Addr
+
+	cilium  *ciliumapi.Server // nil without CiliumDir, and so is monitor
+	monitor *monitor.Server
+	local   []netip.Addr
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -139,13 +150,19 @@ func Start(ctx context.Context, cfg Config) (_ *Agent, err error) {
 			return nil, fmt.Errorf("start datapath: %w", err)
 		}
 	}
+	if err := cfg.makeCiliumDir(); err != nil {
+		return nil, fmt.Errorf("start datapath: %w", err)
+	}
 	if a.flows, err = flow.Start(ctx, flow.Config{
-		Node: cfg.NodeName, Socket: cfg.FlowSocket, Address: cfg.FlowAddress, Version: cfg.Version, Logger: a.log,
+		Node: cfg.NodeName, Sockets: cfg.flowSockets(), Address: cfg.FlowAddress, Version: cfg.Version, Logger: a.log,
 		Names: flow.Names{Service: a.api.serviceName},
 	}); err != nil {
 		return nil, fmt.Errorf("start datapath: %w", err)
 	}
 	if err := a.startProxies(ctx); err != nil {
+		return nil, fmt.Errorf("start datapath: %w", err)
+	}
+	if err := a.startCilium(ctx); err != nil {
 		return nil, fmt.Errorf("start datapath: %w", err)
 	}
 	earlier, err := a.earlier()
@@ -220,7 +237,8 @@ func (a *Agent) startPackets(ctx context.Context) (err error) {
 
 func (a *Agent) tableConfig() ruleset.Config {
 	return ruleset.Config{
-		PodIface: cni.IfacePrefix, PodCIDR: a.cfg.PodCIDR, ClusterCIDR: a.cfg.pods(), ServiceCIDR: a.cfg.ServiceCIDR, NodeAddr: a.cfg.NodeAddr,
+		PodIface: cni.IfacePrefix, PodCIDR: a.cfg.PodCIDR, ClusterCIDR: a.cfg.pods(), ServiceCIDR: a.cfg.ServiceCIDR,
+		BalancerCIDR: a.cfg.BalancerCIDR, NodeAddr: a.cfg.NodeAddr,
 		Queue: firstQueue, Queues: uint16(min(runtime.GOMAXPROCS(0), 4)), Epoch: a.engine.Epoch(),
 		DNSProxy: a.dns.Addr(), HTTPProxy: a.http.Addr(), TLSProxy: a.sni.Addr(),
 	}
@@ -322,7 +340,7 @@ func (a *Agent) Peer(addr netip.Addr) verdict.Peer { return a.engine.Peer(addr) 
 func (a *Agent) Close() error {
 	a.cancel()
 	a.wg.Wait()
-	errs := []error{a.api.close()}
+	errs := []error{a.closeCilium(), a.api.close()}
 	if a.table != nil {
 		errs = append(errs, a.table.Delete())
 	}

@@ -29,6 +29,7 @@ type apiParts struct {
 	err     error
 	watch   *watch.Watcher
 	service *service.Proxy
+	client  kubernetes.Interface
 }
 
 func (p *apiParts) init() {
@@ -71,7 +72,7 @@ func (p *apiParts) start(ctx context.Context, a *Agent) error {
 		return err
 	}
 	p.mu.Lock()
-	p.service = services
+	p.service, p.client = services, client
 	p.mu.Unlock()
 	for _, resource := range []string{"ciliumnetworkpolicies", "ciliumclusterwidenetworkpolicies", "ciliumcidrgroups"} {
 		if err := poll(ctx, answers, "/apis/cilium.io/v2/"+resource+"?limit=1"); err != nil {
@@ -164,6 +165,24 @@ func (p *apiParts) services() []service.Entry {
 		return nil
 	}
 	return services.Entries()
+}
+
+// kubernetes is the client of the API server; nil before it answers.
+func (p *apiParts) kubernetes() kubernetes.Interface {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.client
+}
+
+// frontends lists where Services answer; none before the API server does.
+func (p *apiParts) frontends() []service.Frontend {
+	p.mu.Lock()
+	services := p.service
+	p.mu.Unlock()
+	if services == nil {
+		return nil
+	}
+	return services.Frontends()
 }
 
 // close stops the parts; run has returned.

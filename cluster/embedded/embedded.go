@@ -29,6 +29,7 @@ type Config struct {
 	StateDir string // holds clusters/ and images/
 	Daemon   string // netdojo-cluster; empty: beside this executable
 	CoreDNS  string // netdojo-coredns; empty: beside the daemon
+	Cilium   string // netdojo-cilium; empty: beside the daemon
 }
 
 // Provider runs embedded clusters. It keeps nothing in memory.

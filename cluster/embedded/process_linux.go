@@ -20,25 +20,27 @@ import (
 
 const portsFile = userns.PortsFile
 
-// programs finds the daemon and CoreDNS.
-func (c Config) programs() (daemon, coredns string, err error) {
-	daemon, coredns = c.Daemon, c.CoreDNS
-	if daemon == "" {
+// programs fills in where the programs of a cluster are.
+func (c Config) programs() (Config, error) {
+	if c.Daemon == "" {
 		self, err := os.Executable()
 		if err != nil {
-			return "", "", fmt.Errorf("find this program: %w", err)
+			return c, fmt.Errorf("find this program: %w", err)
 		}
-		daemon = filepath.Join(filepath.Dir(self), "netdojo-cluster")
+		c.Daemon = filepath.Join(filepath.Dir(self), "netdojo-cluster")
 	}
-	if coredns == "" {
-		coredns = filepath.Join(filepath.Dir(daemon), "netdojo-coredns")
+	if c.CoreDNS == "" {
+		c.CoreDNS = filepath.Join(filepath.Dir(c.Daemon), "netdojo-coredns")
 	}
-	for _, program := range []string{daemon, coredns} {
+	if c.Cilium == "" {
+		c.Cilium = filepath.Join(filepath.Dir(c.Daemon), "netdojo-cilium")
+	}
+	for _, program := range []string{c.Daemon, c.CoreDNS, c.Cilium} {
 		if _, err := os.Stat(program); err != nil {
-			return "", "", &Problem{What: "find " + program, Err: err, Fix: "build it with `make build`, and keep the programs of bin/ together"}
+			return c, &Problem{What: "find " + program, Err: err, Fix: "build it with `make build`, and keep the programs of bin/ together"}
 		}
 	}
-	return daemon, coredns, nil
+	return c, nil
 }
 
 // daemonProcess is a daemon that this process started.
@@ -52,7 +54,7 @@ type daemonProcess struct {
 // start starts the daemon in a session of its own, so that it outlives the
 // terminal, with its output in the log.
 func (d *daemonProcess) start(_ context.Context, cfg Config) error {
-	program, coredns, err := cfg.programs()
+	cfg, err := cfg.programs()
 	if err != nil {
 		return err
 	}
@@ -61,12 +63,13 @@ func (d *daemonProcess) start(_ context.Context, cfg Config) error {
 		return fmt.Errorf("open the daemon's log: %w", err)
 	}
 	defer log.Close()
-	d.cmd = exec.Command(program, "daemon", "--dir", d.dir, "--images", filepath.Join(cfg.StateDir, "images"), "--coredns", coredns)
+	d.cmd = exec.Command(cfg.Daemon, "daemon", "--dir", d.dir, "--images", filepath.Join(cfg.StateDir, "images"),
+		"--coredns", cfg.CoreDNS, "--cilium", cfg.Cilium)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.Dir = "/"
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := d.cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", program, err)
+		return fmt.Errorf("start %s: %w", cfg.Daemon, err)
 	}
 	d.done = make(chan struct{})
 	go func() {
@@ -243,11 +246,11 @@ func (p *Provider) remove(ctx context.Context, dir string) error {
 	if err := os.RemoveAll(dir); err == nil {
 		return nil
 	}
-	program, _, err := p.cfg.programs()
+	cfg, err := p.cfg.programs()
 	if err != nil {
 		return err
 	}
-	out, err := exec.CommandContext(ctx, program, "remove", dir).CombinedOutput()
+	out, err := exec.CommandContext(ctx, cfg.Daemon, "remove", dir).CombinedOutput()
 	if err == nil {
 		err = os.RemoveAll(dir) // the folder itself lies outside the namespace's reach
 	}

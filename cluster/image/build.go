@@ -217,8 +217,8 @@ func (s *StandIn) StandInLayer(helper string) (Layer, error) {
 			return nil, fmt.Errorf("make the stand-in %s: netdojo-helper is not given", s.Name)
 		}
 		files = append(files, File{Path: helperPath, Source: helper, Mode: 0o755})
-	case CoreDNSProgram:
-		return nil, fmt.Errorf("make the stand-in %s: a cluster brings CoreDNS itself", s.Name)
+	case CoreDNSProgram, CiliumProgram:
+		return nil, fmt.Errorf("make the stand-in %s: only an embedded cluster has it", s.Name)
 	}
 	return Files(files...), nil
 }

@@ -138,7 +138,7 @@ func TestStandInLayer(t *testing.T) {
 	}
 	for _, in := range StandIns() {
 		l, err := in.StandInLayer(helper)
-		if in.Program == CoreDNSProgram {
+		if in.Program == CoreDNSProgram || in.Program == CiliumProgram {
 			if err == nil {
 				t.Error("CoreDNS has a stand-in outside of the embedded cluster")
 			}

@@ -135,15 +135,20 @@ func (r *Root) shadow(name, hostRoot string) {
 }
 
 func (s *Store) bindProgram(p Program, root *Root) error {
-	var source, name string
+	programs := map[string]string{} // path in the root → program
 	switch p {
 	case HelperProgram:
-		source, name = s.o.Helper, helperPath
+		programs[helperPath] = s.o.Helper
 	case CoreDNSProgram:
-		source, name = s.o.CoreDNS, coreDNSPath
-	default:
-		return nil
+		programs[coreDNSPath] = s.o.CoreDNS
+	case CiliumProgram:
+		programs[helperPath], programs[ciliumPath] = s.o.Helper, s.o.Cilium
 	}
-	root.Binds = append(root.Binds, Bind{Source: source, Destination: "/" + name})
-	return writeInto(root.Dir, name, "")
+	for _, name := range sortedKeys(programs) {
+		root.Binds = append(root.Binds, Bind{Source: programs[name], Destination: "/" + name})
+		if err := writeInto(root.Dir, name, ""); err != nil {
+			return err
+		}
+	}
+	return nil
 }

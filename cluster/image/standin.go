@@ -37,12 +37,14 @@ const (
 	NoProgram Program = iota
 	HelperProgram
 	CoreDNSProgram
+	CiliumProgram // with the helper
 )
 
 // Where the programs are in a stand-in's root.
 const (
 	helperPath  = "netdojo-helper"
 	coreDNSPath = "coredns"
+	ciliumPath  = "netdojo-cilium"
 )
 
 // StandIns returns the table of stand-ins.
@@ -135,6 +137,8 @@ func (s *Store) canRun(p Program) bool {
 		return s.o.Helper != ""
 	case CoreDNSProgram:
 		return s.o.CoreDNS != ""
+	case CiliumProgram:
+		return s.o.Cilium != "" && s.o.Helper != ""
 	}
 	return true
 }

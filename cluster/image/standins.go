@@ -156,6 +156,19 @@ esac
 		Program: CoreDNSProgram,
 	},
 	{
+		Name:    "cilium",
+		Images:  []string{"*/netdojo/cilium"},
+		Summary: "cilium-dbg and hubble, on the sockets of netdojo's datapath",
+		Config: Config{
+			Entrypoint: []string{"/" + helperPath, "pause"}, WorkingDir: "/",
+			Env: []string{defaultPath, "HUBBLE_SERVER=unix:///var/run/cilium/hubble.sock"},
+		},
+		Links: map[string]string{
+			"usr/bin/cilium-dbg": "/" + ciliumPath, "usr/bin/cilium": "/" + ciliumPath, "usr/bin/hubble": "/" + ciliumPath,
+		},
+		Program: CiliumProgram,
+	},
+	{
 		Name: "curl",
 		Images: []string{"docker.io/curlimages/curl", "quay.io/curl/curl", "docker.io/curl/curl", "docker.io/byrnedo/alpine-curl",
 			"docker.io/pstauffer/curl", "docker.io/appropriate/curl", "docker.io/radial/busyboxplus"},

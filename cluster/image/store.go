@@ -32,6 +32,7 @@ type Options struct {
 	HostRoot string // whose programs stand-ins use; empty: /
 	Helper   string // path of netdojo-helper; stand-in servers need it
 	CoreDNS  string // path of netdojo-coredns; without it CoreDNS has no stand-in
+	Cilium   string // path of netdojo-cilium, for the stand-in of Cilium's agent
 
 	Transport   http.RoundTripper // to registries; nil: the default one
 	PullTimeout time.Duration     // 0: 15 s without an answer of the registry

@@ -143,7 +143,7 @@ func (h *handle) EnsureImages(ctx context.Context, refs []string, detail func(st
 		if err != nil {
 			return err
 		}
-		if in == nil || in.Program == image.CoreDNSProgram {
+		if in == nil || in.Program == image.CoreDNSProgram || in.Program == image.CiliumProgram {
 			continue
 		}
 		if full, err = image.Normalize(ref); err != nil {

@@ -43,6 +43,7 @@ type agentObjects struct {
 	APIHost               string
 	APIPort               string
 	ControlPort, FlowPort int
+	DNSRejectCode         int
 }
 
 // installNetdojo brings the agent's image and the world, side by side, then the
@@ -78,7 +79,7 @@ func (pl *plan) installNetdojo(ctx context.Context, h *handle, detail func(strin
 		return err
 	}
 	detail("applying the agent and cluster DNS")
-	objects := agentObjects{Image: agent.name, ServiceCIDR: serviceCIDR, ControlPort: controlPort, FlowPort: flowPort}
+	objects := agentObjects{Image: agent.name, ServiceCIDR: serviceCIDR, ControlPort: controlPort, FlowPort: flowPort, DNSRejectCode: pl.DNSRejectCode()}
 	if len(pl.config.Nodes) > 1 {
 		objects.ClusterCIDR = podCIDR
 	}

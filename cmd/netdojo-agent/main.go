@@ -77,6 +77,7 @@ func runAgent(ctx context.Context, args []string) error {
 	flags.StringVar(&cfg.BinDir, "cni-bin", "/host/opt/cni/bin", "the runtime's CNI plugins")
 	flags.StringVar(&cfg.ConfDir, "cni-conf", "/host/etc/cni/net.d", "the runtime's CNI configurations")
 	flags.StringVar(&cfg.Program, "helper", "/netdojo-helper", "netdojo-helper, the CNI plugin")
+	flags.IntVar(&cfg.DNSDenyCode, "dns-reject-code", 0, "the response code for DNS questions that no rule allows (default: REFUSED)")
 	flags.Func("world", "a neighbour by which pods reach the outside", func(s string) (err error) {
 		if s != "" {
 			cfg.World, err = netip.ParseAddr(s)

@@ -69,6 +69,7 @@ func runDaemon(args []string) error {
 	dir := flags.String("dir", "", "the cluster's folder")
 	images := flags.String("images", "", "the image store")
 	coredns := flags.String("coredns", "", "the CoreDNS program")
+	cilium := flags.String("cilium", "", "the program of Cilium's tools")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func runDaemon(args []string) error {
 		listen = append(listen, "127.0.0.1:"+strconv.Itoa(p.HostPort))
 	}
 	return userns.Exec(userns.Config{
-		Dir: *dir, Images: *images, Daemon: self, CoreDNS: *coredns, Helper: helper, Listen: listen,
+		Dir: *dir, Images: *images, Daemon: self, CoreDNS: *coredns, Cilium: *cilium, Helper: helper, Listen: listen,
 	})
 }
 

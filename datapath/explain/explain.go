@@ -25,6 +25,7 @@ type Request struct {
 	Protocol string `json:"protocol,omitempty"` // TCP when empty; UDP, SCTP, ICMP
 	HTTP     *HTTP  `json:"http,omitempty"`     // a request in the connection
 	DNS      string `json:"dns,omitempty"`      // a name asked for in the connection
+	SNI      string `json:"sni,omitempty"`      // the server that a TLS client names in it
 }
 
 // HTTP is a request as L7 rules see it.
@@ -130,7 +131,7 @@ type Direction struct {
 	Enforced  bool     `json:"enforced"`  // what no rule allows is denied
 	Outcome   Outcome  `json:"outcome"`
 	Reason    Reason   `json:"reason"`
-	Proxy     string   `json:"proxy,omitempty"` // dns or http: the proxy that the connection goes through
+	Proxy     string   `json:"proxy,omitempty"` // dns, http or tls: the proxy that the connection goes through
 	Policies  []Policy `json:"policies,omitempty"`
 }
 

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/netdojo/netdojo/datapath/internal/unixsock"
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
 
@@ -27,12 +27,11 @@ const defaultSize = 8192
 // Config is what a Log needs.
 type Config struct {
 	Node string // the node's name, in every flow
-	// Socket is the path of the unix socket to serve on; it may be longer than
-	// the kernel takes, and what is left of an earlier run is replaced. Empty
-	// serves nowhere.
-	Socket string
-	// Address is a TCP address to serve on as well, without any protection: one of
-	// the loopback. Empty serves on none.
+	// Sockets are the paths of the unix sockets to serve on; they may be longer than
+	// the kernel takes, and what is left of an earlier run is replaced.
+	Sockets []string
+	// Address is a TCP address to serve on as well, without any protection: one that
+	// only those reach who may see all flows. Empty serves on none.
 	Address string
 	Size    int // events kept; 0 means 8192
 	Names   Names
@@ -96,10 +95,18 @@ func Start(ctx context.Context, cfg Config) (*Log, error) {
 
 // listen opens the sockets that are asked for; after an error none is open.
 func listen(ctx context.Context, cfg Config) (open []net.Listener, err error) {
-	if cfg.Socket != "" {
-		l, err := listenUnix(ctx, cfg.Socket)
+	defer func() {
 		if err != nil {
-			return nil, err
+			for _, l := range open {
+				err = errors.Join(err, l.Close())
+			}
+			open = nil
+		}
+	}()
+	for _, path := range cfg.Sockets {
+		l, err := unixsock.Listen(ctx, path)
+		if err != nil {
+			return open, err
 		}
 		open = append(open, l)
 	}
@@ -107,10 +114,7 @@ func listen(ctx context.Context, cfg Config) (open []net.Listener, err error) {
 		var lc net.ListenConfig
 		l, err := lc.Listen(ctx, "tcp", cfg.Address)
 		if err != nil {
-			for _, o := range open {
-				err = errors.Join(err, o.Close())
-			}
-			return nil, err
+			return open, err
 		}
 		open = append(open, l)
 	}
@@ -120,7 +124,49 @@ func listen(ctx context.Context, cfg Config) (open []net.Listener, err error) {
 // Publish adds an event. It holds a lock for as long as it takes to copy it.
 func (l *Log) Publish(e verdict.Event) { l.ring.publish(e) }
 
-// Close ends all streams, removes the socket and waits.
+// Stats is how full the log is.
+type Stats struct {
+	Kept, Max int    // events
+	Seen      uint64 // events since the start
+	Started   time.Time
+}
+
+// Stats tells how full the log is now.
+func (l *Log) Stats() Stats {
+	oldest, next := l.ring.span()
+	return Stats{Kept: int(next - oldest), Max: l.cfg.Size, Seen: next, Started: l.started}
+}
+
+// Head is the number of the event to come.
+func (l *Log) Head() uint64 {
+	_, next := l.ring.span()
+	return next
+}
+
+// Next waits for the event with that number and returns it, or the oldest one
+// that is kept when it is gone, with the number it has. The error is that of ctx,
+// or says that the log is closed.
+func (l *Log) Next(ctx context.Context, number uint64) (verdict.Event, uint64, error) {
+	for {
+		if wait := l.ring.changed(number); wait != nil {
+			select {
+			case <-wait:
+			case <-ctx.Done():
+				return verdict.Event{}, number, ctx.Err()
+			case <-l.closing:
+				return verdict.Event{}, number, errClosed
+			}
+		}
+		if e, ok := l.ring.get(number); ok {
+			return e, number, nil
+		}
+		number, _ = l.ring.span()
+	}
+}
+
+var errClosed = errors.New("flow log is closed")
+
+// Close ends all streams, removes the sockets and waits.
 func (l *Log) Close() error {
 	l.once.Do(func() { close(l.closing) })
 	if l.grpc == nil {
@@ -128,36 +174,11 @@ func (l *Log) Close() error {
 	}
 	l.grpc.Stop()
 	l.wg.Wait()
-	if l.cfg.Socket == "" {
-		return nil
+	var errs []error
+	for _, path := range l.cfg.Sockets {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("close flow log: %w", err))
+		}
 	}
-	if err := os.Remove(l.cfg.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("close flow log: %w", err)
-	}
-	return nil
-}
-
-// listenUnix binds through the folder's file descriptor, which is short
-// whatever the path is.
-func listenUnix(ctx context.Context, path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	var lc net.ListenConfig
-	listener, err := lc.Listen(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)))
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", path, err)
-	}
-	// Its name is that of a descriptor that is closed soon: Close removes the
-	// socket by its path.
-	listener.(*net.UnixListener).SetUnlinkOnClose(false)
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(err, listener.Close())
-	}
-	return listener, nil
+	return errors.Join(errs...)
 }

@@ -33,7 +33,7 @@ func startLog(t *testing.T, size int) (*Log, string) {
 		t.Fatal(err)
 	}
 	socket := filepath.Join(dir, "hubble.sock")
-	l, err := Start(t.Context(), Config{Node: "node", Socket: socket, Size: size, Version: "test"})
+	l, err := Start(t.Context(), Config{Node: "node", Sockets: []string{socket}, Size: size, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestOtherCalls(t *testing.T) {
 	l, _ := startLog(t, 16)
 	publish(l, 1, 20)
 	socket := filepath.Join(t.TempDir(), "s") // short enough for gRPC's own dialer
-	if err := os.Symlink(l.cfg.Socket, socket); err != nil {
+	if err := os.Symlink(l.cfg.Sockets[0], socket); err != nil {
 		t.Fatal(err)
 	}
 	conn, err := grpc.NewClient("unix:"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))

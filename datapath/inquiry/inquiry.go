@@ -220,7 +220,7 @@ func (q *question) connection(w way) (explain.Connection, error) {
 		}
 		to = q.nameEnd(w.to.name, c.Lookup)
 	}
-	found, err := q.engine.Explain(w.from.end, to, policy.Ask{Proto: w.proto, Port: w.port, DNS: q.req.DNS, HTTP: q.req.HTTP})
+	found, err := q.engine.Explain(w.from.end, to, policy.Ask{Proto: w.proto, Port: w.port, DNS: q.req.DNS, HTTP: q.req.HTTP, SNI: q.req.SNI})
 	if err != nil {
 		return c, err
 	}

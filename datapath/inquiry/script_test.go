@@ -98,7 +98,7 @@ func (s *script) must(err error) {
 //	service [NS/]NAME ADDR:PORT/PROTO [BACKEND:PORT…]
 //	policy FILE                  policies FILE that may be refused: refused FILE
 //	answer POD NAME ADDR…        resolve NAME ADDR
-//	explain FILE FROM TO [port=…] [proto=…] [ns=…] [dns=…] [path=…]   the plain answer is FILE
+//	explain FILE FROM TO [port=…] [proto=…] [ns=…] [dns=…] [path=…] [sni=…]   the plain answer is FILE
 //	json FILE FROM TO …          the same as JSON
 //	fails FROM TO [port=…] -> TEXT                the error, with its cure
 func (s *script) run(f []string) {
@@ -217,6 +217,8 @@ func request(f []string) explain.Request {
 			req.Namespace = v
 		case "dns":
 			req.DNS = v
+		case "sni":
+			req.SNI = v
 		case "path":
 			req.HTTP = &explain.HTTP{Method: "GET", Path: v}
 		default:

@@ -10,10 +10,11 @@ import (
 	"github.com/cilium/cilium/pkg/labels"
 )
 
-// Pod identities start above Cilium's well-known ones, as in a cluster.
+// The numbers that identities of pods have. They start above Cilium's well-known
+// ones, as in a cluster.
 const (
-	firstPodIdentity = identity.NumericIdentity(1024)
-	lastPodIdentity  = identity.NumericIdentity(65535)
+	FirstPodIdentity = 1024
+	LastPodIdentity  = 65535
 )
 
 var errIdentitiesUsedUp = errors.New("no numeric identity is free")
@@ -63,7 +64,7 @@ func (a *allocator) acquire(lbls labels.Labels) (id *identity.Identity, fresh bo
 	scope := identity.ScopeForLabels(lbls)
 	first, last := identity.NumericIdentity(identity.MinAllocatorLocalIdentity), identity.NumericIdentity(identity.MaxAllocatorLocalIdentity)
 	if scope == identity.IdentityScopeGlobal {
-		first, last = firstPodIdentity, lastPodIdentity
+		first, last = FirstPodIdentity, LastPodIdentity
 	}
 	candidate := max(a.next[scope], first)
 	for range last - first + 1 {

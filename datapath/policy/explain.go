@@ -33,6 +33,7 @@ type Ask struct {
 	Port  uint16        // ICMP: the type
 	DNS   string        // a name that is asked for; empty asks about the connection alone
 	HTTP  *explain.HTTP // a request; nil asks about the connection alone
+	SNI   string        // the server that a TLS client names; empty asks about the connection alone
 }
 
 // Explained is what Explain found about one connection.
@@ -96,15 +97,23 @@ func (e *Engine) ask(src, dst side, ask Ask) (v verdict.Verdict, proxied verdict
 	case ask.DNS != "" && v.Action == verdict.RedirectDNS:
 		v = judgeName(v, src, dst, q, dnsName(ask.DNS))
 	case ask.HTTP != nil && v.Action == verdict.RedirectHTTP:
-		v = e.judgeRequest(v, src, dst, q, ask.HTTP)
+		v = e.judgeInner(v, src, dst, q, func(ep *endpoint, dir verdict.Direction, peer side) (verdict.Verdict, bool) {
+			return e.requestSide(ep, dir, peer, q, ask.HTTP)
+		})
+	case ask.SNI != "" && v.Action == verdict.RedirectTLS:
+		v = e.judgeInner(v, src, dst, q, func(ep *endpoint, dir verdict.Direction, peer side) (verdict.Verdict, bool) {
+			return e.serverSide(ep, dir, peer, q, ask.SNI)
+		})
 	}
 	v.Epoch, v.Src, v.Dst = e.Epoch(), e.peer(src), e.peer(dst)
 	return v, proxied
 }
 
-// judgeRequest judges a request in a connection that is let to the HTTP proxy: by
-// each side that sends it there, as the proxy does.
-func (e *Engine) judgeRequest(v verdict.Verdict, src, dst side, q verdict.Query, r *explain.HTTP) verdict.Verdict {
+// judgeInner judges what travels in a connection that is let to a proxy: by each
+// side that sends it there, as the proxy does.
+func (e *Engine) judgeInner(v verdict.Verdict, src, dst side, q verdict.Query,
+	one func(*endpoint, verdict.Direction, side) (verdict.Verdict, bool),
+) verdict.Verdict {
 	for _, at := range []struct {
 		ep   *endpoint
 		dir  verdict.Direction
@@ -113,8 +122,8 @@ func (e *Engine) judgeRequest(v verdict.Verdict, src, dst side, q verdict.Query,
 		if at.ep == nil || at.ep.id == 0 {
 			continue
 		}
-		if one, judged := e.requestSide(at.ep, at.dir, at.peer, q, r); judged {
-			v = one
+		if side, judged := one(at.ep, at.dir, at.peer); judged {
+			v = side
 			if v.Action == verdict.Drop {
 				break
 			}
@@ -136,6 +145,15 @@ func (e *Engine) requestSide(ep *endpoint, dir verdict.Direction, peer side, q v
 	return e.judgeInside(ep, dir, peer.id, q, verdict.RedirectHTTP,
 		func(rs proxyRules, p *cpolicy.EndpointPolicy, id identity.NumericIdentity) bool {
 			return rs.allowsHTTP(p, id, q.DstPort, asked)
+		})
+}
+
+// serverSide is judgeInside for the name of a TLS server. Clients write it in any
+// case, and the proxy reads it in lower case.
+func (e *Engine) serverSide(ep *endpoint, dir verdict.Direction, peer side, q verdict.Query, name string) (verdict.Verdict, bool) {
+	return e.judgeInside(ep, dir, peer.id, q, verdict.RedirectTLS,
+		func(rs proxyRules, p *cpolicy.EndpointPolicy, id identity.NumericIdentity) bool {
+			return rs.allowsName(p, id, q.DstPort, strings.ToLower(name))
 		})
 }
 
@@ -253,6 +271,8 @@ func (e *Engine) direction(of, peer side, dir verdict.Direction, ask Ask, names 
 		v = judgeName(v, src, dst, q, dnsName(ask.DNS))
 	case ask.HTTP != nil && proxied == verdict.RedirectHTTP:
 		v, _ = e.requestSide(of.ep, dir, peer, q, ask.HTTP)
+	case ask.SNI != "" && proxied == verdict.RedirectTLS:
+		v, _ = e.serverSide(of.ep, dir, peer, q, ask.SNI)
 	}
 	d := explain.Direction{
 		Direction: dir.String(), Endpoint: of.ep.pod.Namespace + "/" + of.ep.pod.Name,
@@ -294,10 +314,10 @@ func (e *Engine) direction(of, peer side, dir verdict.Direction, ask Ask, names 
 			}
 			d.Enforced = d.Enforced || entry.DefaultDeny
 			r := c.rule(entry, o.paths[i])
-			if v.Reason == verdict.ReasonL7 && ask.HTTP != nil && r.Matches && len(r.L7) > 0 {
-				// The proxy refuses what no rule's HTTP rules let pass, so these do not.
+			if has := ask.inner(); v.Reason == verdict.ReasonL7 && has != "" && r.Matches && len(r.L7) > 0 {
+				// The proxy refuses what no rule's L7 rules let pass, so these do not.
 				r.Matches = false
-				r.Misses = []explain.Miss{{Part: "l7", Wants: strings.Join(r.L7, ", "), Has: "http " + cmp.Or(ask.HTTP.Method, "GET") + " " + cmp.Or(ask.HTTP.Path, "/")}}
+				r.Misses = []explain.Miss{{Part: "l7", Wants: strings.Join(r.L7, ", "), Has: has}}
 			}
 			r.Decides = decided && r.Matches && (entry.Verdict == policytypes.Deny) == (v.Reason == verdict.ReasonPolicyDeny) &&
 				v.Reason != verdict.ReasonPolicy
@@ -316,6 +336,18 @@ func (e *Engine) direction(of, peer side, dir verdict.Direction, ask Ask, names 
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 	})
 	return d
+}
+
+// inner says what travels in the connection, as rules name it; empty where only
+// the connection is asked about, or a DNS name.
+func (a Ask) inner() string {
+	switch {
+	case a.HTTP != nil:
+		return "http " + cmp.Or(a.HTTP.Method, "GET") + " " + cmp.Or(a.HTTP.Path, "/")
+	case a.SNI != "":
+		return "tls server name " + a.SNI
+	}
+	return ""
 }
 
 func reasonOf(v verdict.Verdict) explain.Reason {

@@ -293,5 +293,7 @@ are refused because the node's own traffic is not judged, as in Cilium without i
 host firewall; toNodes and fromNodes are refused because Cilium itself takes them
 only with the option enable-node-selector-labels. Tiers and priorities are not part
 of these kinds: Cilium 1.20 has them for ClusterNetworkPolicy alone, which the
-cluster does not have.
+cluster does not have. A header's value in a Secret (headerMatches' secret) is
+refused: the agent reads no Secrets. A DNS question that no rule allows is answered
+with REFUSED, or with NXDOMAIN after ` + "`" + `netdojo up --dns-reject-response-code nameError` + "`" + `.
 `

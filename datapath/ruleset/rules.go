@@ -147,7 +147,11 @@ func (t *Table) rules(chain string) [][]expr.Any {
 		return proxyRules(c.TLSProxy)
 	case chainForward:
 		// A Service address that nothing translated is nowhere: not the world's.
-		return [][]expr.Any{join(within(daddr, c.ServiceCIDR, expr.CmpOpEq), drop)}
+		rules := [][]expr.Any{join(within(daddr, c.ServiceCIDR, expr.CmpOpEq), drop)}
+		if c.BalancerCIDR.IsValid() {
+			rules = append(rules, join(within(daddr, c.BalancerCIDR, expr.CmpOpEq), drop))
+		}
+		return rules
 	case chainSource:
 		rules := [][]expr.Any{
 			join(ct(expr.CtKeyMARK), is(native(Mark(KindHairpin, 0))),

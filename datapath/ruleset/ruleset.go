@@ -39,6 +39,8 @@ type Config struct {
 	// they are. The zero value is PodCIDR.
 	ClusterCIDR netip.Prefix
 	ServiceCIDR netip.Prefix
+	// BalancerCIDR holds the addresses of load balancers; the zero value is none.
+	BalancerCIDR netip.Prefix
 	// NodeAddr is the source of a pod's connection to itself, seen by the pod.
 	NodeAddr netip.Addr
 	// Queue is the first of Queues netfilter queues; 0 Queues means one.

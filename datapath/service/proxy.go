@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/kubernetes/pkg/proxy/healthcheck"
 
 	"github.com/google/nftables"
 )
@@ -54,9 +55,14 @@ type Proxy struct {
 	watch *watch
 	table *table
 	flows *flowCleaner
+	// health is of the goroutine that syncs, until Close.
+	health healthcheck.ServiceHealthServer
 
 	mu    sync.RWMutex
 	names map[frontend]string // namespace/name of the Service that has it; guarded by mu
+
+	ids    map[frontend]int64 // guarded by watch.mu
+	lastID int64              // guarded by watch.mu
 }
 
 // Start makes the table and begins to follow Services and EndpointSlices. It
@@ -84,7 +90,7 @@ func Start(ctx context.Context, cfg Config) (*Proxy, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start service proxy: %w", err), conn.CloseLasting())
 	}
-	p := &Proxy{cfg: cfg, synced: make(chan struct{}), table: newTable(conn, cfg), flows: flows}
+	p := &Proxy{cfg: cfg, synced: make(chan struct{}), ids: map[frontend]int64{}, table: newTable(conn, cfg), flows: flows, health: newHealth(cfg)}
 	if err := p.table.reset(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start service proxy: make table: %w", err), p.table.close(), flows.close())
 	}
@@ -104,7 +110,7 @@ func (p *Proxy) Synced() <-chan struct{} { return p.synced }
 func (p *Proxy) Close() error {
 	p.cancel()
 	p.wg.Wait()
-	return errors.Join(p.table.remove(), p.table.close(), p.flows.close())
+	return errors.Join(p.health.SyncServices(nil), p.table.remove(), p.table.close(), p.flows.close())
 }
 
 // Service names the Service that answers on an address before translation.
@@ -150,6 +156,9 @@ func (p *Proxy) sync(ctx context.Context) {
 func (p *Proxy) apply(want *state) error {
 	if err := p.table.apply(want); err != nil {
 		return err
+	}
+	if err := errors.Join(p.health.SyncServices(want.healthPorts), p.health.SyncEndpoints(want.readyHere)); err != nil {
+		return fmt.Errorf("serve health checks: %w", err)
 	}
 	names := make(map[frontend]string, len(want.frontends))
 	for f, t := range want.frontends {

@@ -129,6 +129,9 @@ func remember(set string, c chainSpec) []expr.Any {
 // chainRules are the rules of a chain that picks a backend.
 func (t *table) chainRules(name string, c chainSpec) ([][]expr.Any, error) {
 	var rules [][]expr.Any
+	for _, p := range c.sources {
+		rules = append(rules, append(within(ipSource, p), &expr.Verdict{Kind: expr.VerdictGoto, Chain: c.gate}))
+	}
 	if c.insiders != "" {
 		insiders := &expr.Verdict{Kind: expr.VerdictGoto, Chain: c.insiders}
 		if t.cfg.ClusterCIDR.IsValid() {

@@ -1,12 +1,14 @@
 package service
 
 import (
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/kubernetes/pkg/proxy"
 )
 
@@ -42,16 +44,22 @@ type target struct {
 	serving []netip.AddrPort
 }
 
-// chainSpec is a chain that picks one of its backends at random.
+// chainSpec is a chain that picks one of its backends at random, or a gate before
+// one.
 type chainSpec struct {
-	backends []netip.AddrPort // sorted, never empty
+	backends []netip.AddrPort // sorted; empty drops who is no insider
 	affinity time.Duration    // how long a client stays with its backend; 0 is not
 	// insiders is the chain that pods and the node go to instead; empty is none.
 	insiders string
+	// gate is the chain that clients from sources go to; all others are dropped.
+	// Empty is no gate, and then backends count.
+	gate    string
+	sources []netip.Prefix // sorted
 }
 
 func (c chainSpec) equal(o chainSpec) bool {
-	return c.affinity == o.affinity && c.insiders == o.insiders && slices.Equal(c.backends, o.backends)
+	return c.affinity == o.affinity && c.insiders == o.insiders && c.gate == o.gate &&
+		slices.Equal(c.backends, o.backends) && slices.Equal(c.sources, o.sources)
 }
 
 // state is everything that the table should hold.
@@ -63,6 +71,10 @@ type state struct {
 	hairpin map[netip.Addr]bool
 	// remote are the endpoints on other nodes that outsiders reach through here.
 	remote map[netip.Addr]bool
+	// healthPorts are where health checks of Services are answered, readyHere how
+	// many ready endpoints each Service has on this node.
+	healthPorts map[types.NamespacedName]uint16
+	readyHere   map[types.NamespacedName]int
 }
 
 func newState() *state {
@@ -76,6 +88,7 @@ func newState() *state {
 // endpoints count.
 func build(services proxy.ServicePortMap, endpoints proxy.EndpointsMap, cfg Config) *state {
 	s := newState()
+	s.healthPorts, s.readyHere = services.HealthCheckNodePorts(), endpoints.LocalReadyEndpoints()
 	for name, svc := range services {
 		s.add(name, svc, endpoints[name], cfg)
 	}
@@ -116,6 +129,10 @@ func (s *state) add(name proxy.ServicePortName, svc proxy.ServicePort, eps []pro
 		for _, f := range outside(svc, proto, cfg) {
 			s.frontends[f] = out
 		}
+		balanced := s.guard(out, "source-"+label, svc)
+		for _, f := range at(svc.LoadBalancerVIPs(), svc, proto) {
+			s.frontends[f] = balanced
+		}
 		for _, ep := range reachable {
 			if a, err := netip.ParseAddr(ep.IP()); err == nil && !ep.IsLocal() && !svc.ExternalPolicyLocal() {
 				s.remote[a] = true
@@ -129,7 +146,7 @@ func (s *state) add(name proxy.ServicePortName, svc proxy.ServicePort, eps []pro
 	}
 }
 
-// outside lists the frontends other than the ClusterIP.
+// outside lists the frontends other than the ClusterIP and load balancers.
 func outside(svc proxy.ServicePort, proto uint8, cfg Config) []frontend {
 	var out []frontend
 	if svc.NodePort() != 0 {
@@ -137,12 +154,38 @@ func outside(svc proxy.ServicePort, proto uint8, cfg Config) []frontend {
 			out = append(out, frontend{a, uint16(svc.NodePort()), proto})
 		}
 	}
-	for _, ip := range append(svc.ExternalIPs(), svc.LoadBalancerVIPs()...) {
+	return append(out, at(svc.ExternalIPs(), svc, proto)...)
+}
+
+// at lists the frontends of a Service's port on addresses.
+func at(ips []net.IP, svc proxy.ServicePort, proto uint8) []frontend {
+	var out []frontend
+	for _, ip := range ips {
 		if a, ok := netip.AddrFromSlice(ip.To4()); ok {
 			out = append(out, frontend{a, uint16(svc.Port()), proto})
 		}
 	}
 	return out
+}
+
+// guard lets only loadBalancerSourceRanges through to where a load balancer's
+// address leads.
+func (s *state) guard(open target, chain string, svc proxy.ServicePort) target {
+	ranges := svc.LoadBalancerSourceRanges()
+	if len(ranges) == 0 || open.fate != translate {
+		return open
+	}
+	spec := chainSpec{gate: open.chain}
+	for _, r := range ranges {
+		bits, _ := r.Mask.Size()
+		if a, ok := netip.AddrFromSlice(r.IP.To4()); ok {
+			spec.sources = append(spec.sources, netip.PrefixFrom(a, bits))
+		}
+	}
+	slices.SortFunc(spec.sources, netip.Prefix.Compare)
+	s.chains[chain] = spec
+	open.chain = chain
+	return open
 }
 
 // lead adds the chain that picks among the endpoints, and says where a frontend

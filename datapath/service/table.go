@@ -136,7 +136,8 @@ func (t *table) apply(want *state) (err error) {
 }
 
 // makeChains adds chains and rewrites those that differ. A chain that another
-// names as its insiders' comes first: cluster- sorts before external-.
+// names comes first: cluster- sorts before external-, and both and service- before
+// source-.
 func (t *table) makeChains(have, want *state) error {
 	n := 0
 	for _, name := range slices.Sorted(maps.Keys(want.chains)) {
@@ -244,8 +245,8 @@ func element(f frontend, tgt target) (set string, e nftables.SetElement) {
 	return setFrontends, e
 }
 
-// dropChains removes chains that nothing leads to any more, last first, since
-// an external- chain may name a cluster- chain.
+// dropChains removes chains that nothing leads to any more, last first: those that
+// name others before these.
 func (t *table) dropChains(have, want *state) error {
 	n := 0
 	names := slices.Sorted(maps.Keys(have.chains))

@@ -3,26 +3,16 @@
 package conformance
 
 import (
-	"archive/tar"
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
-	"k8s.io/kubernetes/test/utils/image"
 )
 
 // conformanceCluster is the embedded cluster that the specs run against.
 type conformanceCluster struct {
-	dir, netdojo, kubeconfig string
+	dir, netdojo, kubeconfig, kubectl string
 }
 
 func up() (*conformanceCluster, error) {
@@ -34,10 +24,14 @@ func up() (*conformanceCluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conformanceCluster{dir: dir, netdojo: netdojo, kubeconfig: filepath.Join(dir, "kubeconfig")}
-	archive, err := buildImage(dir)
+	c := &conformanceCluster{dir: dir, netdojo: netdojo,
+		kubeconfig: filepath.Join(dir, "kubeconfig"), kubectl: filepath.Join(dir, "kubectl")}
+	if err := goBuild(c.kubectl, "k8s.io/kubernetes/cmd/kubectl"); err != nil {
+		return nil, errors.Join(err, c.down())
+	}
+	archive, err := buildImages(dir)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("build the suite's image: %w", err), c.down())
+		return nil, errors.Join(fmt.Errorf("build the suite's images: %w", err), c.down())
 	}
 	for _, args := range [][]string{{"up"}, {"image", "load", archive}} {
 		if err := c.run(args...); err != nil {
@@ -58,51 +52,4 @@ func (c *conformanceCluster) run(args ...string) error {
 
 func (c *conformanceCluster) down() error {
 	return errors.Join(c.run("down", "--purge"), os.RemoveAll(c.dir))
-}
-
-// buildImage makes the image that the specs' pods run, of the image's own code.
-func buildImage(dir string) (archive string, err error) {
-	program := filepath.Join(dir, "agnhost")
-	build := exec.Command("go", "build", "-tags", "conformance", "-ldflags", "-s -w", "-o", program, "./agnhost")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	data, err := os.ReadFile(program)
-	if err != nil {
-		return "", err
-	}
-	var files bytes.Buffer
-	w := tar.NewWriter(&files)
-	err = w.WriteHeader(&tar.Header{Name: "agnhost", Mode: 0o755, Size: int64(len(data))})
-	if err == nil {
-		_, err = w.Write(data)
-	}
-	if err = errors.Join(err, w.Close()); err != nil {
-		return "", err
-	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files.Bytes())), nil })
-	if err != nil {
-		return "", err
-	}
-	img, err := mutate.AppendLayers(empty.Image, layer)
-	if err != nil {
-		return "", err
-	}
-	file, err := img.ConfigFile()
-	if err != nil {
-		return "", err
-	}
-	file = file.DeepCopy()
-	file.OS, file.Architecture = "linux", runtime.GOARCH
-	file.Config.Entrypoint, file.Config.Cmd = []string{"/agnhost"}, []string{"pause"}
-	if img, err = mutate.ConfigFile(img, file); err != nil {
-		return "", err
-	}
-	tag, err := name.NewTag(image.GetE2EImage(image.Agnhost))
-	if err != nil {
-		return "", err
-	}
-	archive = filepath.Join(dir, "agnhost.tar")
-	return archive, tarball.WriteToFile(archive, tag, img)
 }

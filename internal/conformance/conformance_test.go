@@ -16,6 +16,7 @@ import (
 	_ "k8s.io/kubernetes/test/e2e/framework/debug/init"
 	_ "k8s.io/kubernetes/test/e2e/framework/metrics/init"
 	_ "k8s.io/kubernetes/test/e2e/framework/node/init"
+	_ "k8s.io/kubernetes/test/e2e/network"
 	_ "k8s.io/kubernetes/test/e2e/network/netpol"
 )
 
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	for name, value := range map[string]string{
-		"kubeconfig": c.kubeconfig, "provider": "skeleton", "num-nodes": "1",
+		"kubeconfig": c.kubeconfig, "kubectl-path": c.kubectl, "provider": "skeleton", "num-nodes": "1",
 		// Nobody reads what a failed spec's cluster looked like.
 		"dump-logs-on-failure": "false",
 	} {
@@ -50,11 +51,20 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// TestNetworkPolicies runs Kubernetes' own specs and holds what comes out against
-// what is known. All of them write docs/conformance.md.
-func TestNetworkPolicies(t *testing.T) {
+// TestConformance runs Kubernetes' own specs and holds what comes out against what
+// is known. All of them write docs/conformance.md.
+func TestConformance(t *testing.T) {
 	gomega.RegisterFailHandler(framework.Fail)
 	suite, reporter := framework.CreateGinkgoConfig()
-	ginkgo.RunSpecs(&recorder{}, "Kubernetes network policies", suite, reporter)
-	judge(t, len(suite.FocusStrings) > 0)
+	focused := len(suite.FocusStrings) > 0
+	if !focused {
+		for _, g := range groups {
+			suite.FocusStrings = append(suite.FocusStrings, g.focus)
+		}
+	}
+	for _, o := range leftOut() {
+		suite.SkipStrings = append(suite.SkipStrings, o.specs)
+	}
+	ginkgo.RunSpecs(&recorder{}, "Kubernetes networking", suite, reporter)
+	judge(t, focused)
 }

@@ -46,13 +46,22 @@ func CoreDNS(cfg CoreDNSConfig) ([]*unstructured.Unstructured, error) {
 	if cfg.Image == "" {
 		cfg.Image = CoreDNSImage
 	}
-	text, err := template.New("coredns.yaml").Parse(coreDNSText)
+	objects, err := render(coreDNSText, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("cluster DNS: %w", err)
 	}
+	return objects, nil
+}
+
+// render fills a template of YAML documents in.
+func render(text string, cfg any) ([]*unstructured.Unstructured, error) {
+	parsed, err := template.New("").Parse(text)
+	if err != nil {
+		return nil, err
+	}
 	var buf bytes.Buffer
-	if err := text.Execute(&buf, cfg); err != nil {
-		return nil, fmt.Errorf("cluster DNS: %w", err)
+	if err := parsed.Execute(&buf, cfg); err != nil {
+		return nil, err
 	}
 	var objects []*unstructured.Unstructured
 	decoder := yaml.NewYAMLOrJSONDecoder(&buf, 4096)
@@ -61,7 +70,7 @@ func CoreDNS(cfg CoreDNSConfig) ([]*unstructured.Unstructured, error) {
 		if err := decoder.Decode(object); errors.Is(err, io.EOF) {
 			return objects, nil
 		} else if err != nil {
-			return nil, fmt.Errorf("cluster DNS: %w", err)
+			return nil, err
 		}
 		objects = append(objects, object)
 	}

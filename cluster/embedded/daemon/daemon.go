@@ -40,6 +40,8 @@ var (
 	podCIDR     = netip.MustParsePrefix("10.244.0.0/24")
 	serviceCIDR = netip.MustParsePrefix("10.96.0.0/16")
 	clusterDNS  = netip.MustParseAddr("10.96.0.10")
+	// balancerCIDR holds the addresses of Services of type LoadBalancer.
+	balancerCIDR = netip.MustParsePrefix("192.168.78.0/24")
 )
 
 const (
@@ -55,7 +57,7 @@ const stopTimeout = 8 * time.Second
 // Config is what the node process is given.
 type Config struct {
 	Dir       string // the cluster's folder
-	BinDir    string // netdojo-helper and netdojo-coredns
+	BinDir    string // netdojo-helper, netdojo-coredns and netdojo-cilium
 	ImagesDir string // the image store
 	// Listeners are the host's sockets: the API's, one for each of Spec.Publish,
 	// and last the way to dial out.
@@ -198,7 +200,11 @@ func (n *node) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	k, err := n.startNode(ctx, cp)
+	events, err := n.events(cp.AdminREST())
+	if err != nil {
+		return err
+	}
+	k, err := n.startNode(ctx, cp, events)
 	if err != nil {
 		return err
 	}
@@ -207,12 +213,16 @@ func (n *node) start(ctx context.Context) error {
 		return fmt.Errorf("make a client: %w", err)
 	}
 	n.publish(ctx, client, listeners[1:])
+	if err := n.startLoadBalancers(ctx, client, events, way); err != nil {
+		return err
+	}
 	if err := n.learnNames(ctx, cp.AdminREST()); err != nil {
 		return err
 	}
 	if err := n.waitReady(ctx, cp, k); err != nil {
 		return err
 	}
+	n.bringCilium(ctx, cp.AdminREST())
 	n.settle(ctx)
 	return nil
 }

@@ -5,6 +5,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"net"
 	"net/http"
 	"net/netip"
@@ -14,16 +15,20 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/record"
 
 	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/cluster/embedded/controlplane"
 	"github.com/netdojo/netdojo/cluster/embedded/cri"
 	"github.com/netdojo/netdojo/cluster/embedded/kubelet"
+	"github.com/netdojo/netdojo/cluster/embedded/loadbalancer"
 	"github.com/netdojo/netdojo/cluster/image"
 	"github.com/netdojo/netdojo/cluster/world"
 	"github.com/netdojo/netdojo/cluster/world/outside"
 	"github.com/netdojo/netdojo/datapath"
+	"github.com/netdojo/netdojo/manifests/builtin"
 )
 
 func (n *node) openImages(way *outside.Dialer) error {
@@ -35,6 +40,7 @@ func (n *node) openImages(way *outside.Dialer) error {
 		Roots:     "/var/lib/netdojo/roots",
 		Helper:    filepath.Join(n.cfg.BinDir, "netdojo-helper"),
 		CoreDNS:   filepath.Join(n.cfg.BinDir, "netdojo-coredns"),
+		Cilium:    filepath.Join(n.cfg.BinDir, "netdojo-cilium"),
 		Transport: transportBy(way),
 	})
 	if err != nil {
@@ -77,7 +83,7 @@ func (n *node) startWorld(ctx context.Context, way *outside.Dialer) error {
 	}
 	w, err := world.Start(ctx, world.Config{
 		NodeAddr: nodeAddr, GatewayAddr: gatewayAddr, PrefixLen: 24, NodeIface: worldIface,
-		PodCIDR: podCIDR, Behind: []netip.Prefix{serviceCIDR}, Logger: n.log.With("component", "world"),
+		PodCIDR: podCIDR, Behind: []netip.Prefix{serviceCIDR, balancerCIDR}, Logger: n.log.With("component", "world"),
 		Seed: uint64(time.Now().UnixNano()), Outside: relay,
 	})
 	if err != nil {
@@ -123,18 +129,22 @@ func (n *node) startControlPlane(ctx context.Context, listeners []net.Listener) 
 }
 
 // startNode starts what makes this process a node: datapath, CRI and kubelet.
-func (n *node) startNode(ctx context.Context, cp *controlplane.ControlPlane) (*kubelet.Kubelet, error) {
+func (n *node) startNode(ctx context.Context, cp *controlplane.ControlPlane, events record.EventRecorder) (*kubelet.Kubelet, error) {
 	ready := n.trace.begin("datapath")
 	agent, err := datapath.Start(ctx, datapath.Config{
 		NodeName:    nodeName,
 		NodeAddr:    nodeAddr,
 		WorldIface:  worldIface,
 		PodCIDR:     podCIDR,
-		ServiceCIDR: serviceCIDR,
+		ServiceCIDR: serviceCIDR, BalancerCIDR: balancerCIDR,
 		ClusterDNS:  clusterDNS,
+		DNSDenyCode: n.spec.DNSRejectCode(),
 		APIServer:   netip.AddrPortFrom(nodeAddr, controlplane.APIPort),
 		REST:        cp.AdminREST(),
 		FlowSocket:  filepath.Join(n.cfg.Dir, control.FlowSocket),
+		FlowAddress: hubbleAddress,
+		CiliumDir:   builtin.CiliumDir,
+		Version:     builtin.CiliumVersion,
 		RunDir:      runDir,
 		Logger:      n.log.With("component", "datapath"),
 	})
@@ -145,10 +155,6 @@ func (n *node) startNode(ctx context.Context, cp *controlplane.ControlPlane) (*k
 	n.agent.Store(agent)
 	ready()
 
-	tell, err := n.events(cp.AdminREST())
-	if err != nil {
-		return nil, err
-	}
 	ready = n.trace.begin("container runtime")
 	runtime, err := cri.Start(ctx, cri.Config{
 		Socket:    criSocket,
@@ -157,7 +163,7 @@ func (n *node) startNode(ctx context.Context, cp *controlplane.ControlPlane) (*k
 		Images:    n.images,
 		Network:   newNetwork(ctx, agent),
 		Logger:    n.log.With("component", "cri"),
-		OnStandIn: func(use cri.StandInUse) { tell(announce(use)) },
+		OnStandIn: func(use cri.StandInUse) { announce(events, use) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start the container runtime: %w", err)
@@ -187,6 +193,24 @@ func (n *node) startNode(ctx context.Context, cp *controlplane.ControlPlane) (*k
 		}
 	})
 	return k, nil
+}
+
+// startLoadBalancers gives Services of that type an address of the host's loopback,
+// in a range that another cluster hardly has.
+func (n *node) startLoadBalancers(ctx context.Context, client kubernetes.Interface, events record.EventRecorder, way *outside.Dialer) error {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(n.spec.Name)) // a hash takes everything
+	c, err := loadbalancer.Start(ctx, loadbalancer.Config{
+		Client: client, Addrs: balancerCIDR,
+		Host:   netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 77, byte(h.Sum32() % 255), 0}), 24),
+		Listen: way.Listen, Dial: n.world.Load().Dial,
+		Events: events, Logger: n.log.With("component", "load balancers"),
+	})
+	if err != nil {
+		return err
+	}
+	n.onStop("load balancers", func(context.Context) error { return c.Close() })
+	return nil
 }
 
 func (n *node) tracePhase(component, phase string) {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strconv"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/world/outside"
 )
 
 // publish relays connections of the host's listeners to Services. They enter by
@@ -67,17 +67,6 @@ func (n *node) relay(ctx context.Context, client kubernetes.Interface, conn net.
 		return fmt.Errorf("reach Service %s/%s: %w", p.Namespace, p.Service, err)
 	}
 	defer up.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close(); up.Close() })
-	defer stop()
-	var wg sync.WaitGroup
-	for _, way := range [][2]net.Conn{{conn, up}, {up, conn}} {
-		wg.Go(func() {
-			_, _ = io.Copy(way[0], way[1]) // either side may end a connection any way it likes
-			if c, ok := way[0].(interface{ CloseWrite() error }); ok {
-				_ = c.CloseWrite()
-			}
-		})
-	}
-	wg.Wait()
+	outside.Join(ctx, conn, up)
 	return nil
 }

@@ -175,9 +175,10 @@ func (c *Config) server() (*options.KubeletServer, error) {
 	kc.MakeIPTablesUtilChains = false
 	kc.ProtectKernelDefaults = false
 	kc.EnableControllerAttachDetach = false
-	// Nothing is evicted: the disk is the user's, and no cgroup tells who filled it.
+	// No pod is evicted for want of disk or memory, which are the user's; one that
+	// writes beyond its own limit of ephemeral storage is.
 	kc.EvictionHard = map[string]string{}
-	kc.LocalStorageCapacityIsolation = false
+	kc.LocalStorageCapacityIsolation = true
 
 	// A disk that is nearly full is no reason to throw away images that a learner
 	// without a registry cannot get again.

@@ -22,8 +22,9 @@ type Config struct {
 	Dir     string `json:"dir"`     // the cluster's folder
 	Images  string `json:"images"`  // the image store
 	Daemon  string `json:"daemon"`  // the program that init starts, with argument "node"
-	CoreDNS string `json:"coredns"` // may be empty
-	Helper  string `json:"helper"`  // this program, inside Dir
+	CoreDNS string `json:"coredns"` // may be empty, and so may Cilium
+	Cilium  string `json:"cilium"`
+	Helper  string `json:"helper"` // this program, inside Dir
 	// Listen are TCP addresses on the host whose sockets the node gets as file
 	// descriptors 3, 4, … in this order. One more descriptor follows: the dialer's
 	// end of an outside.Pair that launch serves.

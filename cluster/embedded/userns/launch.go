@@ -279,6 +279,9 @@ func (c Config) stageBinds() []bind {
 	if c.CoreDNS != "" {
 		binds = append(binds, bind{c.CoreDNS, "netdojo-coredns"})
 	}
+	if c.Cilium != "" {
+		binds = append(binds, bind{c.Cilium, "netdojo-cilium"})
+	}
 	return binds
 }
 

@@ -47,6 +47,9 @@ func (c Config) staged(stage string) Config {
 	if c.CoreDNS != "" {
 		c.CoreDNS = at("netdojo-coredns")
 	}
+	if c.Cilium != "" {
+		c.Cilium = at("netdojo-cilium")
+	}
 	return c
 }
 
@@ -148,6 +151,9 @@ func mountOwn(c Config, root string) error {
 	}
 	if c.CoreDNS != "" {
 		binds = append(binds, bind{c.CoreDNS, NodeBinDir + "/netdojo-coredns"})
+	}
+	if c.Cilium != "" {
+		binds = append(binds, bind{c.Cilium, NodeBinDir + "/netdojo-cilium"})
 	}
 	for _, b := range binds {
 		if err := bindOne(b.from, filepath.Join(root, b.to)); err != nil {

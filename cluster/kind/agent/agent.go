@@ -42,6 +42,8 @@ type Config struct {
 	// this node only.
 	ClusterCIDR netip.Prefix
 	World       netip.Addr // by which pods reach the outside; may be none
+	// DNSDenyCode answers DNS questions that no rule allows; 0 means REFUSED.
+	DNSDenyCode int
 	// ControlAddr and FlowAddr are addresses of the node's loopback.
 	ControlAddr, FlowAddr string
 	RunDir                string // on the node, the same path there and here
@@ -125,7 +127,7 @@ func (a *agent) start(ctx context.Context) error {
 	}
 	dp, err := datapath.Start(ctx, datapath.Config{
 		NodeName: a.cfg.NodeName, NodeAddr: node.addr, WorldIface: a.cfg.Iface,
-		PodCIDR: node.pods, ClusterCIDR: a.cfg.ClusterCIDR, ServiceCIDR: a.cfg.ServiceCIDR, World: a.cfg.World,
+		PodCIDR: node.pods, ClusterCIDR: a.cfg.ClusterCIDR, ServiceCIDR: a.cfg.ServiceCIDR, World: a.cfg.World, DNSDenyCode: a.cfg.DNSDenyCode,
 		REST: a.cfg.REST, FlowSocket: filepath.Join(a.cfg.RunDir, control.FlowSocket), FlowAddress: a.cfg.FlowAddr,
 		RunDir: a.cfg.RunDir, Version: a.cfg.Version, Logger: a.cfg.Logger,
 	})

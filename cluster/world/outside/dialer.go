@@ -8,13 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"syscall"
 )
 
-// Dialer makes connections through a server in another network namespace. It is
-// safe for concurrent use.
+// Dialer makes connections, and listens, through a server in another network
+// namespace. It is safe for concurrent use.
 type Dialer struct {
 	conn *net.UnixConn
 	done chan struct{} // closed when no answer comes any more
@@ -26,8 +27,8 @@ type Dialer struct {
 }
 
 type result struct {
-	conn net.Conn
-	err  error
+	socket *os.File
+	err    error
 }
 
 // NewDialer takes the file of Pair over.
@@ -47,15 +48,35 @@ func NewDialer(file *os.File) (*Dialer, error) {
 // Dial connects to a numeric address. Network is "tcp" or "udp". A server that
 // refuses is an error that is syscall.ECONNREFUSED.
 func (d *Dialer) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	return d.ask(ctx, request{Network: network + "4", Addr: addr})
+	return d.connect(ctx, request{Network: network + "4", Addr: addr})
 }
 
 // DialDNS connects to the first resolver that the host uses.
 func (d *Dialer) DialDNS(ctx context.Context, network string) (net.Conn, error) {
-	return d.ask(ctx, request{Network: network})
+	return d.connect(ctx, request{Network: network})
 }
 
-func (d *Dialer) ask(ctx context.Context, r request) (net.Conn, error) {
+// Listen opens a TCP socket on an address of the host's loopback. Connections to
+// it are accepted here.
+func (d *Dialer) Listen(ctx context.Context, addr netip.AddrPort) (net.Listener, error) {
+	socket, err := d.ask(ctx, request{Network: "tcp4", Addr: addr.String(), Listen: true})
+	if err != nil {
+		return nil, err
+	}
+	defer socket.Close()
+	return net.FileListener(socket)
+}
+
+func (d *Dialer) connect(ctx context.Context, r request) (net.Conn, error) {
+	socket, err := d.ask(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer socket.Close()
+	return net.FileConn(socket)
+}
+
+func (d *Dialer) ask(ctx context.Context, r request) (*os.File, error) {
 	answered := make(chan result, 1)
 	d.mu.Lock()
 	if d.err != nil {
@@ -75,15 +96,15 @@ func (d *Dialer) ask(ctx context.Context, r request) (net.Conn, error) {
 	}
 	select {
 	case got := <-answered:
-		return got.conn, got.err
+		return got.socket, got.err
 	case <-ctx.Done():
 	}
 	// The answer comes all the same, and with it perhaps a socket.
 	d.mu.Lock()
 	_ = d.write(request{ID: r.ID, Cancel: true})
 	d.mu.Unlock()
-	if got := <-answered; got.conn != nil {
-		return nil, errors.Join(ctx.Err(), got.conn.Close())
+	if got := <-answered; got.socket != nil {
+		return nil, errors.Join(ctx.Err(), got.socket.Close())
 	}
 	return nil, ctx.Err()
 }
@@ -117,7 +138,7 @@ func (d *Dialer) receive() error {
 		}
 		got := result{err: a.err()}
 		if got.err == nil {
-			got.conn, got.err = received(rights[:m])
+			got.socket, got.err = received(rights[:m])
 		}
 		d.mu.Lock()
 		waiter := d.waiting[a.ID]
@@ -125,14 +146,14 @@ func (d *Dialer) receive() error {
 		d.mu.Unlock()
 		if waiter != nil {
 			waiter <- got
-		} else if got.conn != nil {
-			_ = got.conn.Close()
+		} else if got.socket != nil {
+			_ = got.socket.Close()
 		}
 	}
 }
 
-// received makes a connection of the descriptor that came with an answer.
-func received(rights []byte) (net.Conn, error) {
+// received is the socket that came with an answer.
+func received(rights []byte) (*os.File, error) {
 	messages, err := syscall.ParseSocketControlMessage(rights)
 	if err != nil || len(messages) != 1 {
 		return nil, errors.Join(errors.New("an answer came without its socket"), err)
@@ -141,9 +162,7 @@ func received(rights []byte) (net.Conn, error) {
 	if err != nil || len(fds) != 1 {
 		return nil, errors.Join(errors.New("an answer came without its socket"), err)
 	}
-	file := os.NewFile(uintptr(fds[0]), "outside")
-	defer file.Close()
-	return net.FileConn(file)
+	return os.NewFile(uintptr(fds[0]), "outside"), nil
 }
 
 // end fails everyone who waits.

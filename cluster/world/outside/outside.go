@@ -1,8 +1,8 @@
 //go:build linux
 
 // Package outside lets a process without a network use that of another: a small
-// server in the host's network namespace makes connections and hands them over
-// as file descriptors. A socket keeps the namespace it was made in, so no bytes
+// server in the host's network namespace makes connections, or listens, and hands
+// the sockets over as file descriptors. A socket keeps the namespace it was made in, so no bytes
 // pass through the server. The package needs the standard library only, for the
 // small program that serves.
 package outside
@@ -18,8 +18,9 @@ import (
 // request is what the dialer sends: one packet, JSON.
 type request struct {
 	ID      uint64 `json:"id"`
-	Network string `json:"network"`        // tcp4 or udp4
-	Addr    string `json:"addr,omitempty"` // numeric; empty: the host's resolver
+	Network string `json:"network"`          // tcp4 or udp4
+	Addr    string `json:"addr,omitempty"`   // numeric; empty: the host's resolver
+	Listen  bool   `json:"listen,omitempty"` // instead of dialling
 	Cancel  bool   `json:"cancel,omitempty"`
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -192,6 +193,72 @@ func TestDialFails(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+func TestListen(t *testing.T) {
+	server, file, err := Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- Serve(server) }()
+	d, err := NewDialer(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(d.Close(), <-served); err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	})
+	at := netip.MustParseAddrPort("127.77.1.1:0")
+	l, err := d.Listen(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().(*net.TCPAddr).AddrPort()
+	if addr.Addr() != at.Addr() {
+		t.Errorf("listens on %s", addr)
+	}
+	accepted := make(chan error, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err == nil {
+			_, err = conn.Write([]byte("hello"))
+			err = errors.Join(err, conn.Close())
+		}
+		accepted <- err
+	}()
+	conn, err := net.Dial("tcp4", addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if got, err := io.ReadAll(conn); err != nil || string(got) != "hello" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if err := <-accepted; err != nil {
+		t.Error(err)
+	}
+	if _, err := d.Listen(t.Context(), addr); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("the same address again: %v", err)
+	}
+	// The server has kept no socket: closing this one frees the address.
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := d.Listen(t.Context(), addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, addr := range []string{"0.0.0.0:0", "192.0.2.1:80"} {
+		if l, err := d.Listen(t.Context(), netip.MustParseAddrPort(addr)); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			t.Errorf("listens on %s: %v, %v", addr, l, err)
+		}
+	}
 }
 
 func TestManyAtOnce(t *testing.T) {

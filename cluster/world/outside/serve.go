@@ -32,7 +32,8 @@ type server struct {
 
 // Serve makes connections from the caller's network namespace until the other
 // end closes or conn is closed. Loopback, link-local and multicast addresses are
-// refused: they would mean this machine's own services.
+// refused: they would mean this machine's own services. It listens on loopback
+// alone: nobody beyond this machine is let in.
 func Serve(conn *net.UnixConn) error {
 	s := &server{conn: conn, running: map[uint64]context.CancelFunc{}}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -68,7 +69,11 @@ func (s *server) start(ctx context.Context, r request) {
 	s.running[r.ID] = cancel
 	s.wg.Go(func() {
 		defer cancel()
-		file, err := dial(ctx, r)
+		open := dial
+		if r.Listen {
+			open = listen
+		}
+		file, err := open(ctx, r)
 		// The other end went away when this fails; Serve notices.
 		_ = s.send(r.ID, file, err)
 	})
@@ -116,6 +121,27 @@ func dial(ctx context.Context, r request) (*os.File, error) {
 		return nil, fmt.Errorf("dial %s: no such network %q", r.Addr, r.Network)
 	}
 	return filer.File()
+}
+
+// listen opens a socket and gives it away as a file.
+func listen(ctx context.Context, r request) (*os.File, error) {
+	at, err := netip.ParseAddrPort(r.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen outside: %w", err)
+	}
+	if !at.Addr().Unmap().IsLoopback() {
+		return nil, fmt.Errorf("listen on %s: %w", r.Addr, syscall.EADDRNOTAVAIL)
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, r.Network, r.Addr)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return nil, fmt.Errorf("listen on %s: no such network %q", r.Addr, r.Network)
+	}
+	return tcp.File()
 }
 
 func mayReach(addr string) error {

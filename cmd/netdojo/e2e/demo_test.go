@@ -59,7 +59,7 @@ func copyPrograms(t *testing.T) string {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"netdojo", "netdojo-cluster", "netdojo-coredns", "netdojo-kubectl"} {
+	for _, name := range programs {
 		if err := exec.Command("install", "-m", "755", filepath.Join(binDir, name), dir).Run(); err != nil {
 			t.Fatal(err)
 		}

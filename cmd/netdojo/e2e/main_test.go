@@ -31,12 +31,15 @@ var binDir = func() string {
 	return dir
 }()
 
+// programs are those that an embedded cluster and its users need.
+var programs = []string{"netdojo", "netdojo-cluster", "netdojo-coredns", "netdojo-kubectl", "netdojo-cilium"}
+
 func TestMain(m *testing.M) {
 	if what := os.Getenv(withoutEnv); what != "" {
 		fmt.Fprintln(os.Stderr, startWithout(what))
 		os.Exit(125)
 	}
-	for _, p := range []string{"netdojo", "netdojo-cluster", "netdojo-coredns", "netdojo-kubectl"} {
+	for _, p := range programs {
 		if _, err := os.Stat(filepath.Join(binDir, p)); err != nil {
 			fmt.Fprintf(os.Stderr, "bin/%s is missing: run `make build` first\n", p)
 			os.Exit(1)

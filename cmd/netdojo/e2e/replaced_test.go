@@ -16,7 +16,7 @@ func TestReplacedPrograms(t *testing.T) {
 	h.bin = copyPrograms(t)
 	t.Cleanup(func() { h.t = t; h.must("down", "--purge") })
 	h.must("up")
-	for _, name := range []string{"netdojo", "netdojo-cluster", "netdojo-coredns"} {
+	for _, name := range []string{"netdojo", "netdojo-cluster", "netdojo-coredns", "netdojo-cilium"} {
 		program, built := filepath.Join(h.bin, name), filepath.Join(h.bin, name+".new")
 		data, err := os.ReadFile(program)
 		if err != nil {

@@ -56,6 +56,7 @@ differs.`,
 		Example: `  netdojo explain deploy/frontend svc/backend
   netdojo explain default/client kubernetes.io --port 443
   netdojo explain app=web kube-system/coredns --dns example.com
+  netdojo explain default/client www.cilium.io --sni www.cilium.io
   netdojo explain frontend backend -f ./manifests --expect denied`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 2 || len(args) == 1 && o.Request.DNS != "" {
@@ -81,6 +82,7 @@ differs.`,
 	f.StringVarP(&o.Request.Port, "port", "p", "", "the port's number or name; the type of an ICMP message")
 	f.StringVar(&o.Request.Protocol, "protocol", "", "TCP, UDP, SCTP or ICMP (default: the port's own, else TCP)")
 	f.StringVar(&o.Request.DNS, "dns", "", "a name that is asked for in the connection; TO is then the cluster's DNS by default")
+	f.StringVar(&o.Request.SNI, "sni", "", "the server name that a TLS client sends in the connection")
 	f.StringVar(&o.Method, "method", "", "the method of an HTTP request in the connection")
 	f.StringVar(&o.Path, "path", "", "its path, with the query")
 	f.StringVar(&o.Host, "host", "", "its host")
@@ -98,11 +100,13 @@ func (o *Options) complete() error {
 	if o.Expect != "" && o.Expect != string(explain.Allowed) && o.Expect != string(explain.Denied) {
 		return exit.Usagef("--expect is allowed or denied, not %q", o.Expect)
 	}
-	if o.Method == "" && o.Path == "" && o.Host == "" && len(o.Header) == 0 {
-		return nil
+	request := o.Method != "" || o.Path != "" || o.Host != "" || len(o.Header) > 0
+	if request && o.Request.DNS != "" || o.Request.SNI != "" && (request || o.Request.DNS != "") {
+		return exit.WithCure(exit.Usagef("a connection carries an HTTP request, a DNS question or a TLS server name, and only one of them"),
+			"ask for each by itself")
 	}
-	if o.Request.DNS != "" {
-		return exit.Usagef("a connection carries an HTTP request or a DNS question, not both")
+	if !request {
+		return nil
 	}
 	h := &explain.HTTP{Method: o.Method, Path: o.Path, Host: o.Host}
 	if h.Method == "" {

@@ -24,7 +24,9 @@ const examineTimeout = 10 * time.Second
 func Config(e *env.Env, spec cluster.Spec) doctor.Config {
 	cfg := doctor.Config{
 		StateDir: e.StateDir, APIPort: spec.APIPort,
-		Programs: []string{e.Daemon, filepath.Join(filepath.Dir(e.Daemon), "netdojo-coredns")},
+		Programs: []string{
+			e.Daemon, filepath.Join(filepath.Dir(e.Daemon), "netdojo-coredns"), filepath.Join(filepath.Dir(e.Daemon), "netdojo-cilium"),
+		},
 	}
 	for _, p := range spec.Publish {
 		cfg.Ports = append(cfg.Ports, p.HostPort)

@@ -69,6 +69,7 @@ func SpecFlags(cmd *cobra.Command, e *env.Env, spec *cluster.Spec) {
 	f.StringVar(&spec.Provider, "provider", e.KindNames()[0], "what makes the cluster: "+strings.Join(e.KindNames(), " or "))
 	f.StringVar(&spec.Datapath, "datapath", "netdojo", "what enforces policies: netdojo, or cilium (provider kind)")
 	f.StringVar(&spec.World, "world", "simulated", "what pods find outside the cluster: simulated or internet")
+	f.StringVar(&spec.DNSReject, "dns-reject-response-code", cluster.RejectRefused, "the answer to a DNS question that no rule allows: refused or nameError")
 	f.IntVar(&spec.Nodes, "nodes", 0, "how many nodes (provider kind; default: 1)")
 	f.StringVar(&spec.NodeImage, "node-image", "", "the image of the nodes (provider kind; default: the one that make kind-image built, else kind's own)")
 	f.StringVar(&spec.CiliumChart, "cilium-chart", "", "the chart that Cilium is installed from: a folder, a .tgz or a reference (datapath cilium; default: the one that netdojo carries)")
@@ -91,6 +92,7 @@ func CheckSpec(spec cluster.Spec) error {
 	}{
 		{"datapath", spec.Datapath, []string{"netdojo", kind.DatapathCilium}},
 		{"world", spec.World, []string{"simulated", "internet"}},
+		{"dns-reject-response-code", cmp.Or(spec.DNSReject, cluster.RejectRefused), []string{cluster.RejectRefused, cluster.RejectNameError}},
 	} {
 		if !slices.Contains(v.known, v.value) {
 			return exit.WithCure(exit.Usagef("--%s %q is not known", v.flag, v.value), "use --%s %s", v.flag, strings.Join(v.known, " or "))
@@ -250,6 +252,8 @@ func already(ctx context.Context, o *Options, provider cluster.Provider, st clus
 		switch {
 		case !slices.Equal(was.Publish, o.Spec.Publish):
 			diff = "set of published ports"
+		case was.DNSRejectCode() != o.Spec.DNSRejectCode():
+			diff = "answer to refused DNS questions: it has " + cmp.Or(was.DNSReject, cluster.RejectRefused)
 		case o.Spec.Nodes != 0 && max(was.Nodes, 1) != o.Spec.Nodes:
 			diff = fmt.Sprintf("number of nodes: it has %d, not %d", max(was.Nodes, 1), o.Spec.Nodes)
 		case o.Spec.NodeImage != "" && was.NodeImage != o.Spec.NodeImage:

@@ -1,0 +1,261 @@
+//go:build linux
+
+package datapath
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+	"unsafe"
+
+	"github.com/cilium/cilium/api/v1/models"
+	"github.com/go-openapi/strfmt"
+
+	"github.com/netdojo/netdojo/datapath/ciliumapi"
+	"github.com/netdojo/netdojo/datapath/monitor"
+	"github.com/netdojo/netdojo/datapath/policy"
+	"github.com/netdojo/netdojo/datapath/verdict"
+)
+
+// Names of the sockets in Config.CiliumDir, where cilium-dbg and hubble look for
+// them (Cilium's pkg/defaults).
+const (
+	ciliumSocket  = "cilium.sock"
+	monitorSocket = "monitor1_2.sock"
+	hubbleSocket  = "hubble.sock"
+)
+
+// flowSockets are where the flow log is served.
+func (c Config) flowSockets() []string {
+	var out []string
+	if c.FlowSocket != "" {
+		out = append(out, c.FlowSocket)
+	}
+	if c.CiliumDir != "" {
+		out = append(out, filepath.Join(c.CiliumDir, hubbleSocket))
+	}
+	return out
+}
+
+// makeCiliumDir makes the folder that Cilium's tools look in.
+func (c Config) makeCiliumDir() error {
+	if c.CiliumDir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(c.CiliumDir, 0o755); err != nil {
+		return fmt.Errorf("make the folder of Cilium's sockets: %w", err)
+	}
+	return nil
+}
+
+// startCilium serves what cilium-dbg asks.
+func (a *Agent) startCilium(ctx context.Context) (err error) {
+	if a.cfg.CiliumDir == "" {
+		return nil
+	}
+	if a.monitor, err = monitor.Start(ctx, monitor.Config{
+		Socket: filepath.Join(a.cfg.CiliumDir, monitorSocket), Events: a.flows, Node: a.cfg.NodeAddr.String(), Logger: a.log,
+	}); err != nil {
+		return err
+	}
+	a.cilium, err = ciliumapi.Start(ctx, ciliumapi.Config{
+		Socket: filepath.Join(a.cfg.CiliumDir, ciliumSocket), Engine: a.engine, Version: a.ciliumVersion(),
+		Status: a.ciliumStatus, Services: a.ciliumServices, Nodes: a.ciliumNodes, Logger: a.log,
+	})
+	return err
+}
+
+func (a *Agent) closeCilium() error {
+	var errs []error
+	if a.cilium != nil {
+		errs = append(errs, a.cilium.Close())
+	}
+	if a.monitor != nil {
+		errs = append(errs, a.monitor.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// ciliumVersion has the parts that Cilium's tools take apart: version, revision,
+// date, Go's version, system.
+func (a *Agent) ciliumVersion() string {
+	return fmt.Sprintf("%s netdojo - go version %s %s/%s", cmp.Or(a.cfg.Version, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// apiAnswerTimeout bounds the question whether the API server is there.
+const apiAnswerTimeout = 5 * time.Second
+
+// ciliumStatus is what `cilium-dbg status` prints. What this datapath has no
+// counterpart of is left out or Disabled; it says nothing of BPF.
+func (a *Agent) ciliumStatus(ctx context.Context) *models.StatusResponse {
+	ok, off := models.StatusStateOk, models.StatusStateDisabled
+	stats := a.flows.Stats()
+	s := &models.StatusResponse{
+		Kvstore:    &models.Status{State: off},
+		Kubernetes: a.kubernetesStatus(ctx),
+		KubeProxyReplacement: &models.KubeProxyReplacement{
+			Mode: models.KubeProxyReplacementModeTrue, Devices: []string{a.cfg.WorldIface}, DirectRoutingDevice: a.cfg.WorldIface,
+			DeviceList: []*models.KubeProxyReplacementDeviceListItems0{{Name: a.cfg.WorldIface, IP: []string{a.cfg.NodeAddr.String()}}},
+			Features:   kubeProxyFeatures(),
+		},
+		HostFirewall: &models.HostFirewall{Mode: models.HostFirewallModeDisabled},
+		Srv6:         &models.Srv6{},
+		CniChaining:  &models.CNIChainingStatus{Mode: models.CNIChainingStatusModeNone},
+		Cilium:       &models.Status{State: ok, Msg: fmt.Sprintf("%[1]s (v%[1]s-netdojo)", a.cfg.Version)},
+		// The flow log is the ring that monitors read; what it holds are events, not pages.
+		NodeMonitor: &models.MonitorStatus{
+			Cpus: int64(a.tableConfig().Queues), Npages: int64(stats.Max), Pagesize: int64(unsafe.Sizeof(verdict.Event{})),
+		},
+		Ipam:                   a.ipamStatus(),
+		IPv4BigTCP:             &models.IPV4BigTCP{},
+		IPv6BigTCP:             &models.IPV6BigTCP{},
+		BandwidthManager:       &models.BandwidthManager{},
+		Routing:                &models.Routing{InterHostRoutingMode: models.RoutingInterHostRoutingModeNative, IntraHostRoutingMode: models.RoutingIntraHostRoutingModeLegacy},
+		DatapathMode:           models.DatapathModeVeth,
+		ConfiguredDatapathMode: models.ConfiguredDatapathModeVeth,
+		Masquerading:           &models.Masquerading{EnabledProtocols: &models.MasqueradingEnabledProtocols{}},
+		Proxy:                  a.proxyStatus(),
+		IdentityRange: &models.IdentityRange{
+			MinIdentity: policy.FirstPodIdentity, MaxIdentity: policy.LastPodIdentity,
+		},
+		Hubble: &models.HubbleStatus{State: ok, Observer: &models.HubbleStatusObserver{
+			CurrentFlows: int64(stats.Kept), MaxFlows: int64(stats.Max), SeenFlows: int64(stats.Seen),
+			Uptime: strfmt.Duration(time.Since(stats.Started)),
+		}},
+		Encryption: &models.EncryptionStatus{Mode: models.EncryptionStatusModeDisabled},
+	}
+	if s.Kubernetes.State != ok {
+		s.Cilium = &models.Status{State: models.StatusStateFailure, Msg: "Kubernetes service is not ready: " + s.Kubernetes.Msg}
+	}
+	return s
+}
+
+func kubeProxyFeatures() *models.KubeProxyReplacementFeatures {
+	return &models.KubeProxyReplacementFeatures{
+		NodePort: &models.KubeProxyReplacementFeaturesNodePort{
+			Enabled: true, Mode: models.KubeProxyReplacementFeaturesNodePortModeSNAT, PortMin: 30000, PortMax: 32767,
+			Algorithm: models.KubeProxyReplacementFeaturesNodePortAlgorithmRandom, Acceleration: models.KubeProxyReplacementFeaturesNodePortAccelerationNone,
+		},
+		SessionAffinity: &models.KubeProxyReplacementFeaturesSessionAffinity{Enabled: true},
+		ExternalIPs:     &models.KubeProxyReplacementFeaturesExternalIPs{Enabled: true},
+		HostPort:        &models.KubeProxyReplacementFeaturesHostPort{},
+		SocketLB:        &models.KubeProxyReplacementFeaturesSocketLB{},
+		SocketLBTracing: &models.KubeProxyReplacementFeaturesSocketLBTracing{},
+		Nat46X64:        &models.KubeProxyReplacementFeaturesNat46X64{},
+	}
+}
+
+// kubernetesStatus asks the API server for its version.
+func (a *Agent) kubernetesStatus(ctx context.Context) *models.K8sStatus {
+	ctx, cancel := context.WithTimeout(ctx, apiAnswerTimeout)
+	defer cancel()
+	s := &models.K8sStatus{K8sAPIVersions: []string{
+		"cilium/v2::CiliumCIDRGroup", "cilium/v2::CiliumClusterwideNetworkPolicy", "cilium/v2::CiliumNetworkPolicy",
+		"core/v1::Namespace", "core/v1::Node", "core/v1::Pods", "core/v1::Service", "discovery/v1::EndpointSlice",
+		"networking.k8s.io/v1::NetworkPolicy",
+	}}
+	client := a.api.kubernetes()
+	if client == nil {
+		s.State, s.Msg = models.StatusStateFailure, "the API server has not answered yet"
+		return s
+	}
+	v, err := client.Discovery().ServerVersion()
+	if err != nil {
+		s.State, s.Msg = models.StatusStateFailure, err.Error()
+		return s
+	}
+	s.State, s.Msg = models.StatusStateOk, fmt.Sprintf("%s.%s (%s) [%s]", v.Major, v.Minor, v.GitVersion, v.Platform)
+	return s
+}
+
+// ipamStatus counts the addresses that pods have, of those that they could have:
+// all but the range's first and last.
+func (a *Agent) ipamStatus() *models.IPAMStatus {
+	s := &models.IPAMStatus{IPv4: []string{}, IPv6: []string{}, Allocations: models.AllocationMap{}}
+	for _, ep := range a.engine.Endpoints() {
+		if ep.ID == 0 {
+			continue
+		}
+		s.IPv4 = append(s.IPv4, ep.Addr.String())
+		s.Allocations[ep.Addr.String()] = ep.Namespace + "/" + ep.Pod
+	}
+	size := 1<<(32-a.cfg.PodCIDR.Bits()) - 2
+	s.Status = fmt.Sprintf("IPv4: %d/%d allocated from %s", len(s.IPv4), size, a.cfg.PodCIDR)
+	return s
+}
+
+// proxyStatus describes the proxies, which are netdojo's own.
+func (a *Agent) proxyStatus() *models.ProxyStatus {
+	ports := []string{}
+	for _, addr := range []netip.AddrPort{a.dns.Addr(), a.http.Addr(), a.sni.Addr()} {
+		ports = append(ports, fmt.Sprint(addr.Port()))
+	}
+	return &models.ProxyStatus{
+		IP: a.cfg.NodeAddr.String(), PortRange: strings.Join(ports, ","), EnvoyDeploymentMode: "none",
+		TotalRedirects: int64(a.engine.Redirects()),
+	}
+}
+
+// ciliumServices lists what `cilium-dbg service list` prints.
+func (a *Agent) ciliumServices() []*models.Service {
+	out := []*models.Service{}
+	for _, f := range a.api.frontends() {
+		proto := protoName(f.Proto)
+		where := func(local bool) string {
+			if local {
+				return models.ServiceSpecFlagsTrafficPolicyLocal
+			}
+			return models.ServiceSpecFlagsTrafficPolicyCluster
+		}
+		spec := &models.ServiceSpec{
+			ID: f.ID,
+			FrontendAddress: &models.FrontendAddress{
+				IP: f.Addr.Addr().String(), Port: f.Addr.Port(), Protocol: proto, Scope: models.FrontendAddressScopeExternal,
+			},
+			Flags: &models.ServiceSpecFlags{
+				Name: f.Name, Namespace: f.Namespace, Type: f.Type,
+				TrafficPolicy: where(f.ExternalLocal), ExtTrafficPolicy: where(f.ExternalLocal), IntTrafficPolicy: where(f.InternalLocal),
+			},
+			BackendAddresses: []*models.BackendAddress{},
+		}
+		for _, b := range f.Backends {
+			ip := b.Addr().String()
+			spec.BackendAddresses = append(spec.BackendAddresses, &models.BackendAddress{
+				IP: &ip, Port: b.Port(), Protocol: strings.ToUpper(proto), State: models.BackendAddressStateActive, Preferred: true,
+			})
+		}
+		out = append(out, &models.Service{Spec: spec, Status: &models.ServiceStatus{Realized: spec}})
+	}
+	return out
+}
+
+func protoName(proto uint8) string {
+	switch proto {
+	case 6:
+		return models.FrontendAddressProtocolTCP
+	case 17:
+		return models.FrontendAddressProtocolUDP
+	case 132:
+		return "sctp" // Cilium's models have no name for it
+	}
+	return models.FrontendAddressProtocolAny
+}
+
+// ciliumNodes is this node; others' agents answer for themselves.
+func (a *Agent) ciliumNodes() *models.ClusterNodeStatus {
+	return &models.ClusterNodeStatus{Self: a.cfg.NodeName, NodesAdded: []*models.NodeElement{{
+		Name: a.cfg.NodeName, Source: "local", SecondaryAddresses: []*models.NodeAddressingElement{},
+		PrimaryAddress: &models.NodeAddressing{
+			IPv4: &models.NodeAddressingElement{Enabled: true, IP: a.cfg.NodeAddr.String(), AllocRange: a.cfg.PodCIDR.String()},
+			IPv6: &models.NodeAddressingElement{},
+		},
+		HealthEndpointAddress: &models.NodeAddressing{IPv4: &models.NodeAddressingElement{}, IPv6: &models.NodeAddressingElement{}},
+	}}}
+}
