@@ -255,7 +255,7 @@ func (e *kindExam) nodeImage(ctx context.Context, _ Config) error {
 		return nil
 	}
 	if _, err := e.m.Run(ctx, e.engine.program, "image", "inspect", "--format", "{{.Id}}", e.Image); err != nil {
-		return warning("build one here with make kind-image, or let the engine pull kind's own: it needs the internet",
+		return warning("build one here with make kind-image (make kind-cilium for real Cilium), or let the engine pull kind's own: it needs the internet",
 			"%s has no image %s", e.engine.program, e.Image)
 	}
 	e.hasImage = true

@@ -1,6 +1,7 @@
 package kind
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,11 +44,12 @@ const (
 )
 
 // The way of pods to the world's container: the node's own routes but for its
-// default one, then a table that has that container as its default.
+// default one, then a table that has that container as its default. Both come after
+// the node's own addresses, whose rule Cilium puts at 100.
 const (
 	outsideTable  = "20042"
-	knownPriority = "60"
-	podsPriority  = "61"
+	knownPriority = "110"
+	podsPriority  = "111"
 )
 
 // prepareCilium finds out what the chart makes, before a cluster is made for it.
@@ -55,7 +57,7 @@ func (pl *plan) prepareCilium(ctx context.Context) error {
 	if _, err := os.Stat(pl.helm); err != nil {
 		return &Problem{What: "find netdojo's Helm", Err: err, Fix: "build all programs with make build, and keep them in one folder"}
 	}
-	answer, err := chart.Run(ctx, pl.helm, chart.Render, pl.chartRequest(ciliumValues("api", "6443", true, true)))
+	answer, err := chart.Run(ctx, pl.helm, chart.Render, pl.chartRequest(ciliumValues(pl.Spec, "api", "6443", true, true)))
 	if err != nil {
 		return err
 	}
@@ -73,7 +75,7 @@ func (pl *plan) chartRequest(values map[string]any) chart.Request {
 // ciliumValues are ours, below the user's. The API server is named, since nothing
 // but Cilium makes its Service work. Envoy is left out where its image cannot be,
 // and kube-proxy is replaced but where sockets would be changed machine-wide.
-func ciliumValues(apiHost, apiPort string, envoy, replaceKubeProxy bool) map[string]any {
+func ciliumValues(spec cluster.Spec, apiHost, apiPort string, envoy, replaceKubeProxy bool) map[string]any {
 	type values = map[string]any
 	return values{
 		"ipam":                  values{"mode": "kubernetes"},
@@ -86,7 +88,8 @@ func ciliumValues(apiHost, apiPort string, envoy, replaceKubeProxy bool) map[str
 		"bpf":                   values{"hostLegacyRouting": true}, // pods' packets take the node's routes
 		"operator":              values{"replicas": 1},
 		"envoy":                 values{"enabled": envoy},
-		"hubble":                values{"relay": values{"enabled": true}, "tls": values{"enabled": false}},
+		"dnsProxy":              values{"dnsRejectResponseCode": cmp.Or(spec.DNSReject, cluster.RejectRefused)},
+		"hubble":                values{"tls": values{"enabled": false}},
 	}
 }
 
@@ -145,7 +148,7 @@ func (pl *plan) helmInstall(ctx context.Context, h *handle, all []nodes.Node, de
 	if err != nil {
 		return err
 	}
-	req := pl.chartRequest(ciliumValues(host, port, envoy, own))
+	req := pl.chartRequest(ciliumValues(pl.Spec, host, port, envoy, own))
 	req.Kubeconfig = h.kubeconfig
 	if _, err := chart.Run(ctx, pl.helm, chart.Install, req); err != nil {
 		return &Problem{What: "install Cilium", Err: err, Fix: "see that the values in --cilium-values are the chart's, and `netdojo doctor --provider kind`"}

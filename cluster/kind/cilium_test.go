@@ -76,6 +76,26 @@ func TestParseFlows(t *testing.T) {
 	}
 }
 
+func TestPlainHubble(t *testing.T) {
+	settings := func(enabled, plain, listen string) map[string]string {
+		return map[string]string{"enable-hubble": enabled, "hubble-disable-tls": plain, "hubble-listen-address": listen}
+	}
+	for name, tc := range map[string]struct {
+		settings map[string]string
+		want     int
+	}{
+		"netdojo's":    {settings("true", "true", ":4244"), 4244},
+		"with TLS":     {settings("true", "false", ":4244"), 0},
+		"off":          {settings("false", "true", ":4244"), 0},
+		"socket alone": {settings("true", "true", ""), 0},
+		"no port":      {settings("true", "true", ":x"), 0},
+	} {
+		if got := plainHubble(tc.settings); got != tc.want {
+			t.Errorf("%s: %d, want %d", name, got, tc.want)
+		}
+	}
+}
+
 func TestHolds(t *testing.T) {
 	here := map[string]bool{"docker.io/library/aa:1": true, "docker.io/xx/bb:2": true}
 	for _, tc := range []struct {

@@ -26,34 +26,42 @@ import (
 // relayPort is where Hubble's relay serves, in its pod.
 const relayPort = 4245
 
-// follow takes flows from Hubble's relay, which merges those of all nodes; where
-// there is no relay, from the agents themselves.
+// follow takes flows from the agents' Hubble, each through its own pod: that is on
+// the node's network, and no policy reaches it. Hubble's relay, which is next, is a
+// pod that a clusterwide policy cuts off; it is for agents that want certificates.
+// Then come the agents' own commands.
 func (d ciliumDatapath) follow(ctx context.Context, req *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
-	relays, err := d.running(ctx, relaySelector)
-	if err != nil {
-		return nil, err
-	}
-	if len(relays) > 0 {
-		s, err := flowclient.FollowOver(ctx, d.dialRelay(relays[0].Name), req)
-		if err != nil {
-			return nil, fmt.Errorf("flows of Hubble's relay: %w", err)
-		}
-		return s, nil
-	}
 	settings, err := d.settings(ctx)
 	if err != nil {
 		return nil, err
 	}
-	agents, err := d.agents(ctx)
-	if err != nil {
-		return nil, err
-	}
 	open := d.observe
+	if port := plainHubble(settings); port != 0 {
+		open = func(ctx context.Context, agent string, req *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
+			return flowclient.FollowOver(ctx, func(ctx context.Context) (net.Conn, error) { return d.dial(ctx, agent, port, port) }, req)
+		}
+	} else {
+		relays, err := d.running(ctx, relaySelector)
+		if err != nil {
+			return nil, err
+		}
+		if len(relays) > 0 {
+			s, err := flowclient.FollowOver(ctx, d.dialRelay(relays[0].Name), req)
+			if err != nil {
+				return nil, fmt.Errorf("flows of Hubble's relay: %w", err)
+			}
+			return s, nil
+		}
+	}
 	if settings["enable-hubble"] != "true" {
 		if !req.Follow {
 			return nil, cluster.ErrNoFlows // the monitor has no past
 		}
 		open = d.monitor
+	}
+	agents, err := d.agents(ctx)
+	if err != nil {
+		return nil, err
 	}
 	var streams []cluster.FlowStream
 	for _, a := range agents {
@@ -64,6 +72,23 @@ func (d ciliumDatapath) follow(ctx context.Context, req *observerpb.GetFlowsRequ
 		streams = append(streams, s)
 	}
 	return merge(streams), nil
+}
+
+// plainHubble is the port on which agents serve Hubble's API without TLS; 0 for
+// none.
+func plainHubble(settings map[string]string) int {
+	if settings["enable-hubble"] != "true" || settings["hubble-disable-tls"] != "true" {
+		return 0
+	}
+	_, text, err := net.SplitHostPort(settings["hubble-listen-address"])
+	if err != nil {
+		return 0
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		return 0
+	}
+	return port
 }
 
 func (d ciliumDatapath) dialRelay(pod string) func(context.Context) (net.Conn, error) {
@@ -112,9 +137,9 @@ type lines struct {
 	err    error      // why it broke off
 }
 
-// follow runs the command and parses its lines; nil is a line without a flow.
-// It returns with the first line that begins says is the stream's beginning.
-func (d ciliumDatapath) lines(ctx context.Context, agent string, begins func(line []byte) bool, parse func(line []byte) (*flowpb.Flow, error), command ...string) (*lines, error) {
+// lines runs the command and parses its lines; nil is one without a flow. It
+// returns with the first line: by then the command listens.
+func (d ciliumDatapath) lines(ctx context.Context, agent string, parse func(line []byte) (*flowpb.Flow, error), command ...string) (*lines, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &lines{flows: make(chan *flowpb.Flow, 64), cancel: cancel}
 	r, w := io.Pipe()
@@ -127,9 +152,7 @@ func (d ciliumDatapath) lines(ctx context.Context, agent string, begins func(lin
 		scanner := bufio.NewScanner(r)
 		scanner.Buffer(nil, 1<<20)
 		for scanner.Scan() {
-			if begins(scanner.Bytes()) {
-				once.Do(func() { close(began) })
-			}
+			once.Do(func() { close(began) })
 			flow, err := parse(scanner.Bytes())
 			if err != nil {
 				l.fail(err)
@@ -197,7 +220,7 @@ func (d ciliumDatapath) observe(ctx context.Context, agent string, req *observer
 		command = append(command, "--follow")
 	}
 	first := req.Follow
-	return d.lines(ctx, agent, func([]byte) bool { return true }, func(line []byte) (*flowpb.Flow, error) {
+	return d.lines(ctx, agent, func(line []byte) (*flowpb.Flow, error) {
 		if first {
 			first = false
 			return nil, nil
@@ -214,9 +237,11 @@ func parseObserved(line []byte) (*flowpb.Flow, error) {
 	return response.GetFlow(), nil // nil for lost events and nodes' states
 }
 
-// monitor follows what an agent drops, where there is no Hubble.
+// monitor follows what an agent drops, where there is no Hubble. That it listens is
+// said on standard error, its first line elsewhere is the first drop.
 func (d ciliumDatapath) monitor(ctx context.Context, agent string, _ *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
-	return d.lines(ctx, agent, func([]byte) bool { return true }, parseMonitored, "cilium-dbg", "monitor", "--type", "drop", "-o", "json")
+	return d.lines(ctx, agent, parseMonitored,
+		"sh", "-c", "exec cilium-dbg monitor --type drop --json 2>&1")
 }
 
 // parseMonitored makes a flow of a dropped packet; other lines are none.

@@ -47,7 +47,9 @@ debian() {
 	rm -rf "$work/debian"/var/cache/apt/archives/*.deb "$work/debian"/var/lib/apt/lists/* \
 		"$work/debian"/usr/share/{doc,man,locale,info,perl} "$work/debian"/usr/include \
 		"$work/debian"/usr/lib/gcc/*/*/{cc1*,*.a,include} "$work/debian"/usr/lib/x86_64-linux-gnu/*.a \
-		"$work/debian/usr/lib/llvm-$clang/lib/clang"/*/lib
+		"$work/debian/usr/lib/llvm-$clang/lib/clang" "$work/debian/usr/lib/llvm-$clang"/lib/LLVMPolly.so \
+		"$work/debian"/usr/lib/x86_64-linux-gnu/{libclang-19.so*,lib?san.so*,gconv,perl-base} \
+		"$work/debian"/usr/bin/{perl*,x86_64-linux-gnu-*} "$work/debian"/usr/share/zoneinfo
 	chroot "$work/debian" clang --version >/dev/null
 	touch "$work/debian.done"
 }
@@ -72,7 +74,7 @@ programs() {
 	local build=(go build -modfile "$work/go.mod" -mod=mod -o "$bin/" -ldflags
 		"-s -w -X 'github.com/cilium/cilium/pkg/version.ciliumVersion=$version module 1970-01-01T00:00:00Z'")
 	mkdir -p "$bin"
-	"${build[@]}" -tags osusergo github.com/cilium/cilium/{daemon,plugins/cilium-cni,cilium-dbg,cilium-health,hubble,tools/mount,tools/sysctlfix}
+	"${build[@]}" -tags osusergo github.com/cilium/cilium/{daemon,plugins/cilium-cni,cilium-dbg,cilium-health,cilium-health/responder,hubble,tools/mount,tools/sysctlfix}
 	"${build[@]}" -tags osusergo,ipam_provider_operator github.com/cilium/cilium/{operator,hubble-relay}
 	go build -ldflags "-s -w" -o "$bin/" github.com/containernetworking/plugins/plugins/main/loopback ./cluster/kind/nodeimage/archive
 }
@@ -96,10 +98,11 @@ archives() {
 	"$bin/archive" -tag "$(asked DaemonSet/cilium)" -env HUBBLE_SERVER=unix:///var/run/cilium/hubble.sock \
 		-layer "$work/debian.tar" -layer "$work/agent.tar" \
 		"$bin/daemon=/usr/bin/cilium-agent" "$bin"/{cilium-dbg=/usr/bin/cilium-dbg,cilium-health=/usr/bin/cilium-health,hubble=/usr/bin/hubble} \
+		"$bin/responder=/usr/bin/cilium-health-responder" \
 		"$bin"/{mount=/usr/bin/cilium-mount,sysctlfix=/usr/bin/cilium-sysctlfix} \
 		"$bin"/{cilium-cni=/opt/cni/bin/cilium-cni,loopback=/cni/loopback} >"$work/archives/cilium.tar"
 	"$bin/archive" -tag "$(asked Deployment/cilium-operator)" "$bin/operator=/usr/bin/cilium-operator-generic" >"$work/archives/operator.tar"
-	"$bin/archive" -tag "$(asked Deployment/hubble-relay)" -user 65532:65532 "$bin/hubble-relay=/usr/bin/hubble-relay" >"$work/archives/relay.tar"
+	"$bin/archive" -tag "$(asked Deployment/hubble-relay)" -user 65532:65532 -env GOPS_CONFIG_DIR=/tmp "$bin/hubble-relay=/usr/bin/hubble-relay" >"$work/archives/relay.tar"
 	rm -rf "$work/debian.tar" "$work/agent.tar" "$work/agent"
 }
 

@@ -79,7 +79,7 @@ func keepDbg(t *testing.T, h *home) {
 			t.Fatal(err)
 		}
 	}
-	monitor := h.start(append(agent, "timeout", "8", "cilium-dbg", "monitor")...)
+	monitor := h.start(append(agent, "timeout", "8", "cilium-dbg", "monitor", "-t", "drop", "-t", "l7", "-t", "policy-verdict")...)
 	for range 3 {
 		h.run("kubectl", "exec", "deploy/backend", "--", "curl", "-sIk", "-o", "/dev/null", "--connect-timeout", "1", "https://cilium.io")
 		h.run("kubectl", "exec", "deploy/backend", "--", "curl", "-sIk", "-o", "/dev/null", "--connect-timeout", "1", "https://kubernetes.io")

@@ -23,7 +23,8 @@ import (
 )
 
 var (
-	paritySets = flag.Int("parity.sets", 40, "how many sets of generated policies TestParity tries")
+	paritySets = flag.Int("parity.sets", 20, "how many sets of generated policies TestParity tries")
+	parityOnly = flag.String("parity.only", "", "STATE/NAME: only try the policies on this kind cluster, which runs")
 	parityOut  = flag.String("parity.out", "", "where it writes its table; empty: nowhere")
 )
 
@@ -57,6 +58,17 @@ var explained = map[string]string{}
 // TestParity holds real Cilium against our datapath: the policies of the policy
 // table that need no Envoy and generated ones, the same probes on each cluster.
 func TestParity(t *testing.T) {
+	if *parityOnly != "" {
+		state, name := filepath.Split(*parityOnly)
+		shared.home = newHome(t, filepath.Clean(state))
+		defer func() { shared.home = nil }()
+		for _, r := range onKind(t, filepath.Clean(state), name) {
+			if right := expected(r.want); r.met[0] != right {
+				t.Errorf("%s, %s: want %s, met %s", r.policy, r.probe, right, r.met[0])
+			}
+		}
+		return
+	}
 	var rows []row
 	for column, c := range parityClusters {
 		for i, r := range parityOn(t, column, c.args) {
@@ -76,10 +88,7 @@ func TestParity(t *testing.T) {
 	policies, differ := map[string]bool{}, 0
 	for _, r := range rows {
 		policies[r.policy] = true
-		right := metDenied
-		if r.want {
-			right = metAllowed
-		}
+		right := expected(r.want)
 		same := !slices.ContainsFunc(r.met, func(m string) bool { return m != right })
 		if same {
 			continue
@@ -100,36 +109,43 @@ func TestParity(t *testing.T) {
 	}
 }
 
+func expected(allowed bool) string {
+	if allowed {
+		return metAllowed
+	}
+	return metDenied
+}
+
 // parityOn tries all policies on one cluster, which it brings up and takes down.
 func parityOn(t *testing.T, column int, args []string) []row {
-	var h cluster.Handle
-	name := fmt.Sprintf("parity-%d", column)
 	if args == nil {
-		_, h = sharedCluster(t)
-	} else {
-		home := newHome(t, t.TempDir())
-		shared.home = home // newLab describes pods by it
-		defer func() { shared.home = nil }()
-		home.must(append([]string{"up", "--name", name}, args...)...)
-		defer home.must("down", "--purge", "--name", name)
-		var err error
-		h, err = kind.New(kind.Config{StateDir: home.state, Agent: filepath.Join(binDir, "netdojo-agent")}).Open(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer h.Close()
+		_, h := sharedCluster(t)
+		return tryAll(t, h)
 	}
-	if loader, ok := h.(cluster.ImageLoader); ok {
-		if err := loader.EnsureImages(t.Context(), []string{"docker.io/cilium/json-mock:v1.3.8"}, func(string) {}); err != nil {
-			t.Fatal(err)
-		}
+	home, name := newHome(t, t.TempDir()), fmt.Sprintf("parity-%d", column)
+	shared.home = home // newLab describes pods by it
+	defer func() { shared.home = nil }()
+	home.must(append([]string{"up", "--name", name}, args...)...)
+	defer home.must("down", "--purge", "--name", name)
+	return onKind(t, home.state, name)
+}
+
+func onKind(t *testing.T, state, name string) []row {
+	h, err := kind.New(kind.Config{StateDir: state, Agent: filepath.Join(binDir, "netdojo-agent")}).Open(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer h.Close()
+	if err := h.(cluster.ImageLoader).EnsureImages(t.Context(), []string{"docker.io/cilium/json-mock:v1.3.8"}, func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	return tryAll(t, h)
+}
+
+func tryAll(t *testing.T, h cluster.Handle) []row {
 	l := newLab(t, h)
-	if args == nil {
-		defer removePods(t, l)
-	}
-	rows := l.handPicked(t)
-	return append(rows, l.generated(t)...)
+	defer removePods(t, l)
+	return append(l.handPicked(t), l.generated(t)...)
 }
 
 // handPicked tries the policy table, but for what only Envoy can judge.
@@ -245,7 +261,7 @@ and runs the same probes on each. %d policies and sets of policies, %d probes,
   expected of them is what Cilium's own policy simulator says.
 - *denied* means that the probe failed, that it works without the policy (for
   hand-picked ones), and that the datapath reported a drop by policy for it. Drops of
-  real Cilium are read from Hubble's relay.
+  real Cilium are read from its Hubble.
 - **HTTP rules and TLS server names are not in it**: they need Envoy, which no Go module
   has. What stands for them is the comparison with the rules that Cilium hands to
   Envoy (`+"`datapath/policy/envoy_diff_test.go`"+`).
