@@ -5,6 +5,7 @@ package datapath
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/cilium/cilium/api/v1/models"
 	"github.com/go-openapi/strfmt"
+	"k8s.io/apimachinery/pkg/version"
 
 	"github.com/netdojo/netdojo/datapath/ciliumapi"
 	"github.com/netdojo/netdojo/datapath/monitor"
@@ -166,9 +168,15 @@ func (a *Agent) kubernetesStatus(ctx context.Context) *models.K8sStatus {
 		s.State, s.Msg = models.StatusStateFailure, "the API server has not answered yet"
 		return s
 	}
-	v, err := client.Discovery().ServerVersion()
+	// Discovery's own call knows no context.
+	answer, err := client.Discovery().RESTClient().Get().AbsPath("/version").Do(ctx).Raw()
 	if err != nil {
 		s.State, s.Msg = models.StatusStateFailure, err.Error()
+		return s
+	}
+	var v version.Info
+	if err := json.Unmarshal(answer, &v); err != nil {
+		s.State, s.Msg = models.StatusStateFailure, fmt.Sprintf("read the API server's version: %v", err)
 		return s
 	}
 	s.State, s.Msg = models.StatusStateOk, fmt.Sprintf("%s.%s (%s) [%s]", v.Major, v.Minor, v.GitVersion, v.Platform)

@@ -25,9 +25,10 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	cilium, _ := packed.ReadFile("packed/cilium.tgz") // empty where it was not packed
-	if err := helm.Serve(ctx, os.Args[1], cilium, os.Stdin, os.Stdout); err != nil {
+	err := helm.Serve(ctx, os.Args[1], cilium, os.Stdin, os.Stdout)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "netdojo-helm:", err)
 		os.Exit(3)
 	}

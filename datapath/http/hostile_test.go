@@ -37,7 +37,7 @@ func TestSlowCrowd(t *testing.T) {
 		must(t, err)
 	}
 	start := time.Now()
-	if resp := r.raw("GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 1)[0]; resp.StatusCode != 200 {
+	if resp := r.raw("GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 1)[0]; resp.StatusCode != http.StatusOK {
 		t.Errorf("status %d", resp.StatusCode)
 	}
 	if took := time.Since(start); took > 3*time.Second {

@@ -97,11 +97,11 @@ func (e *Engine) ask(src, dst side, ask Ask) (v verdict.Verdict, proxied verdict
 	case ask.DNS != "" && v.Action == verdict.RedirectDNS:
 		v = judgeName(v, src, dst, q, dnsName(ask.DNS))
 	case ask.HTTP != nil && v.Action == verdict.RedirectHTTP:
-		v = e.judgeInner(v, src, dst, q, func(ep *endpoint, dir verdict.Direction, peer side) (verdict.Verdict, bool) {
+		v = e.judgeInner(v, src, dst, func(ep *endpoint, dir verdict.Direction, peer side) (verdict.Verdict, bool) {
 			return e.requestSide(ep, dir, peer, q, ask.HTTP)
 		})
 	case ask.SNI != "" && v.Action == verdict.RedirectTLS:
-		v = e.judgeInner(v, src, dst, q, func(ep *endpoint, dir verdict.Direction, peer side) (verdict.Verdict, bool) {
+		v = e.judgeInner(v, src, dst, func(ep *endpoint, dir verdict.Direction, peer side) (verdict.Verdict, bool) {
 			return e.serverSide(ep, dir, peer, q, ask.SNI)
 		})
 	}
@@ -111,7 +111,7 @@ func (e *Engine) ask(src, dst side, ask Ask) (v verdict.Verdict, proxied verdict
 
 // judgeInner judges what travels in a connection that is let to a proxy: by each
 // side that sends it there, as the proxy does.
-func (e *Engine) judgeInner(v verdict.Verdict, src, dst side, q verdict.Query,
+func (e *Engine) judgeInner(v verdict.Verdict, src, dst side,
 	one func(*endpoint, verdict.Direction, side) (verdict.Verdict, bool),
 ) verdict.Verdict {
 	for _, at := range []struct {

@@ -196,7 +196,7 @@ func (c *Controller) serve(ctx context.Context, name string, s *v1.Service) erro
 		}
 		if octet == 255 {
 			c.cfg.Events.Eventf(s, v1.EventTypeWarning, "NoAddress", "all 254 addresses of load balancers are taken: delete one")
-			return fmt.Errorf("Service %s: no address is left", name)
+			return fmt.Errorf("no address is left for Service %s", name)
 		}
 		b = &balancer{octet: octet, ports: map[uint16]*port{}}
 		c.have[name] = b
