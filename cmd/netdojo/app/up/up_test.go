@@ -15,7 +15,7 @@ import (
 
 func TestFlags(t *testing.T) {
 	t.Setenv(env.ClusterVar, "")
-	plain := cluster.Spec{Name: "netdojo", Provider: "fake", Datapath: "netdojo", World: "simulated"}
+	plain := cluster.Spec{Name: "netdojo", Provider: "fake", Datapath: "netdojo", World: "simulated", DNSReject: cluster.RejectRefused}
 	with := func(change func(*cluster.Spec)) cluster.Spec {
 		s := plain
 		change(&s)
@@ -28,6 +28,8 @@ func TestFlags(t *testing.T) {
 	}{
 		"none":            {"", plain, ""},
 		"name":            {"--name two", with(func(s *cluster.Spec) { s.Name = "two" }), ""},
+		"name error":      {"--dns-reject-response-code nameError", with(func(s *cluster.Spec) { s.DNSReject = cluster.RejectNameError }), ""},
+		"bad answer":      {"--dns-reject-response-code never", plain, "not known"},
 		"fresh on a port": {"--fresh --api-port 6443", with(func(s *cluster.Spec) { s.Fresh, s.APIPort = true, 6443 }), ""},
 		"publish": {"--publish 8080:lab/web:80", with(func(s *cluster.Spec) {
 			s.Publish = []cluster.Publish{{HostPort: 8080, Namespace: "lab", Service: "web", ServicePort: 80}}
