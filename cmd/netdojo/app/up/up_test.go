@@ -15,7 +15,7 @@ import (
 
 func TestFlags(t *testing.T) {
 	t.Setenv(env.ClusterVar, "")
-	plain := cluster.Spec{Name: "netdojo", Provider: "fake", Datapath: "netdojo", World: "simulated"}
+	plain := cluster.Spec{Name: "netdojo", Provider: "fake", Datapath: "netdojo", World: "simulated", DNSReject: cluster.RejectRefused}
 	with := func(change func(*cluster.Spec)) cluster.Spec {
 		s := plain
 		change(&s)
