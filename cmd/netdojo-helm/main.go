@@ -24,12 +24,15 @@ func main() {
 		fmt.Fprintln(os.Stderr, "netdojo-helm is started by `netdojo up --datapath cilium`")
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	cilium, _ := packed.ReadFile("packed/cilium.tgz") // empty where it was not packed
-	err := helm.Serve(ctx, os.Args[1], cilium, os.Stdin, os.Stdout)
-	stop()
-	if err != nil {
+	if err := run(os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, "netdojo-helm:", err)
 		os.Exit(3)
 	}
+}
+
+func run(role string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	cilium, _ := packed.ReadFile("packed/cilium.tgz") // empty where it was not packed
+	return helm.Serve(ctx, role, cilium, os.Stdin, os.Stdout)
 }
