@@ -153,6 +153,12 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewDecoder(r.Body).Decode(&patch)
 		f.mu.Lock()
 		obj := clone(f.objects[resource][namespace+"/"+parts[1]])
+		if obj == nil { // deleted meanwhile
+			f.mu.Unlock()
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = w.Write([]byte(`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404}`))
+			return
+		}
 		obj["status"] = patch["status"]
 		f.putLocked(resource, obj)
 		obj = clone(obj)

@@ -215,10 +215,11 @@ func TestWhatTheHostCannotReach(t *testing.T) {
 // TestAfterARestart finds Services with the addresses that an earlier one gave.
 func TestAfterARestart(t *testing.T) {
 	r := newRig(t)
-	for _, name := range []string{"one", "two"} {
+	// One after the other: addresses are given in the order of arrival.
+	for i, name := range []string{"one", "two"} {
 		r.create(service(name, nil, 80))
+		r.status(name, fmt.Sprintf("127.77.5.%[1]d Proxy 80, 192.168.78.%[1]d VIP", i+1))
 	}
-	r.status("two", "127.77.5.2 Proxy 80, 192.168.78.2 VIP")
 	r.stop()
 	if _, err := r.ask("127.77.5.2:80"); err == nil {
 		t.Error("a stopped one serves")
