@@ -161,7 +161,19 @@ func (p *palette) matching() []action {
 		names[i] = a.name
 	}
 	var out []action
-	for _, match := range fuzzy.Find(p.query, names) {
+	found := fuzzy.Find(p.query, names)
+	// Its score favours short entries; what holds the very letters comes first.
+	holds := func(m fuzzy.Match) bool { return strings.Contains(strings.ToLower(m.Str), strings.ToLower(p.query)) }
+	slices.SortStableFunc(found, func(a, b fuzzy.Match) int {
+		switch {
+		case holds(a) == holds(b):
+			return 0
+		case holds(a):
+			return -1
+		}
+		return 1
+	})
+	for _, match := range found {
 		out = append(out, p.all[match.Index])
 	}
 	return out
