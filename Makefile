@@ -16,35 +16,22 @@ govulncheck_version := v1.9.0
 freeze_version := v0.2.2
 freeze := bin/tools/freeze-$(freeze_version)
 
-.PHONY: build demo test fuzz differential agree conformance conformance-short lint cross vuln bench screens docker kind-image kind-cilium test-kind test-cilium parity clean
+.PHONY: demo test fuzz differential agree conformance conformance-short lint cross vuln bench screens docker kind-image kind-cilium test-kind test-cilium parity clean
 
-# The client comes last: where something is missing, it is not there either.
-programs := netdojo-coredns netdojo-cluster netdojo-agent netdojo-helper netdojo-kubectl netdojo-cilium netdojo-helm netdojo
-build: $(programs:%=bin/%)
+programs := netdojo netdojo-agent netdojo-cilium netdojo-cluster netdojo-coredns netdojo-helm netdojo-helper netdojo-kubectl
+packed := cmd/netdojo-cluster/packed/netdojo-helper cmd/netdojo-helm/packed/cilium.tgz
 
-# The go command knows best whether a program is up to date.
-.PHONY: $(programs:%=bin/%) cmd/netdojo-cluster/packed/netdojo-helper
+# The go command knows best whether a program is up to date, and one call of it
+# links one program while it compiles the next.
+.PHONY: build bin/netdojo-helm cmd/netdojo-cluster/packed/netdojo-helper
+build: $(packed)
+	go build -ldflags '$(ldflags)' -o bin/ $(programs:%=./cmd/%)
 
-bin/netdojo:
-	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo
-
-bin/netdojo-kubectl:
-	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo-kubectl
-
-bin/netdojo-coredns:
-	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-coredns
-
-bin/netdojo-cluster: cmd/netdojo-cluster/packed/netdojo-helper
-	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo-cluster
-
-bin/netdojo-cilium:
-	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-cilium
-
-bin/netdojo-agent:
-	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-agent
+cmd/netdojo-cluster/packed/netdojo-helper:
+	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-helper
 
 bin/netdojo-helm: cmd/netdojo-helm/packed/cilium.tgz
-	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-helm
+	go build -ldflags '$(ldflags)' -o $@ ./cmd/netdojo-helm
 
 # Cilium's own chart, with its licence, from the module that the engine comes from.
 # The same module makes the same bytes.
@@ -53,33 +40,32 @@ cmd/netdojo-helm/packed/cilium.tgz: go.mod
 	tar -C "$$charts" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=u+w -cf - cilium | gzip -9n >$@.next
 	mv $@.next $@
 
-bin/netdojo-helper: cmd/netdojo-cluster/packed/netdojo-helper
-	cp $< $@
-
-cmd/netdojo-cluster/packed/netdojo-helper:
-	go build -ldflags '-s -w' -o $@ ./cmd/netdojo-helper
-
 demo: build
 	bin/netdojo run 04 --wait-timeout
 
-# Unit and kernel tests, then the same under the race detector, then clusters:
-# those come last and alone, as they compare what the machine has before and after.
+# Unit and kernel tests, under the race detector where they link what it compiles in
+# minutes, then clusters: those come last and alone, as they compare what the machine
+# has before and after. `make lint` vets: the tests do not once more.
 test: build
-	go test -p 2 -timeout 15m $(TESTFLAGS) $$(go list ./... | grep -v '/$(e2e)$$')
-	CGO_ENABLED=1 go test -race -skip '$(not_raced)' -p 2 -timeout 15m $(TESTFLAGS) $$($(light_tests))
+	go test $(units) $$($(tested) | $(heavy) | $(names))
+	CGO_ENABLED=1 go test -race $(units) -skip '$(unraced)' $$($(tested) | $(light) | $(names))
+	go test $(units) -run '$(unraced)' $$(grep -rlE 'func $(unraced:^%$$=%)\(' --include='*_test.go' . | xargs dirname | sort -u)
 	go test -count=1 -timeout 25m $(TESTFLAGS) ./$(e2e)
 
 e2e := cmd/netdojo/e2e
+units := -vet=off -p 2 -timeout 15m $(TESTFLAGS)
 
-# The packages with tests that link nothing which takes many minutes to compile
-# for the race detector.
-heavy := k8s.io/kubernetes/pkg/(kubelet|controlplane)|k8s.io/kubectl|go.etcd.io/etcd/server|github.com/coredns/coredns|github.com/cilium/cilium/cilium-dbg
-light_tests = go list -test -f '{{.ImportPath}} {{join .Deps " "}}' ./... \
-	| grep -F '.test ' | grep -vE ' ($(heavy))[/ ]' | sed 's/\.test .*//' | grep -v '/$(e2e)$$'
+# The packages with tests, each with all that it links.
+tested = go list -test -f '{{.ImportPath}} {{join .Deps " "}}' ./... | grep -F '.test ' | grep -v '/$(e2e).test '
+linked := ' (k8s.io/kubernetes/pkg/(kubelet|controlplane)|k8s.io/kubectl|go.etcd.io/etcd/server|github.com/coredns/coredns|github.com/cilium/cilium/cilium-dbg)[/ ]'
+heavy := grep -E $(linked)
+light := grep -vE $(linked)
+names := sed 's/\.test .*//'
 
-# The race detector's programs are not static: they cannot be an image's program.
-# And a list of imports has no races.
-not_raced := ^(TestRealImage|TestInUserNamespace|TestImports)$$
+# Tests that the race detector is no use to: its programs are not static, so that they
+# cannot be an image's; a list of imports has no races, nor has a comparison with what
+# Cilium sends to Envoy, whose protocol takes long to compile.
+unraced := ^(TestRealImage|TestInUserNamespace|TestImports|TestAgreesWithEnvoysRules)$$
 
 # A plain run of the tests tries the seeds alone.
 FUZZTIME ?= 5s
@@ -113,10 +99,11 @@ conformance: build
 conformance-short:
 	$(MAKE) conformance FOCUS='default-deny-ingress|provide DNS for services|functioning NodePort|affinity work for service with type clusterIP|EndpointSlices for Pods matching'
 
+# golangci-lint does what go vet does (its govet), with the tags of every test but those
+# of Kubernetes' suites.
 lint: $(golangci_lint)
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
-	go vet ./...
 	$(golangci_lint) run ./...
 	@if command -v shellcheck >/dev/null; then set -x; shellcheck -s bash -S warning -e SC1090 .ci/run $$(git ls-files '*.sh'); \
 		else echo "shellcheck is not installed: scripts were not checked"; fi
@@ -124,10 +111,11 @@ lint: $(golangci_lint)
 		else echo "the vulnerability database does not answer: dependencies were not checked, see make vuln"; fi
 
 # The client for other systems. Not part of lint: each compiles all it links anew.
-cross:
-	GOOS=darwin GOARCH=arm64 go build -ldflags '-s -w' -o bin/darwin-arm64/ ./cmd/netdojo ./cmd/netdojo-kubectl
-	GOOS=darwin GOARCH=amd64 go build -ldflags '-s -w' -o bin/darwin-amd64/ ./cmd/netdojo ./cmd/netdojo-kubectl
-	GOOS=windows GOARCH=amd64 go build -ldflags '-s -w' -o bin/windows-amd64/ ./cmd/netdojo ./cmd/netdojo-kubectl
+clients := darwin-arm64 darwin-amd64 windows-amd64
+.PHONY: $(clients:%=client-%)
+cross: $(clients:%=client-%)
+$(clients:%=client-%): client-%:
+	GOOS=$(word 1,$(subst -, ,$*)) GOARCH=$(word 2,$(subst -, ,$*)) go build -ldflags '-s -w' -o bin/$*/ ./cmd/netdojo ./cmd/netdojo-kubectl
 
 vuln:
 	go run golang.org/x/vuln/cmd/govulncheck@$(govulncheck_version) ./...
