@@ -76,8 +76,8 @@ func (e *Engine) compute(ep *endpoint) error {
 		e.logger.Debug("selector snapshot of an endpoint's policy", "error", err)
 	}
 	dns := newDNSRules(fresh)
-	incoming := newProxyRules(&fresh.SelectorPolicy.L4Policy.Ingress)
-	outgoing := newProxyRules(&fresh.SelectorPolicy.L4Policy.Egress)
+	incoming := e.secrets.newProxyRules(&fresh.SelectorPolicy.L4Policy.Ingress)
+	outgoing := e.secrets.newProxyRules(&fresh.SelectorPolicy.L4Policy.Egress)
 	ingress, egress := e.selecting(ep.ident)
 
 	ep.mu.Lock()

@@ -75,6 +75,7 @@ type Engine struct {
 	epoch    atomic.Uint32
 	revision atomic.Uint64
 
+	secrets secrets
 	subs    subscribers
 	states  states
 	cancel  context.CancelFunc
@@ -110,7 +111,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	e.pods.init()
 	e.ids = newAllocator(func(added, deleted identity.IdentityMap) { e.updateIdentities(added, deleted) })
 	e.repo = cpolicy.NewPolicyRepository(cfg.Logger, identity.ListReservedIdentities(), nil,
-		envoypolicy.NewEnvoyL7RulesTranslator(cfg.Logger, nil), identitymanager.NewIDManager(cfg.Logger), nil)
+		envoypolicy.NewEnvoyL7RulesTranslator(cfg.Logger, &e.secrets), identitymanager.NewIDManager(cfg.Logger), nil)
 	e.repo.SetNamedPortsGetter(e.ports)
 	e.ipc = ipcache.NewIPCache(&ipcache.Configuration{
 		Context: run, Logger: cfg.Logger, IdentityAllocator: e.ids, IdentityUpdater: identityUpdater{e},

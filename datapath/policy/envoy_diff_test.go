@@ -1,3 +1,5 @@
+//go:build !race
+
 package policy
 
 import (
@@ -178,7 +180,7 @@ func envoyAllows(t *testing.T, e *Engine, ep *endpoint, dir verdict.Direction, p
 	}
 	logger := slog.New(slog.DiscardHandler)
 	sent := envoy.GetDirectionNetworkPolicy(updater{p.PolicyOwner.(*owner)}, p.SelectorPolicy.GetEgressNamedPorts,
-		e.repo.GetSelectorCache().GetSelectorSnapshot(), l4, enforced, false, false, name, "", logger, envoypolicy.NewEnvoyL7RulesTranslator(logger, nil))
+		e.repo.GetSelectorCache().GetSelectorSnapshot(), l4, enforced, false, false, name, "", logger, envoypolicy.NewEnvoyL7RulesTranslator(logger, &e.secrets))
 	var rules []*cilium.PortNetworkPolicyRule
 	everything, asked := false, false
 	for _, pp := range sent {

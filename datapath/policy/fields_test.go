@@ -249,8 +249,8 @@ func TestFields(t *testing.T) {
 			case "refused":
 				refused++
 			}
-			slices.Sort(by)
-			fmt.Fprintf(&doc, "| `%s` | %s | %s |\n", path, state, strings.Join(slices.Compact(by), ", "))
+			by = slices.Compact(slices.Sorted(slices.Values(by))) // not in place: fields share them
+			fmt.Fprintf(&doc, "| `%s` | %s | %s |\n", path, state, strings.Join(by, ", "))
 		}
 		switch s.kind {
 		case KindCiliumNetworkPolicy:
@@ -293,7 +293,10 @@ are refused because the node's own traffic is not judged, as in Cilium without i
 host firewall; toNodes and fromNodes are refused because Cilium itself takes them
 only with the option enable-node-selector-labels. Tiers and priorities are not part
 of these kinds: Cilium 1.20 has them for ClusterNetworkPolicy alone, which the
-cluster does not have. A header's value in a Secret (headerMatches' secret) is
-refused: the agent reads no Secrets. A DNS question that no rule allows is answered
+cluster does not have. A header is compared with a Secret as with the
+chart's default tls.secretSync: the value of its key generic or of its only key, at
+once when that changes, and nothing matches while there is none; beside an inline
+value Cilium does not ask the Secret, nor does a reference without a namespace find
+one (secrets.txtar). A DNS question that no rule allows is answered
 with REFUSED, or with NXDOMAIN after ` + "`" + `netdojo up --dns-reject-response-code nameError` + "`" + `.
 `

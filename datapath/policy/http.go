@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"crypto/subtle"
 	"net/http"
 	"regexp"
 	"slices"
@@ -43,27 +44,30 @@ const (
 // headerAction is a header that is wanted, and what happens when it is not as
 // wanted.
 type headerAction struct {
-	name, value string // no value wants any
+	name, value string       // no value wants any
+	secret      *secretValue // the value, where a Secret has it
 	mismatch    cilium.HeaderMatch_MismatchAction
 }
 
 // compileHTTP returns the rules, and whether any of them has actions. A rule
 // that Envoy would not take holds for no request.
-func compileHTTP(rules *cilium.HttpNetworkPolicyRules) (out []httpRule, changes bool) {
+func (s *secrets) compileHTTP(rules *cilium.HttpNetworkPolicyRules) (out []httpRule, changes bool) {
 	for _, r := range rules.GetHttpRules() {
 		var c httpRule
 		for _, h := range r.GetHeaders() {
 			c.matches = append(c.matches, compileMatch(h))
 		}
 		for _, h := range r.GetHeaderMatches() {
-			if !httpguts.ValidHeaderFieldName(h.GetName()) || !httpguts.ValidHeaderFieldValue(h.GetValue()) || h.GetValueSdsSecret() != "" {
+			if !httpguts.ValidHeaderFieldName(h.GetName()) || !httpguts.ValidHeaderFieldValue(h.GetValue()) {
 				c.matches = append(c.matches, headerMatch{never: true})
 				continue
 			}
 			changes = true
-			c.actions = append(c.actions, headerAction{
-				name: http.CanonicalHeaderKey(h.GetName()), value: h.GetValue(), mismatch: h.GetMismatchAction(),
-			})
+			a := headerAction{name: http.CanonicalHeaderKey(h.GetName()), value: h.GetValue(), mismatch: h.GetMismatchAction()}
+			if name := h.GetValueSdsSecret(); name != "" {
+				a.secret = s.place(name)
+			}
+			c.actions = append(c.actions, a)
 		}
 		out = append(out, c)
 	}
@@ -168,8 +172,16 @@ func (r *httpRule) act(req *verdict.HTTPRequest) bool {
 	ok := true
 	for _, a := range r.actions {
 		values := req.Header[a.name]
+		if a.secret != nil {
+			now := a.secret.Load()
+			if now == nil || !httpguts.ValidHeaderFieldValue(*now) {
+				ok = false // whatever the action: as in Envoy's filter of Cilium
+				continue
+			}
+			a.value = *now
+		}
 		switch {
-		case len(values) > 0 && (a.value == "" || joined(values) == a.value):
+		case len(values) > 0 && (a.value == "" || equal(joined(values), a.value)):
 			continue
 		case a.mismatch == cilium.HeaderMatch_CONTINUE_ON_MISMATCH:
 		case a.mismatch == cilium.HeaderMatch_ADD_ON_MISMATCH:
@@ -184,6 +196,9 @@ func (r *httpRule) act(req *verdict.HTTPRequest) bool {
 	}
 	return ok
 }
+
+// equal takes as long for a guess that is nearly right as for any other.
+func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 // allowsHTTP says whether the rules let a request through, and changes its
 // headers as they ask.

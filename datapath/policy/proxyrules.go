@@ -37,7 +37,7 @@ type proxyRule struct {
 
 // newProxyRules compiles the rules of a direction; nil when none is for a proxy
 // other than that of DNS.
-func newProxyRules(dir *cpolicy.L4DirectionPolicy) proxyRules {
+func (s *secrets) newProxyRules(dir *cpolicy.L4DirectionPolicy) proxyRules {
 	var out proxyRules
 	served := false
 	skip := suppressed(dir)
@@ -60,7 +60,7 @@ func newProxyRules(dir *cpolicy.L4DirectionPolicy) proxyRules {
 			case cpolicy.ParserTypeHTTP:
 				served, r.action = true, verdict.RedirectHTTP
 				if len(ps.HTTP) > 0 {
-					r.http, r.changes = compileHTTP(ps.EnvoyHTTPRules())
+					r.http, r.changes = s.compileHTTP(ps.EnvoyHTTPRules())
 				}
 			case cpolicy.ParserTypeTLS:
 				served, r.action = true, verdict.RedirectTLS

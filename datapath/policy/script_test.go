@@ -109,6 +109,7 @@ func (s *script) must(err error) {
 //	policy FILE                       refused FILE FIELD…      invalid FILE TEXT
 //	delete KIND [NS/]NAME             group FILE               rmgroup NAME
 //	node NAME ADDR                    answer POD NAME ADDR…
+//	secret NS/NAME K=V…               rmsecret NS/NAME
 //	service NS/NAME [label.K=V…] [K=V…] [ADDR…]
 //	connect FROM TO:PORT/PROTO -> allowed|dns|denied|default-deny|unknown [egress|ingress] [RULE…]
 //	dns POD SERVER NAME -> allowed|refused|…
@@ -182,6 +183,16 @@ func (s *script) run(f []string) {
 			}
 		}
 		s.must(s.e.SetService(ctx, svc))
+	case "secret":
+		ns, name, _ := strings.Cut(f[1], "/")
+		data := map[string][]byte{}
+		for k, v := range pairs(f[2:]) {
+			data[k] = []byte(v)
+		}
+		s.e.SetSecret(ns, name, data)
+	case "rmsecret":
+		ns, name, _ := strings.Cut(f[1], "/")
+		s.e.DeleteSecret(ns, name)
 	case "connect":
 		s.claim(f, s.e.Decide(s.query(f[1], f[2])))
 	case "dns":

@@ -106,18 +106,6 @@ func authentication(at string, a *api.Authentication) []string {
 	return []string{at + ".authentication"}
 }
 
-// serveHTTP names the headers whose value is in a Secret: those are not read.
-func serveHTTP(at string, rules api.PortRulesHTTP) (bad []string) {
-	for i := range rules {
-		for j, m := range rules[i].HeaderMatches {
-			if m != nil && m.Secret != nil {
-				bad = append(bad, fmt.Sprintf("%s[%d].headerMatches[%d].secret", at, i, j))
-			}
-		}
-	}
-	return bad
-}
-
 // servePorts drops port rules that only Envoy could serve.
 func servePorts(at string, ports api.PortRules) (kept api.PortRules, bad []string) {
 	if len(ports) == 0 {
@@ -135,9 +123,6 @@ func servePorts(at string, ports api.PortRules) (kept api.PortRules, bad []strin
 		}
 		if pr.Listener != nil {
 			bad = append(bad, p+".listener")
-		}
-		if pr.Rules != nil {
-			bad = append(bad, serveHTTP(p+".rules.http", pr.Rules.HTTP)...)
 		}
 		if len(bad) == n {
 			kept = append(kept, *pr)

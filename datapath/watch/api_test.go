@@ -25,7 +25,7 @@ type fakeAPI struct {
 
 var kinds = map[string]string{
 	"namespaces": "Namespace", "pods": "Pod", "nodes": "Node", "services": "Service",
-	"endpointslices": "EndpointSlice", "networkpolicies": "NetworkPolicy",
+	"endpointslices": "EndpointSlice", "secrets": "Secret", "networkpolicies": "NetworkPolicy",
 	"ciliumnetworkpolicies": "CiliumNetworkPolicy", "ciliumclusterwidenetworkpolicies": "CiliumClusterwideNetworkPolicy",
 	"ciliumcidrgroups": "CiliumCIDRGroup", "ciliumidentities": "CiliumIdentity",
 }

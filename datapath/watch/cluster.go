@@ -147,6 +147,27 @@ func (w *Watcher) watchServices() {
 	allSynced(w.ctx, one, two)
 }
 
+// watchSecrets starts what headerMatches with a Secret need. It is started by the
+// first policy that has one.
+func (w *Watcher) watchSecrets() {
+	_, synced := w.watch(source{
+		client: w.core.RESTClient(), resource: "secrets", object: &corev1.Secret{},
+		slim: func(o any) {
+			s := o.(*corev1.Secret)
+			*s = corev1.Secret{ObjectMeta: onlyName(s.ObjectMeta), Data: s.Data}
+		},
+		set: func(o any) {
+			s := o.(*corev1.Secret)
+			w.engine.SetSecret(s.Namespace, s.Name, s.Data)
+		},
+		remove: func(o any) {
+			s := o.(*corev1.Secret)
+			w.engine.DeleteSecret(s.Namespace, s.Name)
+		},
+	})
+	allSynced(w.ctx, synced)
+}
+
 func onlyName(m metav1.ObjectMeta) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion}
 }

@@ -71,6 +71,9 @@ func (w *Watcher) applyCilium(cnp *ciliumv2.CiliumNetworkPolicy, clusterwide boo
 	if policy.NamesServices(cnp) {
 		w.servicesOnce.Do(w.watchServices)
 	}
+	if policy.NamesSecrets(cnp) {
+		w.secretsOnce.Do(w.watchSecrets)
+	}
 	return w.engine.SetCiliumPolicy(w.ctx, cnp, clusterwide)
 }
 

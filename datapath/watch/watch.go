@@ -1,6 +1,6 @@
 // Package watch feeds a node's policy engine from the API server: pods,
-// namespaces, nodes, policies, CIDR groups and, once a policy names Services,
-// those. It writes back what became of policies, as conditions and events. It
+// namespaces, nodes, policies, CIDR groups and, once a policy names them,
+// Services or Secrets. It writes back what became of policies, as conditions and events. It
 // decides nothing, and knows no packet path.
 package watch
 
@@ -60,6 +60,7 @@ type Watcher struct {
 	cnps, ccnps, nps cache.Store
 	services, slices cache.Store
 	servicesOnce     sync.Once
+	secretsOnce      sync.Once
 	synced           []cache.InformerSynced
 
 	// podMu orders what the store says of a pod with what the engine is told.

@@ -293,6 +293,40 @@ spec:
 	f.until("a deleted Service", func() bool { return f.action("60.0.0.2", 5432) == verdict.Drop })
 }
 
+func TestSecrets(t *testing.T) {
+	f := start(t, false)
+	f.client()
+	secret := func(value string) {
+		f.yaml("secrets", `{apiVersion: v1, kind: Secret, metadata: {name: token, namespace: default}, data: {token: `+value+`}}`)
+	}
+	allowed := func(token string) bool {
+		return f.e.DecideHTTP(verdict.Query{Src: netip.MustParseAddr("20.0.0.1"), Dst: clientIP, Proto: 6, DstPort: 80}, &verdict.HTTPRequest{
+			Method: "GET", Path: "/", Host: "client", Header: map[string][]string{"X-Token": {token}},
+		})[0].Action == verdict.Allow
+	}
+	secret("b25l") // one
+	f.yaml("ciliumnetworkpolicies", `
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: token, namespace: default}
+spec:
+  endpointSelector: {matchLabels: {app: client}}
+  ingress:
+  - toPorts:
+    - ports: [{port: "80", protocol: TCP}]
+      rules: {http: [{headerMatches: [{name: X-Token, secret: {namespace: default, name: token}}]}]}`)
+	if err := f.e.Enforced(f.ctx(), policy.Ref{Key: policy.Key{Kind: policy.KindCiliumNetworkPolicy, Namespace: "default", Name: "token"}}); err != nil {
+		t.Fatal(err)
+	}
+	if !allowed("one") || allowed("two") {
+		t.Error("the Secret's value is not what a header is compared with")
+	}
+	secret("dHdv") // two
+	f.until("a changed Secret", func() bool { return !allowed("one") && allowed("two") })
+	f.remove("secrets", "default/token")
+	f.until("a deleted Secret", func() bool { return !allowed("two") })
+}
+
 func TestPublish(t *testing.T) {
 	f := start(t, true, `{apiVersion: cilium.io/v2, kind: CiliumIdentity, metadata: {name: "7777"}, security-labels: {}}`)
 	f.until("identities of an earlier run go", func() bool { return f.get("ciliumidentities", "/7777") == nil })

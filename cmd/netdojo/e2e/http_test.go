@@ -86,6 +86,25 @@ func TestHTTPAwareness(t *testing.T) {
 			strings.Contains(out, "by CiliumNetworkPolicy default/backend-ingress-http")
 	})
 	knownWrongAnswers(d)
+	headerFromSecret(d, frontend)
+}
+
+// headerFromSecret lets requests through that carry what a Secret holds, at once
+// after it changed.
+func headerFromSecret(d *desk, frontend string) {
+	d.kubectl("create", "secret", "generic", "token", "--from-literal=token=one")
+	d.kubectl("apply", "-f", "testdata/header-secret.yaml")
+	status := func(token string) string {
+		return d.run("kubectl", "exec", frontend, "--", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}",
+			"-H", "X-Token: "+token, "http://backend:8080/public").stdout
+	}
+	eventually(d.t, "the Secret's value opens, another does not", 10*time.Second, func() bool {
+		return status("one") == "200" && status("two") == "403"
+	})
+	d.kubectl("patch", "secret", "token", "-p", `{"stringData": {"token": "two"}}`)
+	eventually(d.t, "the Secret's new value opens, the old one does not", 10*time.Second, func() bool {
+		return status("one") == "403" && status("two") == "200"
+	})
 }
 
 // knownWrongAnswers gives each wrong answer of the lab, and wants its own hint.
