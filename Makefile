@@ -19,7 +19,8 @@ freeze := bin/tools/freeze-$(freeze_version)
 .PHONY: demo test fuzz differential agree conformance conformance-short lint cross vuln bench screens docker kind-image kind-cilium test-kind test-cilium parity clean
 
 programs := netdojo netdojo-agent netdojo-cilium netdojo-cluster netdojo-coredns netdojo-helm netdojo-helper netdojo-kubectl
-packed := cmd/netdojo-cluster/packed/netdojo-helper cmd/netdojo-helm/packed/cilium.tgz
+packed := cmd/netdojo-cluster/packed/netdojo-helper cmd/netdojo-helm/packed/cilium.tgz \
+	manifests/builtin/crds/packed/clusternetworkpolicies.yaml
 
 # The go command knows best whether a program is up to date, and one call of it
 # links one program while it compiles the next.
@@ -39,6 +40,11 @@ cmd/netdojo-helm/packed/cilium.tgz: go.mod
 	charts=$$(go list -m -f '{{.Dir}}' github.com/cilium/cilium)/install/kubernetes && \
 	tar -C "$$charts" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=u+w -cf - cilium | gzip -9n >$@.next
 	mv $@.next $@
+
+# The one kind of policy that Cilium serves and does not define.
+manifests/builtin/crds/packed/clusternetworkpolicies.yaml: go.mod
+	cp "$$(go list -m -f '{{.Dir}}' sigs.k8s.io/network-policy-api)/config/crd/experimental/policy.networking.k8s.io_clusternetworkpolicies.yaml" $@.next
+	chmod u+w $@.next && mv $@.next $@
 
 demo: build
 	bin/netdojo run 04 --wait-timeout
@@ -166,4 +172,4 @@ parity: build kind-image kind-cilium
 	go test -tags parity -count=1 -timeout 60m -run '^TestParity$$' -v ./$(e2e) -args -parity.out $(CURDIR)/docs/parity.md
 
 clean:
-	rm -rf .kind bin cmd/netdojo-cluster/packed/netdojo-helper cmd/netdojo-helm/packed/cilium.tgz
+	rm -rf .kind bin $(packed)

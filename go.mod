@@ -37,6 +37,7 @@ require (
 	k8s.io/kubectl v0.36.4
 	k8s.io/kubernetes v1.36.3
 	sigs.k8s.io/kind v0.33.0
+	sigs.k8s.io/network-policy-api v0.2.0
 )
 
 require (
@@ -376,7 +377,6 @@ require (
 	sigs.k8s.io/kustomize/kustomize/v5 v5.8.1 // indirect
 	sigs.k8s.io/kustomize/kyaml v0.21.1 // indirect
 	sigs.k8s.io/mcs-api v0.5.2 // indirect
-	sigs.k8s.io/network-policy-api v0.2.0 // indirect
 	sigs.k8s.io/randfill v1.0.0 // indirect
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.0 // indirect
 	sigs.k8s.io/yaml v1.6.0 // indirect

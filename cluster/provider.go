@@ -152,7 +152,7 @@ var ErrNoFlows = errors.New("datapath reports no flows")
 
 // PolicyRef names a policy object. Generation 0 with Deleted waits for its end.
 type PolicyRef struct {
-	Kind       string `json:"kind"` // CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, NetworkPolicy
+	Kind       string `json:"kind"` // CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, NetworkPolicy, ClusterNetworkPolicy
 	Namespace  string `json:"namespace,omitempty"`
 	Name       string `json:"name"`
 	UID        string `json:"uid,omitempty"`

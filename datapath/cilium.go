@@ -161,7 +161,7 @@ func (a *Agent) kubernetesStatus(ctx context.Context) *models.K8sStatus {
 	s := &models.K8sStatus{K8sAPIVersions: []string{
 		"cilium/v2::CiliumCIDRGroup", "cilium/v2::CiliumClusterwideNetworkPolicy", "cilium/v2::CiliumNetworkPolicy",
 		"core/v1::Namespace", "core/v1::Node", "core/v1::Pods", "core/v1::Service", "discovery/v1::EndpointSlice",
-		"networking.k8s.io/v1::NetworkPolicy",
+		"networking.k8s.io/v1::NetworkPolicy", "policy.networking.k8s.io/v1alpha2::ClusterNetworkPolicy",
 	}}
 	client := a.api.kubernetes()
 	if client == nil {

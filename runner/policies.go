@@ -25,6 +25,7 @@ var policyKinds = []schema.GroupVersionKind{
 	{Group: "cilium.io", Version: "v2", Kind: "CiliumNetworkPolicy"},
 	{Group: "cilium.io", Version: "v2", Kind: "CiliumClusterwideNetworkPolicy"},
 	{Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"},
+	{Group: "policy.networking.k8s.io", Version: "v1alpha2", Kind: "ClusterNetworkPolicy"},
 }
 
 func isPolicy(gvk schema.GroupVersionKind) bool {
@@ -206,7 +207,7 @@ func (s *session) policies(ctx context.Context) ([]policyObject, error) {
 	group, gctx := errgroup.WithContext(ctx)
 	for _, gvk := range policyKinds {
 		in := namespaces
-		if gvk.Kind == "CiliumClusterwideNetworkPolicy" {
+		if gvk.Kind == "CiliumClusterwideNetworkPolicy" || gvk.Kind == "ClusterNetworkPolicy" {
 			in = []string{""}
 		}
 		for _, ns := range in {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -27,6 +28,9 @@ var watched = map[schema.GroupVersionResource]string{
 	{Version: "v1", Resource: "pods"}:                                                 "Pod",
 }
 
+// clusterPolicies is watched where the API has it.
+var clusterPolicies = schema.GroupVersionResource{Group: "policy.networking.k8s.io", Version: "v1alpha2", Resource: "clusternetworkpolicies"}
+
 // Watch calls changed, with the kind and name of an object, whenever a policy or
 // a pod of the lab's namespaces changes in a way that a check could see. It
 // returns nil when ctx ends. Changed is called from several goroutines.
@@ -38,9 +42,15 @@ func Watch(ctx context.Context, h cluster.Handle, lab *labs.Lab, changed func(wh
 	factory := dynamicinformer.NewDynamicSharedInformerFactory(client, 0)
 	in := namespacesOf(lab)
 	var errs []error
-	for gvr, kind := range watched {
+	start := func(gvr schema.GroupVersionResource, kind string) {
 		_, err := factory.ForResource(gvr).Informer().AddEventHandler(watchHandler(kind, in, changed))
 		errs = append(errs, err)
+	}
+	for gvr, kind := range watched {
+		start(gvr, kind)
+	}
+	if _, err := client.Resource(clusterPolicies).List(ctx, metav1.ListOptions{Limit: 1}); err == nil {
+		start(clusterPolicies, "ClusterNetworkPolicy")
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("watch the lab: %w", err)

@@ -147,13 +147,18 @@ type Policy struct {
 
 // Rule is one rule of a policy.
 type Rule struct {
-	Path    string   `json:"path"`   // in the object: spec.egress[0]
-	Action  string   `json:"action"` // allow, deny or pass
-	Matches bool     `json:"matches"`
-	Decides bool     `json:"decides"`
-	L7      []string `json:"l7,omitempty"`     // what its L7 rules let pass
-	Misses  []Miss   `json:"misses,omitempty"` // why it does not match
-	Hint    *Hint    `json:"hint,omitempty"`   // what was perhaps meant
+	Path   string `json:"path"`   // in the object: spec.egress[0]
+	Action string `json:"action"` // allow, deny or pass
+	// Tier is admin or baseline for a rule of a ClusterNetworkPolicy: above or below
+	// all other policies. In a tier the smallest Priority comes first; the places of
+	// a policy's own rules are its hundredths.
+	Tier     string   `json:"tier,omitempty"`
+	Priority float64  `json:"priority,omitempty"`
+	Matches  bool     `json:"matches"`
+	Decides  bool     `json:"decides"`
+	L7       []string `json:"l7,omitempty"`     // what its L7 rules let pass
+	Misses   []Miss   `json:"misses,omitempty"` // why it does not match
+	Hint     *Hint    `json:"hint,omitempty"`   // what was perhaps meant
 }
 
 // Miss is one thing about a connection that a rule does not match.

@@ -3,6 +3,7 @@ package explain
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 )
 
@@ -105,13 +106,17 @@ func (p *Policy) write(b *strings.Builder, indent string) {
 }
 
 func (r *Rule) write(b *strings.Builder, indent string) {
+	action := r.Action
+	if r.Tier != "" {
+		action += fmt.Sprintf(", %s tier, priority %.0f", r.Tier, math.Floor(r.Priority))
+	}
 	switch {
 	case r.Decides:
-		fmt.Fprintf(b, "%s%s: matches, and decides (%s)\n", indent, r.Path, r.Action)
+		fmt.Fprintf(b, "%s%s: matches, and decides (%s)\n", indent, r.Path, action)
 	case r.Matches:
-		fmt.Fprintf(b, "%s%s: matches (%s)\n", indent, r.Path, r.Action)
+		fmt.Fprintf(b, "%s%s: matches (%s)\n", indent, r.Path, action)
 	default:
-		fmt.Fprintf(b, "%s%s: does not match (%s)\n", indent, r.Path, r.Action)
+		fmt.Fprintf(b, "%s%s: does not match (%s)\n", indent, r.Path, action)
 	}
 	for _, m := range r.Misses {
 		fmt.Fprintf(b, "%s  %s\n", indent, m.String())

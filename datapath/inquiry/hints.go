@@ -262,18 +262,34 @@ func denyWins(c *explain.Connection) []explain.Hint {
 		if d.Reason != explain.DenyRule {
 			continue
 		}
+		why := "a deny rule wins over every allow rule"
+		if tier := decidingTier(d); tier != "" {
+			why = "the " + tier + " tier has decided before"
+		}
 		for _, p := range d.Policies {
 			for _, r := range p.Rules {
 				if r.Matches && r.Action == "allow" {
 					return []explain.Hint{{
 						Code: explain.HintDenyWins,
-						Text: fmt.Sprintf("%s of %s allows it, but a deny rule wins over every allow rule", r.Path, policyName(p)),
+						Text: fmt.Sprintf("%s of %s allows it, but %s", r.Path, policyName(p), why),
 					}}
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// decidingTier is the tier of the ClusterNetworkPolicy that decides, if one does.
+func decidingTier(d explain.Direction) string {
+	for _, p := range d.Policies {
+		for _, r := range p.Rules {
+			if r.Decides {
+				return r.Tier
+			}
+		}
+	}
+	return ""
 }
 
 // idleHints tells of policies that select no pod, and by a letter or two miss one

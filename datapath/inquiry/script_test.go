@@ -20,6 +20,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 	"sigs.k8s.io/yaml"
 
 	"github.com/netdojo/netdojo/datapath/explain"
@@ -289,6 +290,13 @@ func (s *script) policy(name string) error {
 			return err
 		}
 		return s.e.SetNetworkPolicy(s.Context(), np)
+	}
+	if meta.Kind == policy.KindClusterNetworkPolicy {
+		cnp := &policyv1alpha2.ClusterNetworkPolicy{}
+		if err := yaml.Unmarshal(raw, cnp); err != nil {
+			return err
+		}
+		return s.e.SetClusterNetworkPolicy(s.Context(), cnp)
 	}
 	cnp := &ciliumv2.CiliumNetworkPolicy{}
 	if err := yaml.Unmarshal(raw, cnp); err != nil {

@@ -1,11 +1,13 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/netdojo/netdojo/datapath/explain"
 	"github.com/netdojo/netdojo/datapath/verdict"
 	"github.com/netdojo/netdojo/internal/oracle"
 )
@@ -82,7 +85,7 @@ func randomWords(w *oracle.World) oracle.Words {
 		Ports: []int{53, 80, 443, 8080, 9000}, PortNames: []string{"http", "dns", "metrics"},
 		CIDRs:  []string{"0.0.0.0/0", "20.0.0.0/8", "20.1.0.0/16", "20.1.0.2/32", "30.0.0.0/8", "10.244.0.0/16", "192.168.77.0/24", "20.1.2.0/24"},
 		Names:  []string{"one.example", "two.example", "*.example", "**.example", "a.sub.example", "*"},
-		Groups: []string{"g1", "g2", "g3"},
+		Groups: []string{"g1", "g2", "g3"}, Tiers: true,
 	}
 }
 
@@ -203,21 +206,48 @@ func agrees(t *testing.T, e *Engine, c oracle.Conn, w *oracle.World, v verdict.V
 		t.Fatalf("%v: Explain gives %+v, Decide %+v\n%s", c, x.Verdict, v, join(docs))
 	}
 	for _, d := range x.Directions {
-		allows, denies := false, false
+		var matching []explain.Rule
 		for _, p := range d.Policies {
 			for _, r := range p.Rules {
-				allows = allows || r.Matches && r.Action == "allow"
-				denies = denies || r.Matches && r.Action == "deny"
+				if r.Matches {
+					matching = append(matching, r)
+				}
 				if !r.Matches && len(r.Misses) == 0 {
 					t.Fatalf("%v: %s of %s does not match, and nothing says why\n%s", c, r.Path, p.Name, join(docs))
 				}
 			}
 		}
 		local := c.From == w.Node && d.Direction == "ingress"
-		if want := !denies && (allows || !d.Enforced || local); (d.Outcome == "allowed") != want {
+		want, decided := decision(matching)
+		if !decided {
+			want = !d.Enforced || local
+		}
+		if (d.Outcome == "allowed") != want {
 			t.Fatalf("%v: %s is %s by the engine, but its rules give %v\n%+v\n%s", c, d.Direction, d.Outcome, want, d, join(docs))
 		}
 	}
+}
+
+// decision walks rules that match by tier and priority; of one priority a deny
+// comes first, and a pass last.
+func decision(rules []explain.Rule) (allows, decided bool) {
+	place := func(list []string, what string) int { return slices.Index(list, what) }
+	tier := func(r explain.Rule) int { return place([]string{"admin", "", "baseline"}, r.Tier) }
+	slices.SortFunc(rules, func(a, b explain.Rule) int {
+		actions := []string{"deny", "allow", "pass"}
+		return cmp.Or(cmp.Compare(tier(a), tier(b)), cmp.Compare(a.Priority, b.Priority), cmp.Compare(place(actions, a.Action), place(actions, b.Action)))
+	})
+	passed := -1
+	for _, r := range rules {
+		switch {
+		case tier(r) <= passed:
+		case r.Action == "pass":
+			passed = tier(r)
+		default:
+			return r.Action == "allow", true
+		}
+	}
+	return false, false
 }
 
 func setDocs(t testing.TB, e *Engine, docs [][]byte) (keys []Key) {

@@ -321,6 +321,9 @@ func (e *Engine) direction(of, peer side, dir verdict.Direction, ask Ask, names 
 			}
 			r.Decides = decided && r.Matches && (entry.Verdict == policytypes.Deny) == (v.Reason == verdict.ReasonPolicyDeny) &&
 				v.Reason != verdict.ReasonPolicy
+			if r.Decides && slices.ContainsFunc(p.Rules, func(above explain.Rule) bool { return above.Decides && above.Priority < r.Priority }) {
+				r.Decides = false
+			}
 			p.Rules = append(p.Rules, r)
 		}
 		if len(p.Rules) == 0 {
@@ -333,9 +336,14 @@ func (e *Engine) direction(of, peer side, dir verdict.Direction, ask Ask, names 
 		d.Policies = append(d.Policies, p)
 	}
 	slices.SortFunc(d.Policies, func(a, b explain.Policy) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(tierRank(a), tierRank(b)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 	})
 	return d
+}
+
+// tierRank orders policies as they are asked; all rules of one are of one tier.
+func tierRank(p explain.Policy) int {
+	return slices.Index([]string{"admin", "", "baseline"}, p.Rules[0].Tier)
 }
 
 // inner says what travels in the connection, as rules name it; empty where only

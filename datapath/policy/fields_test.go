@@ -18,6 +18,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
+
+	builtin "github.com/netdojo/netdojo/manifests/builtin/crds"
 )
 
 var updateDocs = flag.Bool("update", false, "write docs/policy.md")
@@ -50,18 +52,26 @@ func policyFields(t *testing.T) []fieldSet {
 		if err := yaml.Unmarshal(raw, crd); err != nil {
 			t.Fatal(err)
 		}
-		set := fieldSet{c.kind, map[string]bool{}}
-		schema := crd.Spec.Versions[0].Schema.OpenAPIV3Schema
-		for _, name := range []string{"spec", "specs"} {
-			if p, ok := schema.Properties[name]; ok {
-				schemaFields(&p, name, set.fields)
-			}
-		}
-		out = append(out, set)
+		out = append(out, crdFields(c.kind, crd.Spec.Versions[0].Schema.OpenAPIV3Schema))
 	}
+	kcnp, err := builtin.ClusterNetworkPolicies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out = append(out, crdFields(KindClusterNetworkPolicy, kcnp.Spec.Versions[0].Schema.OpenAPIV3Schema))
 	np := fieldSet{KindNetworkPolicy, map[string]bool{}}
 	typeFields(reflect.TypeFor[networkingv1.NetworkPolicySpec](), "spec", np.fields)
 	return append(out, np)
+}
+
+func crdFields(kind string, schema *apiextensions.JSONSchemaProps) fieldSet {
+	set := fieldSet{kind, map[string]bool{}}
+	for _, name := range []string{"spec", "specs"} {
+		if p, ok := schema.Properties[name]; ok {
+			schemaFields(&p, name, set.fields)
+		}
+	}
+	return set
 }
 
 func schemaFields(s *apiextensions.JSONSchemaProps, path string, out map[string]bool) {
@@ -188,7 +198,7 @@ func (p proofs) state(kind, path string) (state string, by []string) {
 	for at := path; at != ""; at = parent(at) {
 		// The two kinds of Cilium policy have one schema, and one code serves both.
 		for _, k := range []string{kind, KindCiliumNetworkPolicy, KindCiliumClusterwideNetworkPolicy} {
-			if k != kind && (kind == KindNetworkPolicy || kind == "CiliumCIDRGroup") {
+			if k != kind && !slices.Contains([]string{KindCiliumNetworkPolicy, KindCiliumClusterwideNetworkPolicy}, kind) {
 				continue
 			}
 			for _, same := range []string{at, strings.Replace(at, "specs[]", "spec", 1)} {
@@ -291,9 +301,12 @@ Cilium's own parser has no such policy.
 Beside fields: protocol SCTP is judged like TCP and UDP (ports.txtar); host policies
 are refused because the node's own traffic is not judged, as in Cilium without its
 host firewall; toNodes and fromNodes are refused because Cilium itself takes them
-only with the option enable-node-selector-labels. Tiers and priorities are not part
-of these kinds: Cilium 1.20 has them for ClusterNetworkPolicy alone, which the
-cluster does not have. A header is compared with a Secret as with the
+only with the option enable-node-selector-labels. Tiers and priorities are those
+of ClusterNetworkPolicy (policy.networking.k8s.io/v1alpha2): Cilium serves that kind
+with its option enable-k8s-cluster-network-policy and leaves its definition to the
+user; here it is there from the start, without the short name cnp, which is
+CiliumNetworkPolicy's. Its networks select what is outside the cluster, as other
+CIDRs do (Cilium's policy-cidr-match-mode is empty). A header is compared with a Secret as with the
 chart's default tls.secretSync: the value of its key generic or of its only key, at
 once when that changes, and nothing matches while there is none; beside an inline
 value Cilium does not ask the Secret, nor does a reference without a namespace find

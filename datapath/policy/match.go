@@ -39,7 +39,13 @@ type candidate struct {
 
 // rule holds one rule against the connection.
 func (c *candidate) rule(entry *policytypes.PolicyEntry, path string) explain.Rule {
-	r := explain.Rule{Path: path, Action: entry.Verdict.String()}
+	r := explain.Rule{Path: path, Action: entry.Verdict.String(), Priority: entry.Priority}
+	switch entry.Tier {
+	case policytypes.Admin:
+		r.Tier = "admin"
+	case policytypes.Baseline:
+		r.Tier = "baseline"
+	}
 	r.L7 = l7Text(entry.L4)
 	if r.Matches = c.matches(entry); !r.Matches {
 		r.Misses = c.misses(entry)

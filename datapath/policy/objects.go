@@ -21,6 +21,8 @@ import (
 	policyutils "github.com/cilium/cilium/pkg/policy/utils"
 	"github.com/cilium/cilium/pkg/source"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
@@ -30,6 +32,7 @@ const (
 	KindCiliumNetworkPolicy            = "CiliumNetworkPolicy"
 	KindCiliumClusterwideNetworkPolicy = "CiliumClusterwideNetworkPolicy"
 	KindNetworkPolicy                  = "NetworkPolicy"
+	KindClusterNetworkPolicy           = "ClusterNetworkPolicy"
 )
 
 // Key names an object. Namespace is empty for a clusterwide one.
@@ -136,18 +139,34 @@ func (e *Engine) SetNetworkPolicy(ctx context.Context, np *networkingv1.NetworkP
 	if key.Namespace == "" {
 		key.Namespace = "default"
 	}
+	entries, err := e.parseNetworkPolicy(np)
+	return e.setKubernetes(ctx, key, np, entries, networkPolicyPaths(np), err)
+}
+
+// SetClusterNetworkPolicy puts a Kubernetes ClusterNetworkPolicy in force, above
+// (tier Admin) or below (tier Baseline) all other policies, and returns when
+// decisions are made by it.
+func (e *Engine) SetClusterNetworkPolicy(ctx context.Context, cnp *policyv1alpha2.ClusterNetworkPolicy) error {
+	entries, err := k8s.ParseClusterNetworkPolicy(e.logger, e.cfg.ClusterName, cnp)
+	return e.setKubernetes(ctx, Key{Kind: KindClusterNetworkPolicy, Name: cnp.Name}, cnp, entries, clusterPolicyPaths(cnp), err)
+}
+
+// setKubernetes puts in force what Cilium's parser made of an object; rejected is
+// why it made nothing.
+func (e *Engine) setKubernetes(
+	ctx context.Context, key Key, obj metav1.Object, entries policytypes.PolicyEntries, paths []string, rejected error,
+) error {
 	e.update.Lock()
 	defer e.update.Unlock()
-	state := PolicyState{UID: string(np.UID), Generation: np.Generation}
-	entries, err := e.parseNetworkPolicy(np)
-	if err != nil {
-		state.Rejected, state.Revision, state.Epoch = err.Error(), e.revision.Load(), e.Epoch()
+	state := PolicyState{UID: string(obj.GetUID()), Generation: obj.GetGeneration()}
+	if rejected != nil {
+		state.Rejected, state.Revision, state.Epoch = rejected.Error(), e.revision.Load(), e.Epoch()
 		e.states.set(key, state)
-		return &InvalidError{err}
+		return &InvalidError{rejected}
 	}
 	o := &object{
-		rule:    verdict.Rule{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, UID: string(np.UID)},
-		entries: entries, paths: networkPolicyPaths(np),
+		rule:    verdict.Rule{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, UID: string(obj.GetUID())},
+		entries: entries, paths: paths,
 	}
 	if err := e.replace(ctx, key, o, source.Kubernetes); err != nil {
 		return fmt.Errorf("apply %s: %w", key, err)
@@ -253,6 +272,8 @@ func (k Key) resource() ipcachetypes.ResourceID {
 		kind = ipcachetypes.ResourceKindCCNP
 	case KindNetworkPolicy:
 		kind = ipcachetypes.ResourceKindNetpol
+	case KindClusterNetworkPolicy:
+		kind = ipcachetypes.ResourceKindKCNP
 	}
 	return ipcachetypes.NewResourceID(kind, k.Namespace, k.Name)
 }

@@ -19,6 +19,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 	"sigs.k8s.io/yaml"
 
 	"github.com/netdojo/netdojo/datapath/verdict"
@@ -151,7 +152,7 @@ func (s *script) run(f []string) {
 		}
 	case "delete":
 		ns, name, _ := strings.Cut(qualified(f[2]), "/")
-		if f[1] == KindCiliumClusterwideNetworkPolicy {
+		if f[1] == KindCiliumClusterwideNetworkPolicy || f[1] == KindClusterNetworkPolicy {
 			ns, name = "", f[2]
 		}
 		s.must(s.e.DeletePolicy(ctx, Key{f[1], ns, name}))
@@ -351,6 +352,13 @@ func setYAML(ctx context.Context, e *Engine, raw []byte) error {
 			return err
 		}
 		return e.SetNetworkPolicy(ctx, np)
+	}
+	if meta.Kind == KindClusterNetworkPolicy {
+		cnp := &policyv1alpha2.ClusterNetworkPolicy{}
+		if err := yaml.Unmarshal(raw, cnp); err != nil {
+			return err
+		}
+		return e.SetClusterNetworkPolicy(ctx, cnp)
 	}
 	cnp := &ciliumv2.CiliumNetworkPolicy{}
 	if err := yaml.Unmarshal(raw, cnp); err != nil {

@@ -77,7 +77,7 @@ const (
 
 // Rule names a policy object that decided.
 type Rule struct {
-	Kind      string // CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, NetworkPolicy
+	Kind      string // CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, NetworkPolicy, ClusterNetworkPolicy
 	Namespace string
 	Name      string
 	UID       string

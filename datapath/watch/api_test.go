@@ -27,7 +27,8 @@ var kinds = map[string]string{
 	"namespaces": "Namespace", "pods": "Pod", "nodes": "Node", "services": "Service",
 	"endpointslices": "EndpointSlice", "secrets": "Secret", "networkpolicies": "NetworkPolicy",
 	"ciliumnetworkpolicies": "CiliumNetworkPolicy", "ciliumclusterwidenetworkpolicies": "CiliumClusterwideNetworkPolicy",
-	"ciliumcidrgroups": "CiliumCIDRGroup", "ciliumidentities": "CiliumIdentity",
+	"clusternetworkpolicies": "ClusterNetworkPolicy",
+	"ciliumcidrgroups":       "CiliumCIDRGroup", "ciliumidentities": "CiliumIdentity",
 }
 
 func newFakeAPI(t *testing.T) *fakeAPI {

@@ -7,11 +7,12 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
+	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
 	"github.com/netdojo/netdojo/datapath/policy"
 )
 
-// watchPolicies starts the watches of the three kinds of policy.
+// watchPolicies starts the watches of all kinds of policy.
 func (w *Watcher) watchPolicies() {
 	start := func(s source, kind string) cache.Store {
 		key := func(o any) policy.Key {
@@ -40,6 +41,9 @@ func (w *Watcher) watchPolicies() {
 	w.nps = start(source{
 		client: w.net.RESTClient(), resource: "networkpolicies", object: &networkingv1.NetworkPolicy{},
 	}, policy.KindNetworkPolicy)
+	w.kcnps = start(source{
+		client: w.kcnp.RESTClient(), resource: "clusternetworkpolicies", object: &policyv1alpha2.ClusterNetworkPolicy{},
+	}, policy.KindClusterNetworkPolicy)
 }
 
 // apply gives a policy to the engine unless it has this generation already. An
@@ -57,6 +61,8 @@ func (w *Watcher) apply(key policy.Key, obj metav1.Object) error {
 		err = w.applyCilium(sameType(o), true)
 	case *networkingv1.NetworkPolicy:
 		err = w.engine.SetNetworkPolicy(w.ctx, o)
+	case *policyv1alpha2.ClusterNetworkPolicy:
+		err = w.engine.SetClusterNetworkPolicy(w.ctx, o)
 	}
 	if _, ok := errors.AsType[*policy.UnsupportedError](err); ok {
 		return nil

@@ -11,10 +11,12 @@ import (
 	ciliumv2 "github.com/cilium/cilium/pkg/k8s/apis/cilium.io/v2"
 	slimmeta "github.com/cilium/cilium/pkg/k8s/slim/k8s/apis/meta/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
 	"github.com/netdojo/netdojo/datapath/policy"
 )
@@ -105,7 +107,7 @@ func (w *Watcher) reportOne(ctx context.Context, key policy.Key) error {
 		_, err = w.cilium.CiliumClusterwideNetworkPolicies().Patch(ctx, o.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
 		return ignoreGone(err)
 	}
-	return nil // a NetworkPolicy has no status; the event says it
+	return nil // the others have no condition for it; the event says it
 }
 
 func ignoreGone(err error) error {
@@ -120,6 +122,7 @@ func (w *Watcher) stored(key policy.Key) metav1.Object {
 		policy.KindCiliumNetworkPolicy:            w.cnps,
 		policy.KindCiliumClusterwideNetworkPolicy: w.ccnps,
 		policy.KindNetworkPolicy:                  w.nps,
+		policy.KindClusterNetworkPolicy:           w.kcnps,
 	}[key.Kind], key.Name
 	if key.Namespace != "" {
 		name = key.Namespace + "/" + key.Name
@@ -165,8 +168,11 @@ func (w *Watcher) event(ctx context.Context, key policy.Key, obj metav1.Object, 
 		ns = metav1.NamespaceDefault
 	}
 	apiVersion := ciliumv2.SchemeGroupVersion.String()
-	if key.Kind == policy.KindNetworkPolicy {
-		apiVersion = "networking.k8s.io/v1"
+	switch key.Kind {
+	case policy.KindNetworkPolicy:
+		apiVersion = networkingv1.SchemeGroupVersion.String()
+	case policy.KindClusterNetworkPolicy:
+		apiVersion = policyv1alpha2.SchemeGroupVersion.String()
 	}
 	message := st.Rejected
 	if !st.Enforced {

@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
+	policyclient "sigs.k8s.io/network-policy-api/pkg/client/clientset/versioned/typed/apis/v1alpha2"
 
 	"github.com/netdojo/netdojo/datapath/policy"
 )
@@ -55,9 +56,11 @@ type Watcher struct {
 	net    networkingclient.NetworkingV1Interface
 	disc   discoveryclient.DiscoveryV1Interface
 	cilium ciliumclient.CiliumV2Interface
+	kcnp   policyclient.PolicyV1alpha2Interface
 
 	pods, namespaces cache.Store
 	cnps, ccnps, nps cache.Store
+	kcnps            cache.Store
 	services, slices cache.Store
 	servicesOnce     sync.Once
 	secretsOnce      sync.Once
@@ -105,7 +108,11 @@ func Start(ctx context.Context, cfg Config) (*Watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open client: %w", err)
 	}
-	w.core, w.net, w.disc, w.cilium = core, netc, disc, cil
+	kcnp, err := policyclient.NewForConfigAndClient(rc, client)
+	if err != nil {
+		return nil, fmt.Errorf("open client: %w", err)
+	}
+	w.core, w.net, w.disc, w.cilium, w.kcnp = core, netc, disc, cil, kcnp
 	w.signal.init()
 	w.reports = workqueue.NewTypedRateLimitingQueue(
 		workqueue.NewTypedItemExponentialFailureRateLimiter[policy.Key](20*time.Millisecond, 30*time.Second))

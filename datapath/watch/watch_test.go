@@ -210,6 +210,22 @@ spec:
 	f.until("the CIDR group is back", func() bool { return f.action("20.0.0.1", 80) == verdict.Allow })
 	f.yaml("namespaces", `{apiVersion: v1, kind: Namespace, metadata: {name: default, labels: {team: red}}}`)
 	f.until("the namespace's labels are followed", func() bool { return f.action("20.0.0.1", 80) == verdict.Drop })
+	f.yaml("clusternetworkpolicies", `
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: admin}
+spec: {tier: Admin, priority: 1, subject: {namespaces: {}}, egress: [{action: Accept, to: [{networks: [20.0.0.0/8]}]}]}`)
+	f.until("a ClusterNetworkPolicy decides first", func() bool { return f.action("20.0.0.1", 80) == verdict.Allow })
+	f.remove("clusternetworkpolicies", "/admin")
+	f.until("the ClusterNetworkPolicy is gone", func() bool { return f.action("20.0.0.1", 80) == verdict.Drop })
+	f.yaml("clusternetworkpolicies", `
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: nodes}
+spec: {tier: Admin, priority: 1, subject: {namespaces: {}}, egress: [{action: Accept, to: [{nodes: {}}]}]}`)
+	f.until("an event tells of what is not served", func() bool {
+		return strings.Contains(strings.Join(f.events("nodes"), ""), "node selector labels are disabled")
+	})
 }
 
 func TestPods(t *testing.T) {

@@ -20,6 +20,8 @@ type Words struct {
 	CIDRs      []string
 	Names      []string // of toFQDNs: names and patterns
 	Groups     []string
+	// Tiers makes ClusterNetworkPolicies too.
+	Tiers bool
 	// Few leaves out what a live probe cannot tell from something else.
 	Few bool
 }
@@ -42,11 +44,18 @@ func (r *Random) one(n int) bool { return r.IntN(n) == 0 }
 func (r *Random) Policy(name string) []byte {
 	ns := pick(r.Rand, r.Namespaces...)
 	var o obj
-	switch r.IntN(5) {
+	kinds := 5
+	if r.Tiers {
+		kinds++
+	}
+	switch r.IntN(kinds) {
 	case 0, 1:
 		o = r.object("cilium.io/v2", "CiliumNetworkPolicy", ns, name)
 	case 2:
 		o = r.object("cilium.io/v2", "CiliumClusterwideNetworkPolicy", "", name)
+	case 5:
+		o = r.object("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", "", name)
+		o["spec"] = r.clusterPolicy()
 	default:
 		o = r.object("networking.k8s.io/v1", "NetworkPolicy", ns, name)
 		o["spec"] = r.networkPolicy()
@@ -321,6 +330,54 @@ func (r *Random) networkRule(peers string) obj {
 		})
 	}
 	return rule
+}
+
+// clusterPolicy is a spec of ClusterNetworkPolicy, of one tier or the other.
+func (r *Random) clusterPolicy() obj {
+	namespaces := func() obj {
+		return pick(r.Rand, obj{}, obj{"matchLabels": obj{"team": pick(r.Rand, r.Teams...)}})
+	}
+	peer := func() obj {
+		if r.one(2) {
+			return obj{"namespaces": namespaces()}
+		}
+		return obj{"pods": obj{"namespaceSelector": namespaces(), "podSelector": r.selector(false)}}
+	}
+	networks := func() any { return obj{"networks": []string{pick(r.Rand, r.CIDRs...)}} }
+	rules := func(peers string) []any {
+		return r.several(func() any {
+			rule := obj{"action": pick(r.Rand, "Accept", "Deny", "Pass")}
+			named := peers == "from" || !r.one(3)
+			rule[peers] = r.several(func() any { return peer() })
+			if !named { // networks do not stand beside named ports
+				rule[peers] = append(r.several(networks), rule[peers].([]any)...)
+			}
+			if r.one(2) {
+				rule["protocols"] = r.several(func() any { return r.clusterProtocol(named) })
+			}
+			return rule
+		})
+	}
+	o := obj{"tier": pick(r.Rand, "Admin", "Baseline"), "priority": r.IntN(20), "subject": peer()}
+	if r.one(2) {
+		o["ingress"] = rules("from")
+	}
+	if o["ingress"] == nil || r.one(2) {
+		o["egress"] = rules("to")
+	}
+	return o
+}
+
+func (r *Random) clusterProtocol(named bool) obj {
+	if named && len(r.PortNames) > 0 && r.one(5) {
+		return obj{"destinationNamedPort": pick(r.Rand, r.PortNames...)}
+	}
+	port := obj{"number": pick(r.Rand, r.Ports...)}
+	if r.one(3) {
+		low := pick(r.Rand, r.Ports...)
+		port = obj{"range": obj{"start": low, "end": low + 1 + r.IntN(1000)}}
+	}
+	return obj{pick(r.Rand, "tcp", "tcp", "udp"): obj{"destinationPort": port}}
 }
 
 // Policies makes n policies that Cilium's parser takes.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,6 +22,7 @@ import (
 	policytypes "github.com/cilium/cilium/pkg/policy/types"
 	policyutils "github.com/cilium/cilium/pkg/policy/utils"
 	"github.com/cilium/cilium/pkg/u8proto"
+	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 )
 
 // Pod is a pod of the world.
@@ -99,6 +101,13 @@ func parse(doc []byte) (policytypes.PolicyEntries, error) {
 		}
 		return k8s.ParseNetworkPolicy(log, "default", np)
 	}
+	if kind.Kind == "ClusterNetworkPolicy" {
+		cnp := &policyv1alpha2.ClusterNetworkPolicy{}
+		if err := json.Unmarshal(doc, cnp); err != nil {
+			return nil, err
+		}
+		return k8s.ParseClusterNetworkPolicy(log, "default", cnp)
+	}
 	cnp := &ciliumv2.CiliumNetworkPolicy{}
 	if err := json.Unmarshal(doc, cnp); err != nil {
 		return nil, err
@@ -112,9 +121,9 @@ func parse(doc []byte) (policytypes.PolicyEntries, error) {
 
 // Allowed says what the simulator, which Cilium's own fuzz tests hold its engine
 // against, gives for a connection: egress of a pod of this node and ingress of
-// one both allow it. Two rules are not the simulator's: a pod reaches itself, and
-// what no rule decides is allowed from the node to its pods (Cilium's repository
-// adds that rule in the last tier).
+// one both allow it. A pod reaches itself, which is not the simulator's; nor are the
+// rules that Cilium's repository adds in the last tier: where no rule denies by
+// default everything, and from the node to its pods in any case.
 func (w *World) Allowed(c Conn) bool {
 	from, fromPod := w.identity(c.From)
 	to, toPod := w.identity(c.To)
@@ -122,14 +131,23 @@ func (w *World) Allowed(c Conn) bool {
 		return true
 	}
 	flow := policytypes.Flow{From: from, To: to, Proto: u8proto.U8proto(c.Proto), Dport: c.Port}
-	result, _, ingressBy := testutils.IteratePolicy(w.plain(toPod), flow)
-	if fromPod != nil && !fromPod.Remote && result.Egress != policytypes.DecisionAllowed {
+	result, egressBy, ingressBy := testutils.IteratePolicy(w.plain(toPod), flow)
+	if fromPod != nil && !fromPod.Remote && result.Egress != policytypes.DecisionAllowed &&
+		(egressBy.String() != byDefault || w.deniesByDefault(from, false)) {
 		return false
 	}
 	if toPod == nil || toPod.Remote || result.Ingress == policytypes.DecisionAllowed {
 		return true
 	}
-	return c.From == w.Node && ingressBy.String() == byDefault
+	return ingressBy.String() == byDefault && (c.From == w.Node || !w.deniesByDefault(to, true))
+}
+
+// deniesByDefault says whether a rule of a direction that selects the subject
+// denies what no rule decides. Rules that only pass do not.
+func (w *World) deniesByDefault(subject *identity.Identity, ingress bool) bool {
+	return slices.ContainsFunc(w.entries, func(e *policytypes.PolicyEntry) bool {
+		return e.DefaultDeny && e.Ingress == ingress && e.Subject.Matches(subject.LabelArray)
+	})
 }
 
 // byDefault is how the simulator labels what no rule decides.

@@ -28,7 +28,7 @@ import (
 const seedKey = "/netdojo/seed"
 
 // seedVersion changes whenever what is seeded does.
-const seedVersion = Version + "+" + crds.SchemaVersion + "+2"
+const seedVersion = Version + "+" + crds.SchemaVersion + "+3"
 
 // seed writes what a new cluster always has straight into etcd, before the API
 // serves: namespaces, roles, priority classes, service accounts, CRDs, the node,
@@ -64,7 +64,10 @@ func (c *ControlPlane) seed(ctx context.Context, e *etcd) (known bool, err error
 			return false, err
 		}
 	}
-	defs := seedCRDs(c.cfg.Logger)
+	defs, err := seedCRDs(c.cfg.Logger)
+	if err != nil {
+		return false, err
+	}
 	enc, err := newSeedCodec()
 	if err != nil {
 		return false, err
@@ -170,9 +173,13 @@ func newSeedCodec() (runtime.Serializer, error) {
 // two seconds after that moment the API holds back each object of a kind.
 const settled = time.Minute
 
-func seedCRDs(logger *slog.Logger) map[string]runtime.Object {
+func seedCRDs(logger *slog.Logger) (map[string]runtime.Object, error) {
+	all, err := crds.All(logger)
+	if err != nil {
+		return nil, err
+	}
 	out := map[string]runtime.Object{}
-	for _, crd := range crds.All(logger) {
+	for _, crd := range all {
 		stampNew(&crd.ObjectMeta)
 		crd.Generation = 1
 		then := metav1.NewTime(time.Now().Add(-settled))
@@ -188,7 +195,7 @@ func seedCRDs(logger *slog.Logger) map[string]runtime.Object {
 		}
 		out["/registry/apiextensions.k8s.io/customresourcedefinitions/"+crd.Name] = crd
 	}
-	return out
+	return out, nil
 }
 
 // seedObjects maps etcd's keys to objects of their storage version.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
 	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/datapath/inquiry"
@@ -160,7 +162,7 @@ func (c *cluster) tell(ctx context.Context, objects []manifests.Object) error {
 			return err
 		}
 	}
-	for _, step := range []func(context.Context, manifests.Object) error{c.pod, c.service, c.group, c.policy} {
+	for _, step := range []func(context.Context, manifests.Object) error{c.pod, c.service, c.group, c.secret, c.policy} {
 		for _, o := range objects {
 			if err := step(ctx, o); err != nil {
 				return err
@@ -204,6 +206,26 @@ func (c *cluster) group(ctx context.Context, o manifests.Object) error {
 	return c.accepted(o, c.engine.SetCIDRGroup(ctx, g))
 }
 
+// secret tells of what headers are compared with.
+func (c *cluster) secret(_ context.Context, o manifests.Object) error {
+	if o.GetKind() != "Secret" {
+		return nil
+	}
+	s, err := into[corev1.Secret](o)
+	if err != nil {
+		return err
+	}
+	data := maps.Clone(s.Data)
+	for k, v := range s.StringData {
+		if data == nil {
+			data = map[string][]byte{}
+		}
+		data[k] = []byte(v) // as the API server merges them
+	}
+	c.engine.SetSecret(c.namespaceOf(o), o.GetName(), data)
+	return nil
+}
+
 func (c *cluster) policy(ctx context.Context, o manifests.Object) error {
 	switch o.GetKind() {
 	case policy.KindNetworkPolicy:
@@ -213,6 +235,12 @@ func (c *cluster) policy(ctx context.Context, o manifests.Object) error {
 		}
 		np.Namespace = c.namespaceOf(o)
 		return c.accepted(o, c.engine.SetNetworkPolicy(ctx, np))
+	case policy.KindClusterNetworkPolicy:
+		cnp, err := into[policyv1alpha2.ClusterNetworkPolicy](o)
+		if err != nil {
+			return err
+		}
+		return c.accepted(o, c.engine.SetClusterNetworkPolicy(ctx, cnp))
 	case policy.KindCiliumNetworkPolicy, policy.KindCiliumClusterwideNetworkPolicy:
 		cnp, err := into[ciliumv2.CiliumNetworkPolicy](o)
 		if err != nil {

@@ -32,6 +32,7 @@ var templates = map[string][]string{
 var told = []string{
 	"Namespace", "Service", "CiliumCIDRGroup",
 	policy.KindNetworkPolicy, policy.KindCiliumNetworkPolicy, policy.KindCiliumClusterwideNetworkPolicy,
+	policy.KindClusterNetworkPolicy,
 	"ConfigMap", "Secret", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "Kustomization",
 }
 

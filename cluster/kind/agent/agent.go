@@ -201,7 +201,11 @@ func define(ctx context.Context, config *rest.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	for _, crd := range crds.All(log) {
+	all, err := crds.All(log)
+	if err != nil {
+		return err
+	}
+	for _, crd := range all {
 		object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(crd)
 		if err != nil {
 			return fmt.Errorf("define %s: %w", crd.Name, err)

@@ -118,6 +118,7 @@ func TestAgree(t *testing.T) {
 	l := newLab(t, h)
 	t.Cleanup(func() { removePods(t, l) })
 	r := newRandom(t, l)
+	r.Tiers = true
 	for _, x := range r.targets { // every target answers while there is no policy
 		if code := r.dial(client, x.to); code != 0 && x.to != "" {
 			t.Fatalf("without policies, %s → %s: exit code %d", client, x.to, code)
@@ -208,10 +209,8 @@ func (r *random) remove(t *testing.T, refs []manifests.Ref) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := cluster.PolicyRef{Kind: ref.GVK.Kind, Namespace: ref.Namespace, Name: ref.Name, UID: string(uid), Deleted: true}
-		if ref.GVK.Kind == "CiliumClusterwideNetworkPolicy" {
-			p.Namespace = ""
-		}
+		p, _ := policyRef(ref)
+		p.UID, p.Deleted = string(uid), true
 		if err := r.h.Enforced(ctx, p); err != nil {
 			t.Fatalf("wait for the end of %s %s: %v", p.Kind, p.Name, err)
 		}

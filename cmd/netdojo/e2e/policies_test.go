@@ -223,3 +223,30 @@ var policyCases = []policyCase{
 		"---\napiVersion: cilium.io/v2\nkind: CiliumCIDRGroup\nmetadata: {name: allowed}\nspec: {externalCIDRs: [\"{{world kubernetes.io}}/32\"]}\n",
 		[]probe{{client, k8sio, true}, {client, cilium, false}}},
 }
+
+func kcnp(tier, spec string, name ...string) string {
+	return object("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", "{tier: "+tier+", priority: 10, "+spec+"}", name...)
+}
+
+const ofDefault = `subject: {namespaces: {matchLabels: {"kubernetes.io/metadata.name": default}}}`
+
+// tierCases are those of ClusterNetworkPolicy, which Cilium serves on demand only.
+var tierCases = []policyCase{
+	{"kcnp admin denies what another allows", kcnp("Admin", ofDefault+`, ingress: [{action: Deny, from: [{namespaces: {matchLabels: {team: blue}}}]}]`) +
+		"---\n" + object("networking.k8s.io/v1", "NetworkPolicy", `{podSelector: {matchLabels: {app: server}}, ingress: [{}]}`, "allows-all"),
+		[]probe{{client, server, true}, {foreign, server, false}}},
+	{"kcnp admin accepts what another denies", kcnp("Admin", ofDefault+`, ingress: [{action: Accept, from: [{pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: client}}}}], protocols: [{tcp: {destinationPort: {number: 8080}}}]}]`) +
+		"---\n" + object("networking.k8s.io/v1", "NetworkPolicy", `{podSelector: {matchLabels: {app: server}}, policyTypes: [Ingress]}`, "allows-nothing"),
+		[]probe{{client, server, true}, {client, high, false}, {other, server, false}}},
+	{"kcnp admin passes on", kcnp("Admin", ofDefault+`, ingress: [{action: Pass, from: [{namespaces: {}}], protocols: [{tcp: {destinationPort: {range: {start: 8080, end: 8081}}}}]}, {action: Deny, from: [{namespaces: {}}]}]`),
+		[]probe{{client, server, true}, {client, alt, true}, {client, high, false}}},
+	{"kcnp baseline where nothing else decides", kcnp("Baseline", ofDefault+`, ingress: [{action: Deny, from: [{namespaces: {}}]}]`) +
+		"---\n" + object("networking.k8s.io/v1", "NetworkPolicy", `{podSelector: {matchLabels: {app: server}}, ingress: [{from: [{podSelector: {matchLabels: {app: client}}}]}]}`, "allows-one"),
+		[]probe{{client, server, true}, {other, server, false}, {client, remote, true}}},
+	{"kcnp egress to a network", kcnp("Admin", ofDefault+`, egress: [{action: Accept, to: [{networks: ["{{world kubernetes.io}}/32"]}]}, {action: Deny, to: [{networks: [0.0.0.0/0]}]}]`),
+		[]probe{{client, k8sio, true}, {client, cilium, false}, {client, server, true}}},
+	{"kcnp egress to names", kcnp("Admin", ofDefault+`, egress: [{action: Accept, to: [{domainNames: ["*.cilium.io"]}]}, {action: Deny, to: [{networks: [0.0.0.0/0]}]}]`),
+		[]probe{{client, "https://world/docs.cilium.io", true}, {client, cilium, false}, {client, "dns://kubernetes.io", true}}},
+	{"kcnp egress to a named port", kcnp("Admin", ofDefault+`, egress: [{action: Accept, to: [{namespaces: {}}], protocols: [{destinationNamedPort: http}]}, {action: Deny, to: [{pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: server}}}}]}]`),
+		[]probe{{client, server, true}, {client, high, false}}},
+}

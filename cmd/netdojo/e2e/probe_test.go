@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,7 +134,7 @@ func (l *lab) policies(text string) (remove func()) {
 
 func policyRef(r manifests.Ref) (cluster.PolicyRef, bool) {
 	p := cluster.PolicyRef{Kind: r.GVK.Kind, Namespace: r.Namespace, Name: r.Name}
-	if p.Kind == "CiliumClusterwideNetworkPolicy" {
+	if p.Kind == "CiliumClusterwideNetworkPolicy" || p.Kind == "ClusterNetworkPolicy" {
 		p.Namespace = ""
 	}
 	return p, strings.HasSuffix(r.GVK.Kind, "NetworkPolicy")
@@ -287,7 +288,7 @@ func TestPolicies(t *testing.T) {
 	l := newLab(t, h)
 	t.Cleanup(func() { removePods(t, l) })
 	seen := map[probe]bool{} // positive controls
-	for _, c := range policyCases {
+	for _, c := range slices.Concat(policyCases, tierCases) {
 		t.Run(c.name, func(t *testing.T) {
 			here := *l
 			here.t = t

@@ -3,6 +3,8 @@
 package crds
 
 import (
+	"embed"
+	"fmt"
 	"log/slog"
 	"strings"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/cilium/cilium/pkg/k8s/apis/cilium.io/client"
 	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 )
 
 // SchemaVersionLabel is the label in which Cilium notes its schema's version on
@@ -31,9 +34,16 @@ var kinds = []struct{ name, path string }{
 	{client.CNCRDName, "/apis/cilium.io/v2/ciliumnodes"},
 }
 
+// clusterPolicies is the kind that Cilium serves beside its own: its definition is
+// packed when netdojo is built, from the module that Cilium takes the Go type from.
+const clusterPolicies = "/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies"
+
+//go:embed all:packed
+var packed embed.FS
+
 // Paths are the API's paths of the lists of all kinds that CRDs define.
 func Paths() []string {
-	out := make([]string, 0, len(kinds))
+	out := []string{clusterPolicies}
 	for _, k := range kinds {
 		out = append(out, k.path)
 	}
@@ -41,15 +51,38 @@ func Paths() []string {
 }
 
 // All are Cilium's own definitions of the policy kinds, endpoints, identities
-// and nodes, with short names and printer columns, every default filled in.
-// Parsing them takes a tenth of a second or two. The caller owns the result.
-func All(logger *slog.Logger) []*apiextv1.CustomResourceDefinition {
-	out := make([]*apiextv1.CustomResourceDefinition, 0, len(kinds))
+// and nodes, with short names and printer columns, every default filled in, and
+// ClusterNetworkPolicy. Parsing them takes a tenth of a second or two. The caller
+// owns the result.
+func All(logger *slog.Logger) ([]*apiextv1.CustomResourceDefinition, error) {
+	out := make([]*apiextv1.CustomResourceDefinition, 0, len(kinds)+1)
 	for _, k := range kinds {
 		crd := client.GetPregeneratedCRD(logger, k.name)
 		out = append(out, complete(&crd))
 	}
-	return out
+	kcnp, err := ClusterNetworkPolicies()
+	if err != nil {
+		return nil, err
+	}
+	return append(out, kcnp), nil
+}
+
+// ClusterNetworkPolicies is the definition of the Kubernetes network policy API's
+// ClusterNetworkPolicy, its experimental channel: Cilium serves domainNames, which
+// the other lacks. Its short name is left out, as it is that of CiliumNetworkPolicy.
+func ClusterNetworkPolicies() (*apiextv1.CustomResourceDefinition, error) {
+	raw, err := packed.ReadFile("packed/clusternetworkpolicies.yaml")
+	if err != nil {
+		return nil, fmt.Errorf("%w: this program was not built by make build", err)
+	}
+	var crd apiextv1.CustomResourceDefinition
+	if err := yaml.Unmarshal(raw, &crd); err != nil {
+		return nil, fmt.Errorf("parse the definition of ClusterNetworkPolicy: %w", err)
+	}
+	out := complete(&crd)
+	out.Annotations = crd.Annotations // that the group was approved of
+	out.Spec.Names.ShortNames = nil
+	return out, nil
 }
 
 func complete(in *apiextv1.CustomResourceDefinition) *apiextv1.CustomResourceDefinition {
