@@ -124,7 +124,11 @@ func TestSeedRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	objects := seedObjects(testConfig(t), "the authority")
-	for key, crd := range seedCRDs(slog.New(slog.DiscardHandler)) {
+	defs, err := seedCRDs(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, crd := range defs {
 		objects[key] = crd
 		for _, want := range []apiextv1.CustomResourceDefinitionConditionType{apiextv1.Established, apiextv1.NamesAccepted} {
 			found := false
