@@ -5,14 +5,12 @@ package embedded
 import (
 	"context"
 	"errors"
+	"runtime"
 )
 
 const portsFile = "ports"
 
-var errLinux = &Problem{
-	What: "the embedded cluster needs Linux: its pods are Linux namespaces",
-	Fix:  "use --provider kind, or run netdojo in a Linux virtual machine or WSL2",
-}
+var errLinux = elsewhere(runtime.GOOS)
 
 type daemonProcess struct{ dir string }
 
