@@ -72,6 +72,9 @@ func judge(t *testing.T, focused bool) {
 		case s.State == types.SpecStateSkipped:
 			tally[g].skipped++
 			why := whySkipped(s)
+			if why == "" && !focused {
+				t.Errorf("%s was not run, and nothing says why", s.FullText())
+			}
 			skipped[why] = append(skipped[why], strings.TrimPrefix(s.FullText(), "[sig-network] "))
 		default:
 			tally[g].passed++
@@ -106,6 +109,9 @@ func whySkipped(s types.SpecReport) string {
 		if regexp.MustCompile(o.specs).MatchString(s.FullText()) {
 			return o.reason
 		}
+	}
+	if s.Failure.Message == "" {
+		return ""
 	}
 	return "the spec itself says: " + strings.TrimSpace(s.Failure.Message)
 }
