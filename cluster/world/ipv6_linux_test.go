@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // TestIPv6: a world with a link of both families answers AAAA with addresses that
@@ -67,6 +69,31 @@ func TestIPv6(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		t.Errorf("status %s", resp.Status)
+	}
+
+	echo, err := dialNode(t.Context(), node, "udp", net.JoinHostPort(addrs[1].String(), "7"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer echo.Close()
+	_ = echo.SetDeadline(time.Now().Add(2 * time.Second))
+	buf := make([]byte, 16)
+	if _, err := echo.Write([]byte("word")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := echo.Read(buf); err != nil || string(buf[:n]) != "word" {
+		t.Errorf("echo: %q, %v", buf[:n], err)
+	}
+	if err := node.Do(func() error {
+		neighbours, err := netlink.NeighList(0, unix.AF_INET6)
+		for _, n := range neighbours {
+			if n.IP.String() == cfg.IPv6.Gateway.String() && n.State != netlink.NUD_PERMANENT {
+				t.Errorf("the world's gateway may be forgotten: %+v", n)
+			}
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
 	}
 
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

@@ -60,6 +60,9 @@ func newLink(ctx context.Context, cfg Config) (_ *link, err error) {
 	if err := l.setUpNode(cfg); err != nil {
 		return nil, err
 	}
+	if err := l.introduce(cfg); err != nil {
+		return nil, err
+	}
 	return l, errors.Join(awaitUp(ctx, l.node, cfg.NodeIface), awaitUp(ctx, l.inside, worldIface))
 }
 
@@ -168,6 +171,36 @@ func (l *link) setUpNode(cfg Config) error {
 		route := &netlink.Route{LinkIndex: end.Attrs().Index, Gw: way.Gateway.AsSlice()}
 		if err := replaceDefault(l.node, way.Gateway, route); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// introduce tells each end of the link the other's address of IPv6. Without
+// link-local addresses the kernel could not ask again whether it is still right,
+// and would forget it.
+func (l *link) introduce(cfg Config) error {
+	if !cfg.IPv6.Gateway.IsValid() {
+		return nil
+	}
+	node, err := l.node.LinkByName(cfg.NodeIface)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", cfg.NodeIface, err)
+	}
+	world, err := l.inside.LinkByName(worldIface)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", worldIface, err)
+	}
+	for _, n := range []struct {
+		at       *netlink.Handle
+		own, far netlink.Link
+		addr     netip.Addr
+	}{{l.node, node, world, cfg.IPv6.Gateway}, {l.inside, world, node, cfg.IPv6.Node}} {
+		if err := n.at.NeighSet(&netlink.Neigh{
+			LinkIndex: n.own.Attrs().Index, Family: unix.AF_INET6, State: netlink.NUD_PERMANENT,
+			IP: n.addr.AsSlice(), HardwareAddr: n.far.Attrs().HardwareAddr,
+		}); err != nil {
+			return fmt.Errorf("tell where %s is: %w", n.addr, err)
 		}
 	}
 	return nil

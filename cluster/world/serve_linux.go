@@ -66,7 +66,7 @@ func (w *World) listenEcho(ctx context.Context, anywhere netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	w.serve("echo over udp", func() error { return echoUDP(pc) }, pc.Close)
+	w.serve("echo over udp", func() error { return echoUDP(pc, anywhere.Is6()) }, pc.Close)
 	return nil
 }
 
