@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,18 +41,21 @@ const envDual = "NETDOJO_TEST_DUAL"
 
 func dual() bool { return os.Getenv(envDual) != "" }
 
-// TestDualStack runs the scripts in a process with both families: those of IPv4,
-// whose claims hold there too, and those in testdata/dual.
+// TestDualStack runs other tests in a process with both families: the scripts of
+// IPv4, whose claims hold there too, those in testdata/dual, and the comparison
+// with Cilium's simulator.
 func TestDualStack(t *testing.T) {
 	if dual() {
 		t.Skip("it runs already")
 	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestScripts$", "-test.v")
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^(TestScripts|TestDifferential)$", "-test.v",
+		fmt.Sprintf("-pairs=%d", *randomPairs), fmt.Sprintf("-seed=%d", *randomSeed))
 	cmd.Env = append(os.Environ(), envDual+"=1")
 	out, err := cmd.CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("--- PASS: TestScripts/dual")) {
+	if err != nil || !bytes.Contains(out, []byte("--- PASS: TestScripts/dual")) || !bytes.Contains(out, []byte("--- PASS: TestDifferential")) {
 		t.Errorf("with both families: %v\n%s", err, out)
 	}
+	t.Log(string(pairsAgree.Find(out)))
 }
 
 func newEngine(t testing.TB, change ...func(*Config)) *Engine {
@@ -75,6 +79,9 @@ func newEngine(t testing.TB, change ...func(*Config)) *Engine {
 	t.Cleanup(e.Close)
 	return e
 }
+
+// pairsAgree is what TestDifferential says of itself.
+var pairsAgree = regexp.MustCompile(`\d+ pairs agree, \d+ of them allowed`)
 
 // TestScripts runs testdata/script: each file feeds one engine objects and says
 // what connections and DNS questions come to. The verbs are in run.
