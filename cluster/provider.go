@@ -35,6 +35,9 @@ type Spec struct {
 	// DNSReject answers DNS questions that no rule allows: RejectRefused, which the
 	// empty string means too, or RejectNameError.
 	DNSReject string `json:"dnsReject,omitempty"`
+	// IPFamily is which addresses pods and Services have: FamilyIPv4, which the empty
+	// string means too, or FamilyDual.
+	IPFamily string `json:"ipFamily,omitempty"`
 	// Of the provider kind only.
 	Nodes      int    `json:"nodes,omitempty"`      // 0 means one
 	NodeImage  string `json:"nodeImage,omitempty"`  // empty picks one
@@ -44,6 +47,15 @@ type Spec struct {
 	CiliumVersion string   `json:"ciliumVersion,omitempty"` // empty takes what the chart is
 	CiliumValues  []string `json:"ciliumValues,omitempty"`  // files of values that go over netdojo's
 }
+
+// IP families of a cluster, by kind's names for them.
+const (
+	FamilyIPv4 = "ipv4"
+	FamilyDual = "dual"
+)
+
+// Dual says whether the cluster has IPv6 beside IPv4.
+func (s Spec) Dual() bool { return s.IPFamily == FamilyDual }
 
 // What Cilium's option tofqdns-dns-reject-response-code knows.
 const (

@@ -20,15 +20,12 @@ import (
 
 	"github.com/netdojo/netdojo/datapath/ciliumapi"
 	"github.com/netdojo/netdojo/datapath/cni"
-	"github.com/netdojo/netdojo/datapath/dns"
 	"github.com/netdojo/netdojo/datapath/flow"
-	"github.com/netdojo/netdojo/datapath/http"
 	"github.com/netdojo/netdojo/datapath/monitor"
 	"github.com/netdojo/netdojo/datapath/nfqueue"
 	"github.com/netdojo/netdojo/datapath/policy"
 	"github.com/netdojo/netdojo/datapath/route"
 	"github.com/netdojo/netdojo/datapath/ruleset"
-	"github.com/netdojo/netdojo/datapath/sni"
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
 
@@ -49,6 +46,8 @@ type Config struct {
 	// node's own way.
 	World       netip.Addr
 	ServiceCIDR netip.Prefix
+	// IPv6 is the node's second family; the zero value is none, and shuts IPv6.
+	IPv6 Addresses
 	// BalancerCIDR holds the addresses of Services of type LoadBalancer that lead
 	// here; the zero value is none.
 	BalancerCIDR netip.Prefix
@@ -70,6 +69,12 @@ type Config struct {
 	Logger  *slog.Logger
 }
 
+// Addresses are a family's of a node.
+type Addresses struct {
+	Node           netip.Addr
+	Pods, Services netip.Prefix
+}
+
 // Agent is a running agent. Its methods are safe for concurrent use.
 type Agent struct {
 	cfg    Config
@@ -78,11 +83,10 @@ type Agent struct {
 	flows  *flow.Log
 	table  *ruleset.Table
 	queues *nfqueue.Queues
-	dns    *dns.Proxy
-	http   *http.Proxy
-	sni    *sni.Proxy
-	net    *cni.Network
-	routes *route.Table // nil in a cluster of one node
+	// proxies are those of IPv4, and of IPv6 where the node has it.
+	proxies []proxies
+	net     *cni.Network
+	routes  *route.Table // nil in a cluster of one node
 
 	cilium  *ciliumapi.Server // nil without CiliumDir, and so is monitor
 	monitor *monitor.Server
@@ -120,14 +124,14 @@ func Start(ctx context.Context, cfg Config) (_ *Agent, err error) {
 			err = errors.Join(err, a.Close())
 		}
 	}()
-	if err := ruleset.PrepareNode(); err != nil {
+	if err := ruleset.PrepareNode(cfg.dual()); err != nil {
 		return nil, fmt.Errorf("start datapath: %w", err)
 	}
-	if a.local, err = localAddrs(cfg.NodeAddr); err != nil {
+	if a.local, err = localAddrs(a.nodeAddrs()); err != nil {
 		return nil, fmt.Errorf("start datapath: %w", err)
 	}
 	if a.net, err = cni.New(cni.Config{
-		PodCIDR: cfg.PodCIDR, NodeAddr: cfg.NodeAddr, MTU: linkMTU(cfg.WorldIface), RunDir: cfg.RunDir, Logger: a.log,
+		PodCIDR: cfg.PodCIDR, NodeAddr: cfg.NodeAddr, PodCIDR6: cfg.IPv6.Pods, NodeAddr6: cfg.IPv6.Node, MTU: linkMTU(cfg.WorldIface), RunDir: cfg.RunDir, Logger: a.log,
 	}); err != nil {
 		return nil, fmt.Errorf("start datapath: %w", err)
 	}
@@ -140,7 +144,7 @@ func Start(ctx context.Context, cfg Config) (_ *Agent, err error) {
 		}
 	}
 	if a.engine, err = policy.New(ctx, policy.Config{
-		NodeName: cfg.NodeName, NodeAddrs: a.local, PodCIDRs: []netip.Prefix{cfg.pods()},
+		NodeName: cfg.NodeName, NodeAddrs: a.local, PodCIDRs: cfg.podCIDRs(), IPv6: cfg.dual(),
 		ActiveConns: activeConns, Logger: a.log,
 	}); err != nil {
 		return nil, fmt.Errorf("start datapath: policy engine: %w", err)
@@ -195,22 +199,21 @@ func (c Config) pods() netip.Prefix {
 	return c.PodCIDR
 }
 
-// startProxies serves the sockets that the table diverts connections to.
-func (a *Agent) startProxies(ctx context.Context) (err error) {
-	if a.dns, err = dns.Start(ctx, dns.Config{
-		Decider: a.engine, Sink: a.flows, ClientSource: true, DenyCode: a.cfg.DNSDenyCode, Logger: a.log,
-	}); err != nil {
-		return err
+func (c Config) podCIDRs() []netip.Prefix {
+	if c.dual() {
+		return []netip.Prefix{c.pods(), c.IPv6.Pods}
 	}
-	if a.http, err = http.Start(ctx, http.Config{
-		Decider: a.engine, Sink: a.flows, ClientSource: true, Local: a.isLocal, Logger: a.log,
-	}); err != nil {
-		return err
+	return []netip.Prefix{c.pods()}
+}
+
+func (c Config) dual() bool { return c.IPv6.Node.IsValid() }
+
+// nodeAddrs are the node's addresses that others know, one of each family.
+func (a *Agent) nodeAddrs() []netip.Addr {
+	if a.cfg.dual() {
+		return []netip.Addr{a.cfg.NodeAddr, a.cfg.IPv6.Node}
 	}
-	a.sni, err = sni.Start(ctx, sni.Config{
-		Decider: a.engine, Sink: a.flows, ClientSource: true, Local: a.isLocal, Logger: a.log,
-	})
-	return err
+	return []netip.Addr{a.cfg.NodeAddr}
 }
 
 func (a *Agent) isLocal(addr netip.Addr) bool { return slices.Contains(a.local, addr) }
@@ -220,7 +223,7 @@ func (a *Agent) startPackets(ctx context.Context) (err error) {
 	table := a.tableConfig()
 	if a.queues, err = nfqueue.Start(ctx, nfqueue.Config{
 		Queue: table.Queue, Queues: table.Queues, Decider: a.engine, Sink: a.flows,
-		Local: a.isLocal, Logger: a.log,
+		Local: a.isLocal, Table: table, Logger: a.log,
 	}); err != nil {
 		return err
 	}
@@ -236,12 +239,19 @@ func (a *Agent) startPackets(ctx context.Context) (err error) {
 }
 
 func (a *Agent) tableConfig() ruleset.Config {
-	return ruleset.Config{
-		PodIface: cni.IfacePrefix, PodCIDR: a.cfg.PodCIDR, ClusterCIDR: a.cfg.pods(), ServiceCIDR: a.cfg.ServiceCIDR,
-		BalancerCIDR: a.cfg.BalancerCIDR, NodeAddr: a.cfg.NodeAddr,
-		Queue: firstQueue, Queues: uint16(min(runtime.GOMAXPROCS(0), 4)), Epoch: a.engine.Epoch(),
-		DNSProxy: a.dns.Addr(), HTTPProxy: a.http.Addr(), TLSProxy: a.sni.Addr(),
+	cfg := ruleset.Config{
+		PodIface: cni.IfacePrefix, Queue: firstQueue, Queues: uint16(min(runtime.GOMAXPROCS(0), 4)), Epoch: a.engine.Epoch(),
+		Addresses: ruleset.Addresses{
+			PodCIDR: a.cfg.PodCIDR, ClusterCIDR: a.cfg.pods(), ServiceCIDR: a.cfg.ServiceCIDR,
+			BalancerCIDR: a.cfg.BalancerCIDR, NodeAddr: a.cfg.NodeAddr,
+		},
 	}
+	a.proxies[0].serve(&cfg.Addresses)
+	if a.cfg.dual() {
+		cfg.IPv6 = ruleset.Addresses{PodCIDR: a.cfg.IPv6.Pods, ServiceCIDR: a.cfg.IPv6.Services, NodeAddr: a.cfg.IPv6.Node}
+		a.proxies[1].serve(&cfg.IPv6)
+	}
+	return cfg
 }
 
 // setEpoch has connections judged before the engine's present state judged
@@ -255,34 +265,34 @@ func (a *Agent) setEpoch() error {
 // Ready is closed when the agent knows what the API server held at the start.
 func (a *Agent) Ready() <-chan struct{} { return a.api.ready }
 
-// Attach connects a pod's sandbox and returns its address when the pod's
-// identity and policy are live. It waits for the API server. A pod on the host
-// network has the node's address and needs nothing. On error nothing is left.
-func (a *Agent) Attach(ctx context.Context, req cni.AttachRequest) (netip.Addr, error) {
+// Attach connects a pod's sandbox and returns its addresses, one of each family,
+// when the pod's identity and policy are live. It waits for the API server. A pod
+// on the host network has the node's and needs nothing. On error nothing is left.
+func (a *Agent) Attach(ctx context.Context, req cni.AttachRequest) ([]netip.Addr, error) {
 	if req.HostNetwork {
-		return a.cfg.NodeAddr, nil
+		return a.nodeAddrs(), nil
 	}
-	addr, err := a.net.Reserve(req.SandboxID)
+	addrs, err := a.net.Reserve(req.SandboxID)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("attach %s/%s: %w", req.PodNamespace, req.PodName, err)
+		return nil, fmt.Errorf("attach %s/%s: %w", req.PodNamespace, req.PodName, err)
 	}
 	linked := make(chan error, 1)
 	go func() {
 		_, err := a.net.Attach(ctx, req)
 		linked <- err
 	}()
-	err = a.setPod(ctx, req, addr)
+	err = a.setPod(ctx, req, addrs)
 	err = errors.Join(err, <-linked)
 	if err != nil {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		return netip.Addr{}, errors.Join(err, a.Detach(undo, req.SandboxID))
+		return nil, errors.Join(err, a.Detach(undo, req.SandboxID))
 	}
-	return addr, nil
+	return addrs, nil
 }
 
-// setPod makes the pod's identity and policy live at addr.
-func (a *Agent) setPod(ctx context.Context, req cni.AttachRequest, addr netip.Addr) error {
+// setPod makes the pod's identity and policy live at addrs.
+func (a *Agent) setPod(ctx context.Context, req cni.AttachRequest, addrs []netip.Addr) error {
 	w, err := a.api.watcher(ctx)
 	if err != nil {
 		return fmt.Errorf("attach %s/%s: %w", req.PodNamespace, req.PodName, err)
@@ -295,7 +305,7 @@ func (a *Agent) setPod(ctx context.Context, req cni.AttachRequest, addr netip.Ad
 	if err != nil {
 		return fmt.Errorf("attach %s/%s: %w", req.PodNamespace, req.PodName, err)
 	}
-	if _, err := w.SetPod(ctx, req.PodNamespace, req.PodName, req.PodUID, addr); err != nil {
+	if _, err := w.SetPod(ctx, req.PodNamespace, req.PodName, req.PodUID, addrs...); err != nil {
 		return fmt.Errorf("attach %s/%s: %w", req.PodNamespace, req.PodName, err)
 	}
 	return nil
@@ -347,14 +357,8 @@ func (a *Agent) Close() error {
 	if a.queues != nil {
 		errs = append(errs, a.queues.Close())
 	}
-	if a.dns != nil {
-		errs = append(errs, a.dns.Close())
-	}
-	if a.http != nil {
-		errs = append(errs, a.http.Close())
-	}
-	if a.sni != nil {
-		errs = append(errs, a.sni.Close())
+	for _, p := range a.proxies {
+		errs = append(errs, p.close())
 	}
 	if a.engine != nil {
 		a.engine.Close()

@@ -89,7 +89,7 @@ func TestHTTPRules(t *testing.T) {
 	client, clientAddr := n.pod("default", "client", map[string]string{"app": "client"})
 	other, _ := n.pod("default", "other", map[string]string{"app": "other"})
 	server, serverAddr := n.pod("default", "server", map[string]string{"app": "server"})
-	n.service("default", "server", "10.96.0.80", 80, serverAddr)
+	n.service("default", "server", 80, 80, serverAddr)
 	serveHTTP := func(p *testnet.Pod) {
 		s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			host, _, _ := net.SplitHostPort(r.RemoteAddr)
@@ -101,11 +101,12 @@ func TestHTTPRules(t *testing.T) {
 	}
 	serveHTTP(server)
 	serveHTTP(n.world)
-	direct := "http://" + serverAddr.String()
+	direct := "http://" + at(serverAddr.String(), "80")
+	service := "http://" + at(serviceAddr(80).String(), "80")
 	c := podClient(client)
 
 	// A connection that lives when HTTP rules come.
-	old, err := connect(client, serverAddr.String()+":80")
+	old, err := connect(client, at(serverAddr.String(), "80"))
 	must(t, err)
 	defer old.Close()
 	ask := func(conn net.Conn) error {
@@ -128,7 +129,7 @@ func TestHTTPRules(t *testing.T) {
 		t.Errorf("a connection that was there before the rules: %v, want a reset, as with Cilium", err)
 	}
 	waitFor(t, "the Service", func() error {
-		resp, err := c.Get("http://10.96.0.80/public")
+		resp, err := c.Get(service + "/public")
 		if err != nil {
 			return err // refused until its endpoints are known
 		}
@@ -143,7 +144,7 @@ func TestHTTPRules(t *testing.T) {
 		code              int
 	}{
 		{"GET", direct + "/public", "GET /public from " + clientAddr.String(), 200},
-		{"GET", "http://10.96.0.80/public/x?y", "GET /public/x?y from " + clientAddr.String(), 200},
+		{"GET", service + "/public/x?y", "GET /public/x?y from " + clientAddr.String(), 200},
 		{"POST", direct + "/public", "Access denied\r\n", 403},
 		{"GET", direct + "/private", "Access denied\r\n", 403},
 		{"GET", direct + "/public/../private", "Access denied\r\n", 403},
@@ -163,16 +164,16 @@ func TestHTTPRules(t *testing.T) {
 			t.Errorf("with rules at both ends, GET %s: %d, want %d", path, got, code)
 		}
 	}
-	if code, body := status(t, c, "GET", "http://"+goodAddr+"/egress"); code != 200 || body != "GET /egress from "+nodeAddr.String() {
+	if code, body := status(t, c, "GET", "http://"+at(goodAddr, "80")+"/egress"); code != 200 || body != "GET /egress from "+ownAddr.String() {
 		t.Errorf("to the world: %d %q", code, body)
 	}
-	if code, _ := status(t, c, "GET", "http://"+goodAddr+"/other"); code != 403 {
+	if code, _ := status(t, c, "GET", "http://"+at(goodAddr, "80")+"/other"); code != 403 {
 		t.Errorf("to the world, not allowed: %d", code)
 	}
 	n.checkHTTPFlows(clientAddr.String(), serverAddr.String())
 
 	// A connection of the proxy, when the rules change and when they go.
-	kept, err := connect(client, serverAddr.String()+":80")
+	kept, err := connect(client, at(serverAddr.String(), "80"))
 	must(t, err)
 	defer kept.Close()
 	must(t, ask(kept))
@@ -182,7 +183,7 @@ func TestHTTPRules(t *testing.T) {
 	}
 
 	// Without its proxy, what has HTTP rules is dropped.
-	must(t, n.agent.http.Close())
+	must(t, n.agent.proxies[len(n.agent.proxies)-1].http.Close())
 	if code, _ := status(t, c, "GET", direct+"/public"); code != 0 {
 		t.Errorf("without the proxy: %d, want silence", code)
 	}
@@ -209,7 +210,7 @@ func (n *testNode) checkHTTPFlows(client, server string) {
 		case f.GetVerdict() == flowpb.Verdict_DROPPED && h.GetMethod() == "POST":
 			refused = true
 			by := f.GetIngressDeniedBy()
-			if f.GetIP().GetSource() != client || f.GetIP().GetDestination() != server || h.GetUrl() != "http://"+server+"/public" ||
+			if f.GetIP().GetSource() != client || f.GetIP().GetDestination() != server || h.GetUrl() != "http://"+at(server, "80")+"/public" ||
 				len(by) != 1 || by[0].GetName() != "http-ingress" || f.GetTrafficDirection() != flowpb.TrafficDirection_INGRESS {
 				n.t.Errorf("refused: %v", f)
 			}
@@ -233,7 +234,7 @@ func TestServerNames(t *testing.T) {
 	defer server.Close()
 	n.enforced(n.policy(namesEgress))
 	for name, allowed := range map[string]bool{"good.example": true, "good.example.org": false, "": false} {
-		c, err := connect(client, goodAddr+":443")
+		c, err := connect(client, at(goodAddr, "443"))
 		must(t, err)
 		_ = c.SetDeadline(time.Now().Add(2 * time.Second))
 		err = tls.Client(c, &tls.Config{ServerName: name, InsecureSkipVerify: true}).Handshake()
@@ -245,7 +246,7 @@ func TestServerNames(t *testing.T) {
 		}
 		_ = c.Close()
 	}
-	if _, err := connect(client, goodAddr+":80"); !isTimeout(err) {
+	if _, err := connect(client, at(goodAddr, "80")); !isTimeout(err) {
 		t.Errorf("another port: %v", err)
 	}
 }

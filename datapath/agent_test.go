@@ -3,11 +3,14 @@
 package datapath
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -50,7 +53,55 @@ var (
 	podCIDR   = netip.MustParsePrefix("10.244.0.0/24")
 	goodAddr  = "203.0.113.5"
 	badAddr   = "203.0.113.6"
+	ownAddr   = nodeAddr // in the family that the tests speak
+
+	six = Addresses{
+		Node: netip.MustParseAddr("fd00:77::2"), Pods: netip.MustParsePrefix("fd00:10:244::/120"), Services: netip.MustParsePrefix("fd00:10:96::/112"),
+	}
 )
+
+// envDual makes a process of tests run an agent of both families and speak IPv6:
+// the policy engine's families are the whole process's.
+const envDual = "NETDOJO_TEST_DUAL"
+
+var dual = os.Getenv(envDual) != ""
+
+func init() {
+	if dual {
+		goodAddr, badAddr, ownAddr = "2001:db8::5", "2001:db8::6", six.Node
+	}
+}
+
+// TestDualStack runs other tests by IPv6, on a node of both families.
+func TestDualStack(t *testing.T) {
+	testnet.NeedNamespaces(t)
+	if dual {
+		t.Skip("it runs already")
+	}
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err != nil {
+		t.Skip("needs IPv6 in the kernel")
+	}
+	for _, name := range []string{"TestAgent", "TestHTTPRules", "TestServerNames"} {
+		cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+name+"$", "-test.v")
+		cmd.Env = append(os.Environ(), envDual+"=1")
+		out, err := cmd.CombinedOutput()
+		if err != nil || !bytes.Contains(out, []byte("--- PASS: "+name)) {
+			t.Errorf("%s by IPv6: %v\n%s", name, err, out)
+		}
+	}
+}
+
+// serviceAddr is the Service address of that number, in the family of the tests.
+func serviceAddr(n byte) netip.Addr {
+	if dual {
+		a := six.Services.Addr().As16()
+		a[15] = n
+		return netip.AddrFrom16(a)
+	}
+	return netip.AddrFrom4([4]byte{10, 96, 0, n})
+}
+
+func at(addr, port string) string { return net.JoinHostPort(addr, port) }
 
 // testNode is an agent in the test process's namespace, with a world behind it.
 type testNode struct {
@@ -63,12 +114,16 @@ type testNode struct {
 func newTestNode(t testing.TB) *testNode {
 	t.Helper()
 	testnet.NeedNamespaces(t)
-	features, err := ruleset.Probe()
+	features, err := ruleset.Probe(dual)
 	must(t, err)
 	if err := features.Missing(); err != nil {
 		t.Skipf("needs %v", err)
 	}
 	world := testnet.World{Node: nodeAddr, Addr: worldAddr, Serves: []netip.Addr{netip.MustParseAddr(goodAddr), netip.MustParseAddr(badAddr)}}
+	var v6 Addresses
+	if dual {
+		v6, world.Node6, world.Addr6 = six, six.Node, netip.MustParseAddr("fd00:77::1")
+	}
 	n := &testNode{t: t, api: newFakeAPI(t), world: world.Connect(t)}
 	for _, name := range []string{"default", "kube-system"} {
 		n.api.put(t, namespaces, &corev1.Namespace{
@@ -78,7 +133,7 @@ func newTestNode(t testing.TB) *testNode {
 	}
 	dir := t.TempDir()
 	n.agent, err = Start(context.Background(), Config{
-		NodeName: "node", NodeAddr: nodeAddr, WorldIface: "eth0", PodCIDR: podCIDR,
+		NodeName: "node", NodeAddr: nodeAddr, WorldIface: "eth0", PodCIDR: podCIDR, IPv6: v6,
 		ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"), ClusterDNS: netip.MustParseAddr("10.96.0.10"),
 		APIServer: netip.AddrPortFrom(nodeAddr, 6443), REST: n.api.config(),
 		FlowSocket: filepath.Join(dir, "hubble.sock"), RunDir: dir,
@@ -90,18 +145,18 @@ func newTestNode(t testing.TB) *testNode {
 }
 
 // pod makes a pod known to the API server and attaches it.
-func (n *testNode) pod(namespace, name string, lbls map[string]string) (*testnet.Pod, netip.Addr) {
+func (n *testNode) pod(namespace, name string, lbls map[string]string) (*testnet.Pod, netip.Addr) { // its address in the family of the tests
 	n.t.Helper()
 	n.putPod(namespace, name, lbls)
 	p := testnet.Bare(n.t)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	addr, err := n.agent.Attach(ctx, cni.AttachRequest{
+	addrs, err := n.agent.Attach(ctx, cni.AttachRequest{
 		SandboxID: "sandbox-" + name, NetNS: p.Path(), PodNamespace: namespace, PodName: name, PodUID: "uid-" + name,
 	})
 	must(n.t, err)
 	n.t.Cleanup(func() { must(n.t, n.agent.Detach(context.Background(), "sandbox-"+name)) })
-	return p, addr
+	return p, addrs[len(addrs)-1]
 }
 
 func (n *testNode) putPod(namespace, name string, lbls map[string]string) {
@@ -113,20 +168,24 @@ func (n *testNode) putPod(namespace, name string, lbls map[string]string) {
 	})
 }
 
-func (n *testNode) service(namespace, name, addr string, port int32, backend netip.Addr) {
+func (n *testNode) service(namespace, name string, number byte, port int32, backend netip.Addr) {
 	n.t.Helper()
+	addr, family, kind := serviceAddr(number).String(), corev1.IPv4Protocol, discoveryv1.AddressTypeIPv4
+	if dual {
+		family, kind = corev1.IPv6Protocol, discoveryv1.AddressTypeIPv6
+	}
 	udp, tcp, ready := corev1.ProtocolUDP, corev1.ProtocolTCP, true
 	ports := []corev1.ServicePort{{Name: "u", Port: port, Protocol: udp}, {Name: "t", Port: port, Protocol: tcp}}
 	n.api.put(n.t, services, &corev1.Service{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeClusterIP, ClusterIP: addr, ClusterIPs: []string{addr}, IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol}, Ports: ports},
+		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeClusterIP, ClusterIP: addr, ClusterIPs: []string{addr}, IPFamilies: []corev1.IPFamily{family}, Ports: ports},
 	})
 	u, t := "u", "t"
 	n.api.put(n.t, endpoints, &discoveryv1.EndpointSlice{
 		TypeMeta:    metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"},
 		ObjectMeta:  metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{discoveryv1.LabelServiceName: name}},
-		AddressType: discoveryv1.AddressTypeIPv4,
+		AddressType: kind,
 		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{backend.String()}, Conditions: discoveryv1.EndpointConditions{Ready: &ready, Serving: &ready}}},
 		Ports:       []discoveryv1.EndpointPort{{Name: &u, Port: &port, Protocol: &udp}, {Name: &t, Port: &port, Protocol: &tcp}},
 	})
@@ -161,8 +220,8 @@ func dnsServer(t *testing.T, p *testnet.Pod) {
 		addr := map[string]string{"good.example.": goodAddr, "bad.example.": badAddr}[q.Question[0].Name]
 		if addr == "" {
 			m.Rcode = dns.RcodeNameError
-		} else if q.Question[0].Qtype == dns.TypeA {
-			rr, _ := dns.NewRR(q.Question[0].Name + " 60 IN A " + addr)
+		} else if q.Question[0].Qtype == addressType() {
+			rr, _ := dns.NewRR(q.Question[0].Name + " 60 IN " + dns.TypeToString[addressType()] + " " + addr)
 			m.Answer = append(m.Answer, rr)
 		}
 		_ = w.WriteMsg(m)
@@ -171,16 +230,24 @@ func dnsServer(t *testing.T, p *testnet.Pod) {
 	t.Cleanup(func() { _ = server.Shutdown() })
 }
 
+// addressType is the type of records that hold addresses of the tests' family.
+func addressType() uint16 {
+	if dual {
+		return dns.TypeAAAA
+	}
+	return dns.TypeA
+}
+
 // resolve asks the cluster's DNS Service from the pod.
 func resolve(p *testnet.Pod, name string) (string, error) {
-	c, err := p.Dial(net.Dialer{}, "udp4", "10.96.0.10:53")
+	c, err := p.Dial(net.Dialer{}, "udp", at(serviceAddr(10).String(), "53"))
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
 	conn := &dns.Conn{Conn: c}
-	if err := conn.WriteMsg(new(dns.Msg).SetQuestion(name, dns.TypeA)); err != nil {
+	if err := conn.WriteMsg(new(dns.Msg).SetQuestion(name, addressType())); err != nil {
 		return "", err
 	}
 	m, err := conn.ReadMsg()
@@ -189,6 +256,9 @@ func resolve(p *testnet.Pod, name string) (string, error) {
 	}
 	if len(m.Answer) == 0 {
 		return dns.RcodeToString[m.Rcode], nil
+	}
+	if a, ok := m.Answer[0].(*dns.AAAA); ok {
+		return a.AAAA.String(), nil
 	}
 	return m.Answer[0].(*dns.A).A.String(), nil
 }
@@ -218,7 +288,7 @@ func accept(t *testing.T, p *testnet.Pod, addr string) {
 }
 
 func connect(p *testnet.Pod, addr string) (net.Conn, error) {
-	return p.Dial(net.Dialer{Timeout: patience}, "tcp4", addr)
+	return p.Dial(net.Dialer{Timeout: patience}, "tcp", addr)
 }
 
 func echo(c net.Conn, patience time.Duration) error {
@@ -268,7 +338,7 @@ func TestAgent(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("attach without an API server: %v", err)
 	}
-	if addr, err := n.agent.Attach(context.Background(), cni.AttachRequest{SandboxID: "host", HostNetwork: true}); err != nil || addr != nodeAddr {
+	if addr, err := n.agent.Attach(context.Background(), cni.AttachRequest{SandboxID: "host", HostNetwork: true}); err != nil || addr[0] != nodeAddr {
 		t.Errorf("attach on the host network: %v, %v", addr, err)
 	}
 	n.api.serve()
@@ -284,7 +354,7 @@ func TestAgent(t *testing.T) {
 	dnsServer(t, dnsPod)
 	accept(t, n.world, ":443")
 	accept(t, other, ":8080")
-	n.service("kube-system", "kube-dns", "10.96.0.10", 53, dnsAddr)
+	n.service("kube-system", "kube-dns", 10, 53, dnsAddr)
 	waitFor(t, "DNS by its Service", func() error {
 		_, err := resolve(backend, "good.example.")
 		return err
@@ -292,7 +362,7 @@ func TestAgent(t *testing.T) {
 
 	old := map[string]net.Conn{}
 	for _, addr := range []string{goodAddr, badAddr} {
-		c, err := connect(backend, addr+":443")
+		c, err := connect(backend, at(addr, "443"))
 		must(t, err)
 		defer c.Close()
 		must(t, echo(c, time.Second))
@@ -309,7 +379,7 @@ func TestAgent(t *testing.T) {
 			t.Errorf("resolve %s under the policy: %s, %v", name, got, err)
 		}
 	}
-	if c, err := connect(backend, goodAddr+":443"); err != nil {
+	if c, err := connect(backend, at(goodAddr, "443")); err != nil {
 		t.Errorf("connect to an allowed name: %v", err)
 	} else {
 		must(t, echo(c, time.Second))
@@ -318,12 +388,12 @@ func TestAgent(t *testing.T) {
 	if err := echo(old[goodAddr], 3*time.Second); err != nil {
 		t.Errorf("established connection to an allowed name: %v", err)
 	}
-	for what, addr := range map[string]string{"a name that is not allowed": badAddr + ":443", "another pod": n.addr("other") + ":8080"} {
+	for what, addr := range map[string]string{"a name that is not allowed": at(badAddr, "443"), "another pod": at(n.addr("other"), "8080")} {
 		if _, err := connect(backend, addr); !isTimeout(err) {
 			t.Errorf("connect to %s: %v", what, err)
 		}
 	}
-	if c, err := connect(other, badAddr+":443"); err != nil {
+	if c, err := connect(other, at(badAddr, "443")); err != nil {
 		t.Errorf("a pod that no policy selects: %v", err)
 	} else {
 		c.Close()
@@ -333,7 +403,7 @@ func TestAgent(t *testing.T) {
 	ref.Deleted = true
 	n.api.remove(cnps, "default/egress-allow-fqdn")
 	n.enforced(ref)
-	c, err := connect(backend, badAddr+":443")
+	c, err := connect(backend, at(badAddr, "443"))
 	if err != nil {
 		t.Fatalf("after the policy is deleted: %v", err)
 	}
@@ -341,15 +411,15 @@ func TestAgent(t *testing.T) {
 
 	// A pod whose sandbox is replaced lives on in the new one.
 	again := testnet.Bare(t)
-	addr, err := n.agent.Attach(context.Background(), cni.AttachRequest{
+	addrs, err := n.agent.Attach(context.Background(), cni.AttachRequest{
 		SandboxID: "sandbox-2", NetNS: again.Path(), PodNamespace: "default", PodName: "backend", PodUID: "uid-backend",
 	})
 	must(t, err)
 	must(t, n.agent.Detach(context.Background(), "sandbox-backend"))
-	if p := n.agent.Peer(addr); p.Pod != "backend" {
+	if p := n.agent.Peer(addrs[len(addrs)-1]); p.Pod != "backend" {
 		t.Errorf("peer of the new sandbox: %+v", p)
 	}
-	c, err = connect(again, goodAddr+":443")
+	c, err = connect(again, at(goodAddr, "443"))
 	if err != nil {
 		t.Errorf("from the new sandbox: %v", err)
 	} else {
@@ -359,8 +429,8 @@ func TestAgent(t *testing.T) {
 }
 
 func (n *testNode) addr(pod string) string {
-	addr, _ := n.agent.net.Addr("sandbox-" + pod)
-	return addr.String()
+	addrs := n.agent.net.Addrs("sandbox-" + pod)
+	return addrs[len(addrs)-1].String()
 }
 
 // checkFlows reads the observer: the drop of bad names the policy.

@@ -28,7 +28,7 @@ type apiParts struct {
 	mu      sync.Mutex // guards all below
 	err     error
 	watch   *watch.Watcher
-	service *service.Proxy
+	service []*service.Proxy // one for each IP family
 	client  kubernetes.Interface
 }
 
@@ -65,15 +65,21 @@ func (p *apiParts) start(ctx context.Context, a *Agent) error {
 	if err := poll(ctx, answers, "/api/v1/namespaces?limit=1"); err != nil {
 		return err
 	}
-	services, err := service.Start(ctx, service.Config{
-		Client: client, NodeName: a.cfg.NodeName, NodeAddr: a.cfg.NodeAddr, ClusterCIDR: a.cfg.pods(), Logger: a.log,
-	})
-	if err != nil {
-		return err
-	}
 	p.mu.Lock()
-	p.service, p.client = services, client
+	p.client = client
 	p.mu.Unlock()
+	pods := a.cfg.podCIDRs()
+	for i, node := range a.nodeAddrs() {
+		one, err := service.Start(ctx, service.Config{
+			Client: client, NodeName: a.cfg.NodeName, NodeAddr: node, ClusterCIDR: pods[i], Logger: a.log,
+		})
+		if err != nil {
+			return err
+		}
+		p.mu.Lock()
+		p.service = append(p.service, one)
+		p.mu.Unlock()
+	}
 	for _, resource := range []string{"ciliumnetworkpolicies", "ciliumclusterwidenetworkpolicies", "ciliumcidrgroups"} {
 		if err := poll(ctx, answers, "/apis/cilium.io/v2/"+resource+"?limit=1"); err != nil {
 			return err
@@ -95,10 +101,12 @@ func (p *apiParts) start(ctx context.Context, a *Agent) error {
 	if err := w.WaitForSync(ctx); err != nil {
 		return err
 	}
-	select {
-	case <-services.Synced():
-	case <-ctx.Done():
-		return ctx.Err()
+	for _, one := range p.proxies() {
+		select {
+		case <-one.Synced():
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	if a.routes != nil {
 		if err := a.routes.Sweep(); err != nil {
@@ -147,24 +155,28 @@ func (p *apiParts) watcher(ctx context.Context) (*watch.Watcher, error) {
 }
 
 func (p *apiParts) serviceName(addr netip.Addr, port uint16, proto uint8) (namespace, name string, ok bool) {
-	p.mu.Lock()
-	services := p.service
-	p.mu.Unlock()
-	if services == nil {
-		return "", "", false
+	for _, one := range p.proxies() {
+		if namespace, name, ok = one.Service(addr, port, proto); ok {
+			break
+		}
 	}
-	return services.Service(addr, port, proto)
+	return namespace, name, ok
+}
+
+// proxies are those of Services that run; none before the API server answers.
+func (p *apiParts) proxies() []*service.Proxy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.service
 }
 
 // services lists what Services there are; none before the API server answers.
 func (p *apiParts) services() []service.Entry {
-	p.mu.Lock()
-	services := p.service
-	p.mu.Unlock()
-	if services == nil {
-		return nil
+	var out []service.Entry
+	for _, one := range p.proxies() {
+		out = append(out, one.Entries()...)
 	}
-	return services.Entries()
+	return out
 }
 
 // kubernetes is the client of the API server; nil before it answers.
@@ -176,13 +188,11 @@ func (p *apiParts) kubernetes() kubernetes.Interface {
 
 // frontends lists where Services answer; none before the API server does.
 func (p *apiParts) frontends() []service.Frontend {
-	p.mu.Lock()
-	services := p.service
-	p.mu.Unlock()
-	if services == nil {
-		return nil
+	var out []service.Frontend
+	for _, one := range p.proxies() {
+		out = append(out, one.Frontends()...)
 	}
-	return services.Frontends()
+	return out
 }
 
 // close stops the parts; run has returned.
@@ -193,8 +203,8 @@ func (p *apiParts) close() error {
 	if p.watch != nil {
 		p.watch.Close()
 	}
-	if p.service != nil {
-		errs = append(errs, p.service.Close())
+	for _, one := range p.service {
+		errs = append(errs, one.Close())
 	}
 	return errors.Join(errs...)
 }

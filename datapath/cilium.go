@@ -191,19 +191,29 @@ func (a *Agent) ipamStatus() *models.IPAMStatus {
 		if ep.ID == 0 {
 			continue
 		}
-		s.IPv4 = append(s.IPv4, ep.Addr.String())
-		s.Allocations[ep.Addr.String()] = ep.Namespace + "/" + ep.Pod
+		pair := policy.AddressPair(ep.Addrs)
+		s.IPv4 = append(s.IPv4, pair.IPv4)
+		s.Allocations[pair.IPv4] = ep.Namespace + "/" + ep.Pod
+		if pair.IPv6 != "" {
+			s.IPv6 = append(s.IPv6, pair.IPv6)
+			s.Allocations[pair.IPv6] = ep.Namespace + "/" + ep.Pod
+		}
 	}
 	size := 1<<(32-a.cfg.PodCIDR.Bits()) - 2
 	s.Status = fmt.Sprintf("IPv4: %d/%d allocated from %s", len(s.IPv4), size, a.cfg.PodCIDR)
+	if p := a.cfg.IPv6.Pods; p.IsValid() {
+		s.Status += fmt.Sprintf(", IPv6: %d/%d allocated from %s", len(s.IPv6), size, p)
+	}
 	return s
 }
 
 // proxyStatus describes the proxies, which are netdojo's own.
 func (a *Agent) proxyStatus() *models.ProxyStatus {
 	ports := []string{}
-	for _, addr := range []netip.AddrPort{a.dns.Addr(), a.http.Addr(), a.sni.Addr()} {
-		ports = append(ports, fmt.Sprint(addr.Port()))
+	for _, p := range a.proxies {
+		for _, addr := range []netip.AddrPort{p.dns.Addr(), p.http.Addr(), p.sni.Addr()} {
+			ports = append(ports, fmt.Sprint(addr.Port()))
+		}
 	}
 	return &models.ProxyStatus{
 		IP: a.cfg.NodeAddr.String(), PortRange: strings.Join(ports, ","), EnvoyDeploymentMode: "none",
@@ -258,11 +268,15 @@ func protoName(proto uint8) string {
 
 // ciliumNodes is this node; others' agents answer for themselves.
 func (a *Agent) ciliumNodes() *models.ClusterNodeStatus {
+	six := &models.NodeAddressingElement{}
+	if v6 := a.cfg.IPv6; v6.Node.IsValid() {
+		six = &models.NodeAddressingElement{Enabled: true, IP: v6.Node.String(), AllocRange: v6.Pods.String()}
+	}
 	return &models.ClusterNodeStatus{Self: a.cfg.NodeName, NodesAdded: []*models.NodeElement{{
 		Name: a.cfg.NodeName, Source: "local", SecondaryAddresses: []*models.NodeAddressingElement{},
 		PrimaryAddress: &models.NodeAddressing{
 			IPv4: &models.NodeAddressingElement{Enabled: true, IP: a.cfg.NodeAddr.String(), AllocRange: a.cfg.PodCIDR.String()},
-			IPv6: &models.NodeAddressingElement{},
+			IPv6: six,
 		},
 		HealthEndpointAddress: &models.NodeAddressing{IPv4: &models.NodeAddressingElement{}, IPv6: &models.NodeAddressingElement{}},
 	}}}

@@ -37,21 +37,21 @@ func (a *Agent) view(ctx context.Context, resolve func(string) []netip.Addr) (in
 	if err != nil {
 		return inquiry.View{}, err
 	}
-	v := inquiry.View{Source: "cluster", Node: a.cfg.NodeAddr, APIServer: a.cfg.APIServer, Resolve: resolve}
+	v := inquiry.View{Source: "cluster", Node: a.cfg.NodeAddr, Node6: a.cfg.IPv6.Node, APIServer: a.cfg.APIServer, Resolve: resolve}
 	endpoints := map[string]policy.EndpointInfo{}
 	for _, ep := range a.engine.Endpoints() {
 		endpoints[ep.UID] = ep
 	}
 	for _, p := range w.Pods() {
-		addr := a.cfg.NodeAddr
+		addrs := a.nodeAddrs()
 		if !p.Spec.HostNetwork {
 			ep, known := endpoints[string(p.UID)]
 			if !known {
 				continue // it does not run yet, or no more
 			}
-			addr = ep.Addr
+			addrs = ep.Addrs
 		}
-		v.Pods = append(v.Pods, inquiry.PodOf(p, addr))
+		v.Pods = append(v.Pods, inquiry.PodOf(p, addrs...))
 	}
 	for _, s := range a.api.services() {
 		v.Services = append(v.Services, inquiry.Service(s))

@@ -15,9 +15,11 @@ import (
 	"github.com/netdojo/netdojo/datapath/policy"
 )
 
-// localAddrs are the node's own IPv4 addresses but loopback, node first.
-func localAddrs(node netip.Addr) ([]netip.Addr, error) {
-	out := []netip.Addr{node}
+// localAddrs are the node's own addresses but loopback, those of nodes first. IPv6
+// counts where the node has an address of it.
+func localAddrs(nodes []netip.Addr) ([]netip.Addr, error) {
+	out := slices.Clone(nodes)
+	ipv6 := slices.ContainsFunc(nodes, netip.Addr.Is6)
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
 		return nil, fmt.Errorf("list the node's addresses: %w", err)
@@ -27,7 +29,7 @@ func localAddrs(node netip.Addr) ([]netip.Addr, error) {
 		if err != nil {
 			continue
 		}
-		if addr := prefix.Addr(); addr.Is4() && !addr.IsLoopback() && !slices.Contains(out, addr) {
+		if addr := prefix.Addr(); (addr.Is4() || ipv6) && !addr.IsLoopback() && !slices.Contains(out, addr) {
 			out = append(out, addr)
 		}
 	}
@@ -57,16 +59,18 @@ func activeConns(context.Context) ([]policy.Conn, error) {
 		return nil, fmt.Errorf("open conntrack: %w", err)
 	}
 	defer conn.Close()
-	flows, err := conn.DumpFilter(conntrack.NewFilter().Family(netfilter.ProtoIPv4), nil)
-	if err != nil {
-		return nil, fmt.Errorf("list connections: %w", err)
-	}
 	var out []policy.Conn
-	for _, f := range flows {
-		if tcp := f.ProtoInfo.TCP; tcp != nil && (tcp.State == tcpTimeWait || tcp.State == tcpClose) {
-			continue
+	for _, family := range []netfilter.ProtoFamily{netfilter.ProtoIPv4, netfilter.ProtoIPv6} {
+		flows, err := conn.DumpFilter(conntrack.NewFilter().Family(family), nil)
+		if err != nil {
+			return nil, fmt.Errorf("list connections: %w", err)
 		}
-		out = append(out, policy.Conn{Src: f.TupleOrig.IP.SourceAddress, Dst: f.TupleReply.IP.SourceAddress})
+		for _, f := range flows {
+			if tcp := f.ProtoInfo.TCP; tcp != nil && (tcp.State == tcpTimeWait || tcp.State == tcpClose) {
+				continue
+			}
+			out = append(out, policy.Conn{Src: f.TupleOrig.IP.SourceAddress, Dst: f.TupleReply.IP.SourceAddress})
+		}
 	}
 	return out, nil
 }

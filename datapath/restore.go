@@ -60,11 +60,11 @@ func (a *Agent) restore(ctx context.Context, sandboxes map[string]cni.AttachRequ
 	}
 	var errs []error
 	for sandbox, req := range sandboxes {
-		addr, leased := a.net.Addr(sandbox)
-		if !leased || !w.Has(req.PodNamespace, req.PodName, req.PodUID) {
+		addrs := a.net.Addrs(sandbox)
+		if len(addrs) == 0 || !w.Has(req.PodNamespace, req.PodName, req.PodUID) {
 			continue
 		}
-		if err := a.setPod(ctx, req, addr); err != nil {
+		if err := a.setPod(ctx, req, addrs); err != nil {
 			errs = append(errs, err)
 			continue
 		}

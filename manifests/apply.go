@@ -150,7 +150,7 @@ func (c *Client) Apply(ctx context.Context, obj Object, namespace string) (Resul
 	after, err := res.Patch(ctx, ref.Name, types.ApplyPatchType, body, metav1.PatchOptions{
 		FieldManager: FieldManager, Force: &force, FieldValidation: metav1.FieldValidationStrict,
 	})
-	if apierrors.IsInternalError(err) || apierrors.ReasonForError(err) == metav1.StatusReasonUnknown {
+	if err != nil && (apierrors.IsInternalError(err) || apierrors.ReasonForError(err) == metav1.StatusReasonUnknown) {
 		err = explain(ctx, res, want, err)
 	}
 	if err != nil {

@@ -48,7 +48,7 @@ func Probe(args []string) int {
 }
 
 func nftables() (missing string, modules []string) {
-	features, err := ruleset.Probe()
+	features, err := ruleset.Probe(false)
 	if err != nil {
 		return err.Error(), nil
 	}

@@ -4,6 +4,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,7 +83,13 @@ func (p *Provider) Up(ctx context.Context, spec cluster.Spec, report step.Report
 	if running(dir) {
 		return nil, fmt.Errorf("%s: %w", spec.Name, cluster.ErrAlreadyRunning)
 	}
-	_, known := readSpec(dir)
+	was, known := readSpec(dir)
+	if known == nil && was.Dual() != spec.Dual() && !spec.Fresh {
+		return nil, &Problem{
+			What: fmt.Sprintf("cluster %s was made with --ip-family %s: its objects have addresses of it", spec.Name, cmp.Or(was.IPFamily, cluster.FamilyIPv4)),
+			Fix:  "use the same --ip-family, or begin empty with --fresh",
+		}
+	}
 	d := &daemonProcess{dir: dir}
 	err = step.Run(ctx, report,
 		step.Step{Name: "Prepare the cluster's folder", Run: func(ctx context.Context, _ func(string)) (step.Undo, error) {

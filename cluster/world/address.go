@@ -78,8 +78,27 @@ func (p *picker) candidate(name string, try uint64) netip.Addr {
 	})
 }
 
+// documentation is the range of IPv6 addresses that mean nobody (RFC 3849).
+var documentation = netip.MustParsePrefix("2001:db8::/32")
+
+// sixOf is the address of IPv6 that a name has beside one of IPv4: each name has a
+// /48 of its own as it has a /16 there. The names that pages write as a number
+// have their own.
+func sixOf(four netip.Addr) netip.Addr {
+	if six, ok := fixedSix[four]; ok {
+		return six
+	}
+	out := documentation.Addr().As16()
+	copy(out[4:], four.AsSlice())
+	out[15] = 1
+	return netip.AddrFrom16(out)
+}
+
 // claim takes an address that was asked for by its number.
-func (p *picker) claim(addr netip.Addr) error {
+func (p *picker) claim(addr netip.Addr, ipv6 bool) error {
+	if ipv6 && documentation.Contains(addr) {
+		return nil
+	}
 	if !addr.Is4() || addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() ||
 		addr.IsMulticast() || addr.IsUnspecified() || addr.As4()[0] >= 224 || p.avoided(addr) {
 		return fmt.Errorf("serve %s: the address is not outside the cluster", addr)

@@ -60,7 +60,7 @@ func catchAll(l *link, gateway netip.Addr, prefixLen int, tcp, udp uint16) error
 }
 
 func ipNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), 32)}
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
 func loadCatch(l *link, gateway netip.Addr, tcp, udp uint16, queue expr.Any) error {

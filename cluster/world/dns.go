@@ -1,8 +1,9 @@
 package world
 
 import (
-	"net"
+	"encoding/hex"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -47,7 +48,7 @@ func (r *resolver) answer(query *dns.Msg) *dns.Msg {
 		r.pointer(reply, q.Name)
 		return reply
 	}
-	chain, addr, exists := r.book.resolve(canonical(q.Name))
+	chain, addrs, exists := r.book.resolve(canonical(q.Name))
 	if q.Qtype != dns.TypeCNAME {
 		chain = r.follow(reply, q.Name, chain)
 	} else if len(chain) > 1 {
@@ -57,19 +58,30 @@ func (r *resolver) answer(query *dns.Msg) *dns.Msg {
 	if len(chain) > 1 {
 		last = dns.Fqdn(chain[len(chain)-1])
 	}
+	found := address(addrs, q.Qtype, last)
 	switch {
 	case !exists:
 		reply.Rcode = dns.RcodeNameError
 		reply.Ns = []dns.RR{soa(q.Name)}
-	case addr.IsValid() && q.Qtype == dns.TypeA:
-		reply.Answer = append(reply.Answer, &dns.A{
-			Hdr: header(last, dns.TypeA),
-			A:   net.IP(addr.AsSlice()),
-		})
+	case found != nil:
+		reply.Answer = append(reply.Answer, found)
 	case q.Qtype != dns.TypeCNAME || len(chain) == 1:
 		reply.Ns = []dns.RR{soa(q.Name)}
 	}
 	return reply
+}
+
+// address is the record of that type among addresses; nil where there is none.
+func address(addrs []netip.Addr, qtype uint16, owner string) dns.RR {
+	for _, a := range addrs {
+		switch {
+		case a.Is4() && qtype == dns.TypeA:
+			return &dns.A{Hdr: header(owner, qtype), A: a.AsSlice()}
+		case a.Is6() && qtype == dns.TypeAAAA:
+			return &dns.AAAA{Hdr: header(owner, qtype), AAAA: a.AsSlice()}
+		}
+	}
+	return nil
 }
 
 // follow writes the CNAMEs of a chain. The first owner keeps the question's
@@ -93,8 +105,17 @@ func (r *resolver) pointer(reply *dns.Msg, qname string) {
 	reply.Ns = []dns.RR{soa(qname)}
 }
 
-// reverse reads the IPv4 address out of a name under in-addr.arpa.
+// reverse reads the address out of a name under in-addr.arpa or ip6.arpa.
 func reverse(qname string) (netip.Addr, bool) {
+	if nibbles, ok := strings.CutSuffix(canonical(qname), ".ip6.arpa"); ok {
+		digits := strings.Split(nibbles, ".")
+		slices.Reverse(digits)
+		raw, err := hex.DecodeString(strings.Join(digits, ""))
+		if err != nil || len(digits) != 32 || len(raw) != 16 {
+			return netip.Addr{}, false
+		}
+		return netip.AddrFrom16([16]byte(raw)), true
+	}
 	labels, ok := strings.CutSuffix(canonical(qname), ".in-addr.arpa")
 	if !ok {
 		return netip.Addr{}, false

@@ -6,7 +6,8 @@ import (
 	"net"
 	"sync"
 
-	"golang.org/x/net/ipv4"
+	four "golang.org/x/net/ipv4"
+	six "golang.org/x/net/ipv6"
 )
 
 // echoTCP returns what each connection sends until ln closes, then closes the
@@ -48,24 +49,47 @@ func echoTCP(ln net.Listener) error {
 
 // echoUDP returns each datagram from the address that it was sent to, until conn
 // closes. One socket serves all addresses, so the kernel is told which to use.
-func echoUDP(conn net.PacketConn) error {
-	pc := ipv4.NewPacketConn(conn)
-	if err := pc.SetControlMessage(ipv4.FlagDst, true); err != nil {
+func echoUDP(conn net.PacketConn, ipv6 bool) error {
+	read, write, err := datagrams(conn, ipv6)
+	if err != nil {
 		return err
 	}
 	buf := make([]byte, 64<<10)
 	for {
-		n, cm, peer, err := pc.ReadFrom(buf)
+		n, dst, peer, err := read(buf)
 		if errors.Is(err, net.ErrClosed) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if cm == nil {
-			continue
+		if dst != nil {
+			write(buf[:n], dst, peer)
 		}
-		// An answer that cannot be sent is lost, as datagrams may be.
-		_, _ = pc.WriteTo(buf[:n], &ipv4.ControlMessage{Src: cm.Dst}, peer)
 	}
+}
+
+// datagrams reads and writes with the address of this end. What cannot be sent is
+// lost, as datagrams may be.
+func datagrams(conn net.PacketConn, ipv6 bool) (
+	read func([]byte) (int, net.IP, net.Addr, error), write func(b []byte, from net.IP, to net.Addr), err error,
+) {
+	if ipv6 {
+		pc := six.NewPacketConn(conn)
+		return func(b []byte) (int, net.IP, net.Addr, error) {
+			n, cm, peer, err := pc.ReadFrom(b)
+			if cm == nil {
+				return n, nil, peer, err
+			}
+			return n, cm.Dst, peer, err
+		}, func(b []byte, from net.IP, to net.Addr) { _, _ = pc.WriteTo(b, &six.ControlMessage{Src: from}, to) }, pc.SetControlMessage(six.FlagDst, true)
+	}
+	pc := four.NewPacketConn(conn)
+	return func(b []byte) (int, net.IP, net.Addr, error) {
+		n, cm, peer, err := pc.ReadFrom(b)
+		if cm == nil {
+			return n, nil, peer, err
+		}
+		return n, cm.Dst, peer, err
+	}, func(b []byte, from net.IP, to net.Addr) { _, _ = pc.WriteTo(b, &four.ControlMessage{Src: from}, to) }, pc.SetControlMessage(four.FlagDst, true)
 }

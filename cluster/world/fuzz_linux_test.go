@@ -30,7 +30,7 @@ func FuzzExpand(f *testing.F) {
 
 // Any question that can be read has an answer that can be sent and matches it.
 func FuzzAnswer(f *testing.F) {
-	r := &resolver{newBook(newPicker(1))}
+	r := &resolver{newBook(newPicker(1), false)}
 	if _, _, err := r.book.add("kubernetes.io"); err != nil {
 		f.Fatal(err)
 	}

@@ -57,11 +57,11 @@ func startWorld(t testing.TB, node *netns.NetNS, cfg Config) *World {
 // the test.
 func addressOf(t testing.TB, w *World, name string) netip.Addr {
 	t.Helper()
-	addr, ok := w.Lookup(name)
-	if !ok {
+	addrs := w.Lookup(name)
+	if len(addrs) == 0 {
 		t.Fatalf("%s is not served", name)
 	}
-	return addr
+	return addrs[0]
 }
 
 // threadsNamespaces counts the distinct network namespaces of this process's

@@ -78,7 +78,7 @@ func newInternet(t *testing.T) internetOf {
 	})}
 	done := make(chan error, 3)
 	go func() { done <- echoTCP(ln) }()
-	go func() { done <- echoUDP(pc) }()
+	go func() { done <- echoUDP(pc, false) }()
 	go func() { done <- server.ActivateAndServe() }()
 	t.Cleanup(func() {
 		ln.Close()

@@ -60,6 +60,9 @@ func newLink(ctx context.Context, cfg Config) (_ *link, err error) {
 	if err := l.setUpNode(cfg); err != nil {
 		return nil, err
 	}
+	if err := l.introduce(cfg); err != nil {
+		return nil, err
+	}
 	return l, errors.Join(awaitUp(ctx, l.node, cfg.NodeIface), awaitUp(ctx, l.inside, worldIface))
 }
 
@@ -74,7 +77,7 @@ func (l *link) here() (err error) {
 	if l.lo, err = l.inside.LinkByName("lo"); err != nil {
 		return fmt.Errorf("find the world's loopback: %w", err)
 	}
-	return replaceDefault(l.inside, &netlink.Route{Type: unix.RTN_BLACKHOLE})
+	return replaceDefault(l.inside, netip.IPv4Unspecified(), &netlink.Route{Type: unix.RTN_BLACKHOLE})
 }
 
 // upPeriod is the pause between two looks at a link's state.
@@ -128,18 +131,27 @@ func (l *link) setUpWorld(cfg Config) (err error) {
 	if _, err := bringUp(l.inside, worldIface, cfg.GatewayAddr, cfg.PrefixLen); err != nil {
 		return err
 	}
+	if cfg.IPv6.Gateway.IsValid() {
+		if _, err := bringUp(l.inside, worldIface, cfg.IPv6.Gateway, cfg.IPv6.PrefixLen); err != nil {
+			return err
+		}
+		if err := replaceDefault(l.inside, netip.IPv6Unspecified(), &netlink.Route{Type: unix.RTN_BLACKHOLE}); err != nil {
+			return err
+		}
+	}
 	for _, prefix := range cfg.Behind {
-		err := l.inside.RouteReplace(&netlink.Route{
-			Dst: &net.IPNet{IP: net.IP(prefix.Addr().AsSlice()), Mask: net.CIDRMask(prefix.Bits(), 32)},
-			Gw:  net.IP(cfg.NodeAddr.AsSlice()),
-		})
+		via := cfg.NodeAddr
+		if prefix.Addr().Is6() {
+			via = cfg.IPv6.Node
+		}
+		err := l.inside.RouteReplace(&netlink.Route{Dst: ipNet(prefix), Gw: via.AsSlice()})
 		if err != nil {
 			return fmt.Errorf("route %s to the node: %w", prefix, err)
 		}
 	}
 	// Without it a namespace that forwards, as the machine's setting may have it,
 	// would answer for unused addresses that the network is unreachable.
-	return replaceDefault(l.inside, &netlink.Route{Type: unix.RTN_BLACKHOLE})
+	return replaceDefault(l.inside, netip.IPv4Unspecified(), &netlink.Route{Type: unix.RTN_BLACKHOLE})
 }
 
 func (l *link) setUpNode(cfg Config) error {
@@ -147,10 +159,51 @@ func (l *link) setUpNode(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	return replaceDefault(l.node, &netlink.Route{
-		LinkIndex: end.Attrs().Index,
-		Gw:        net.IP(cfg.GatewayAddr.AsSlice()),
-	})
+	for _, way := range []Link{{cfg.NodeAddr, cfg.GatewayAddr, cfg.PrefixLen}, cfg.IPv6} {
+		if !way.Gateway.IsValid() {
+			continue
+		}
+		if way.Gateway.Is6() {
+			if _, err := bringUp(l.node, cfg.NodeIface, way.Node, way.PrefixLen); err != nil {
+				return err
+			}
+		}
+		route := &netlink.Route{LinkIndex: end.Attrs().Index, Gw: way.Gateway.AsSlice()}
+		if err := replaceDefault(l.node, way.Gateway, route); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// introduce tells each end of the link the other's address of IPv6. Without
+// link-local addresses the kernel could not ask again whether it is still right,
+// and would forget it.
+func (l *link) introduce(cfg Config) error {
+	if !cfg.IPv6.Gateway.IsValid() {
+		return nil
+	}
+	node, err := l.node.LinkByName(cfg.NodeIface)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", cfg.NodeIface, err)
+	}
+	world, err := l.inside.LinkByName(worldIface)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", worldIface, err)
+	}
+	for _, n := range []struct {
+		at       *netlink.Handle
+		own, far netlink.Link
+		addr     netip.Addr
+	}{{l.node, node, world, cfg.IPv6.Gateway}, {l.inside, world, node, cfg.IPv6.Node}} {
+		if err := n.at.NeighSet(&netlink.Neigh{
+			LinkIndex: n.own.Attrs().Index, Family: unix.AF_INET6, State: netlink.NUD_PERMANENT,
+			IP: n.addr.AsSlice(), HardwareAddr: n.far.Attrs().HardwareAddr,
+		}); err != nil {
+			return fmt.Errorf("tell where %s is: %w", n.addr, err)
+		}
+	}
+	return nil
 }
 
 func bringUp(h *netlink.Handle, name string, addr netip.Addr, prefixLen int) (netlink.Link, error) {
@@ -158,9 +211,10 @@ func bringUp(h *netlink.Handle, name string, addr netip.Addr, prefixLen int) (ne
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", name, err)
 	}
-	// The link is IPv4 only. An error means a kernel without IPv6.
+	// The link has no address but those it is given. An error means a kernel
+	// without IPv6.
 	_ = h.LinkSetIP6AddrGenMode(end, noIPv6Address)
-	if err := h.AddrAdd(end, v4Addr(addr, prefixLen)); err != nil {
+	if err := h.AddrAdd(end, linkAddr(addr, prefixLen)); err != nil {
 		return nil, fmt.Errorf("give %s the address %s: %w", name, addr, err)
 	}
 	if err := h.LinkSetUp(end); err != nil {
@@ -169,22 +223,29 @@ func bringUp(h *netlink.Handle, name string, addr netip.Addr, prefixLen int) (ne
 	return end, nil
 }
 
-func replaceDefault(h *netlink.Handle, route *netlink.Route) error {
-	route.Dst = &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
+// replaceDefault sets the default route of an address's family.
+func replaceDefault(h *netlink.Handle, of netip.Addr, route *netlink.Route) error {
+	route.Dst = ipNet(netip.PrefixFrom(of, 0).Masked())
 	if err := h.RouteReplace(route); err != nil {
 		return fmt.Errorf("set the default route: %w", err)
 	}
 	return nil
 }
 
-func v4Addr(addr netip.Addr, prefixLen int) *netlink.Addr {
-	return &netlink.Addr{IPNet: &net.IPNet{IP: net.IP(addr.AsSlice()), Mask: net.CIDRMask(prefixLen, 32)}}
+func linkAddr(addr netip.Addr, prefixLen int) *netlink.Addr {
+	out := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(addr, prefixLen))}
+	if addr.Is6() {
+		out.Flags = unix.IFA_F_NODAD // nobody else is on the link
+	}
+	return out
 }
 
-// addAddr makes the world answer at addr from now on.
-func (l *link) addAddr(addr netip.Addr) error {
-	if err := l.inside.AddrAdd(l.lo, v4Addr(addr, 32)); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("give the world the address %s: %w", addr, err)
+// addAddrs makes the world answer at addresses from now on.
+func (l *link) addAddrs(addrs []netip.Addr) error {
+	for _, addr := range addrs {
+		if err := l.inside.AddrAdd(l.lo, linkAddr(addr, addr.BitLen())); err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("give the world the address %s: %w", addr, err)
+		}
 	}
 	return nil
 }
@@ -204,12 +265,21 @@ func control(options []option) func(network, addr string, c syscall.RawConn) err
 	}
 }
 
+// family is what a network's name ends with for a socket that takes nothing but
+// an address's family: one at 0.0.0.0 would have both.
+func family(addr string) string {
+	if at, err := netip.ParseAddrPort(addr); err == nil && at.Addr().Is6() {
+		return "6"
+	}
+	return "4"
+}
+
 // listen opens a TCP listener in the world.
 func (l *link) listen(ctx context.Context, addr string, options ...option) (ln net.Listener, err error) {
 	err = l.ns.Do(func() error {
 		cfg := net.ListenConfig{Control: control(options)}
 		cfg.SetMultipathTCP(false)
-		ln, err = cfg.Listen(ctx, "tcp4", addr)
+		ln, err = cfg.Listen(ctx, "tcp"+family(addr), addr)
 		return err
 	})
 	if err != nil {
@@ -222,7 +292,7 @@ func (l *link) listen(ctx context.Context, addr string, options ...option) (ln n
 func (l *link) listenPacket(ctx context.Context, addr string, options ...option) (pc net.PacketConn, err error) {
 	err = l.ns.Do(func() error {
 		cfg := net.ListenConfig{Control: control(options)}
-		pc, err = cfg.ListenPacket(ctx, "udp4", addr)
+		pc, err = cfg.ListenPacket(ctx, "udp"+family(addr), addr)
 		return err
 	})
 	if err != nil {
@@ -235,7 +305,7 @@ func (l *link) listenPacket(ctx context.Context, addr string, options ...option)
 func (l *link) dialFrom(ctx context.Context, from, to netip.AddrPort, options ...option) (conn net.Conn, err error) {
 	err = l.ns.Do(func() error {
 		dialer := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(from), Control: control(options)}
-		conn, err = dialer.DialContext(ctx, "udp4", to.String())
+		conn, err = dialer.DialContext(ctx, "udp", to.String())
 		return err
 	})
 	if err != nil {

@@ -40,19 +40,27 @@ var fixedNames = map[string]netip.Addr{
 	"dns.google":      netip.AddrFrom4([4]byte{8, 8, 8, 8}),
 }
 
+// fixedSix are the addresses of IPv6 of those that have fixed ones of IPv4.
+var fixedSix = map[netip.Addr]netip.Addr{
+	fixedNames["one.one.one.one"]: netip.MustParseAddr("2606:4700:4700::1111"),
+	fixedNames["dns.google"]:      netip.MustParseAddr("2001:4860:4860::8888"),
+}
+
 // book is what the world knows of names. It is safe for concurrent use.
 type book struct {
 	mu      sync.RWMutex
 	pick    *picker
-	addrs   map[string]netip.Addr // name → its own address
+	ipv6    bool                  // names have an address of IPv6 too
+	addrs   map[string]netip.Addr // name → its own address of IPv4
 	aliases map[string]string     // name → CNAME target
 	owners  map[netip.Addr]string // address → the name that has it
 	parents map[string]struct{}   // every name above a served one
 }
 
-func newBook(pick *picker) *book {
+func newBook(pick *picker, ipv6 bool) *book {
 	return &book{
 		pick:    pick,
+		ipv6:    ipv6,
 		addrs:   map[string]netip.Addr{},
 		aliases: map[string]string{},
 		owners:  map[netip.Addr]string{},
@@ -60,25 +68,33 @@ func newBook(pick *picker) *book {
 	}
 }
 
-// add gives name an address unless it has one, or an alias. It tells the
-// address and whether it is new.
-func (b *book) add(name string) (addr netip.Addr, fresh bool, err error) {
+// both are the addresses that go with one of IPv4.
+func (b *book) both(addr netip.Addr) []netip.Addr {
+	if b.ipv6 {
+		return []netip.Addr{addr, sixOf(addr)}
+	}
+	return []netip.Addr{addr}
+}
+
+// add gives name an address of each family unless it has one, or an alias. It
+// tells the addresses and whether they are new.
+func (b *book) add(name string) (addrs []netip.Addr, fresh bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if addr, ok := b.addrs[name]; ok {
-		return addr, false, nil
+		return b.both(addr), false, nil
 	}
 	if target, ok := b.aliases[name]; ok {
-		return b.addrs[target], false, nil
+		return b.both(b.addrs[target]), false, nil
 	}
 	addr, ok := fixedNames[name]
 	if !ok {
 		if addr, err = b.pick.addr(name); err != nil {
-			return netip.Addr{}, false, err
+			return nil, false, err
 		}
 	}
 	b.put(name, addr)
-	return addr, true, nil
+	return b.both(addr), true, nil
 }
 
 // addAddr makes an address that is known by its number only be served.
@@ -88,7 +104,7 @@ func (b *book) addAddr(addr netip.Addr) (fresh bool, err error) {
 	if _, ok := b.owners[addr]; ok {
 		return false, nil
 	}
-	if err := b.pick.claim(addr); err != nil {
+	if err := b.pick.claim(addr, b.ipv6); err != nil {
 		return false, err
 	}
 	b.owners[addr] = addr.String()
@@ -124,7 +140,9 @@ func (b *book) alias(name, target string) error {
 // put records a name's address. The caller holds mu.
 func (b *book) put(name string, addr netip.Addr) {
 	b.addrs[name] = addr
-	b.owners[addr] = name
+	for _, a := range b.both(addr) {
+		b.owners[a] = name
+	}
 	b.note(name)
 }
 
@@ -140,16 +158,16 @@ func (b *book) note(name string) {
 	}
 }
 
-// resolve follows name to an address. chain is name and every CNAME target
-// after it. Without an address the chain is still what is known; exists tells a
+// resolve follows name to its addresses. chain is name and every CNAME target
+// after it. Without addresses the chain is still what is known; exists tells a
 // name without data from one that is not there.
-func (b *book) resolve(name string) (chain []string, addr netip.Addr, exists bool) {
+func (b *book) resolve(name string) (chain []string, addrs []netip.Addr, exists bool) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	chain = []string{name}
 	for range maxAliases {
 		if addr, ok := b.addrs[name]; ok {
-			return chain, addr, true
+			return chain, b.both(addr), true
 		}
 		target, ok := b.aliases[name]
 		if !ok {
@@ -159,7 +177,7 @@ func (b *book) resolve(name string) (chain []string, addr netip.Addr, exists boo
 		name = target
 	}
 	_, above := b.parents[name]
-	return chain, netip.Addr{}, above || len(chain) > 1
+	return chain, nil, above || len(chain) > 1
 }
 
 // owner names who has an address; false when nobody is served there.

@@ -47,7 +47,7 @@ func TestExpand(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	names := func(seed uint64) map[string]netip.Addr {
-		b := newBook(newPicker(seed, netip.MustParsePrefix("44.0.0.0/8")))
+		b := newBook(newPicker(seed, netip.MustParsePrefix("44.0.0.0/8")), false)
 		for _, name := range append(defaultNames, "a.test", "b.test", "one.one.one.one") {
 			if _, _, err := b.add(name); err != nil {
 				t.Fatal(err)
@@ -87,19 +87,48 @@ func TestAddresses(t *testing.T) {
 
 // The order in which names come must not move the ones that were there.
 func TestAddressKeeps(t *testing.T) {
-	b := newBook(newPicker(3))
+	b := newBook(newPicker(3), false)
 	before, fresh, err := b.add("cilium.io")
 	if err != nil || !fresh {
 		t.Fatal(fresh, err)
 	}
 	after, fresh, err := b.add("cilium.io")
-	if err != nil || fresh || after != before {
+	if err != nil || fresh || !slices.Equal(after, before) {
 		t.Errorf("again: %s, new: %t, %v; want %s", after, fresh, err, before)
 	}
 }
 
+// With IPv6 each name has a /48 of its own, and addresses given by number are its
+// owner's too.
+func TestAddressesOfBothFamilies(t *testing.T) {
+	b := newBook(newPicker(4), true)
+	seen := map[netip.Prefix]string{}
+	for _, name := range append(defaultNames, "one.one.one.one", "dns.google") {
+		addrs, fresh, err := b.add(name)
+		if err != nil || !fresh || len(addrs) != 2 || !addrs[0].Is4() || !addrs[1].Is6() {
+			t.Fatalf("%s has %v, %v", name, addrs, err)
+		}
+		if owner, _ := b.owner(addrs[1]); owner != name {
+			t.Errorf("%s is %q's", addrs[1], owner)
+		}
+		net := network(addrs[1], 48)
+		if was, ok := seen[net]; ok {
+			t.Errorf("%s and %s share %s", name, was, net)
+		}
+		seen[net] = name
+	}
+	if fresh, err := b.addAddr(netip.MustParseAddr("2001:db8:ffff::7")); !fresh || err != nil {
+		t.Errorf("an address by its number: %t, %v", fresh, err)
+	}
+	for _, no := range []string{"fd00:77::1", "::1", "2a00::1"} {
+		if _, err := b.addAddr(netip.MustParseAddr(no)); err == nil {
+			t.Errorf("%s is served", no)
+		}
+	}
+}
+
 func TestAlias(t *testing.T) {
-	b := newBook(newPicker(1))
+	b := newBook(newPicker(1), false)
 	if _, _, err := b.add("target.test"); err != nil {
 		t.Fatal(err)
 	}
@@ -108,9 +137,9 @@ func TestAlias(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	chain, addr, exists := b.resolve("one.test")
-	if want := []string{"one.test", "two.test", "target.test"}; !slices.Equal(chain, want) || !addr.IsValid() || !exists {
-		t.Errorf("one.test is %v, %s", chain, addr)
+	chain, addrs, exists := b.resolve("one.test")
+	if want := []string{"one.test", "two.test", "target.test"}; !slices.Equal(chain, want) || len(addrs) != 1 || !exists {
+		t.Errorf("one.test is %v, %s", chain, addrs)
 	}
 	if err := b.alias("three.test", "four.test"); err != nil {
 		t.Fatal(err)
@@ -128,7 +157,7 @@ func TestAlias(t *testing.T) {
 
 // A lab may invent more names than there are wide networks.
 func TestManyNames(t *testing.T) {
-	b := newBook(newPicker(5))
+	b := newBook(newPicker(5), false)
 	for i := range 8000 {
 		if _, _, err := b.add(fmt.Sprintf("n%d.many.test", i)); err != nil {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/miekg/dns"
@@ -13,9 +14,9 @@ import (
 
 // The ports that every served address answers on, beside DNS on a few.
 const (
-	portHTTP = ":80"
-	portTLS  = ":443"
-	portEcho = ":7"
+	portHTTP = 80
+	portTLS  = 443
+	portEcho = 7
 )
 
 // How long servers wait: for a request's head, for the next request, and for DNS
@@ -26,7 +27,7 @@ const (
 	stopTime = 2 * time.Second
 )
 
-func (w *World) listenWeb(ctx context.Context) error {
+func (w *World) listenWeb(ctx context.Context, anywhere netip.Addr) error {
 	site := &site{book: w.book, ca: w.ca}
 	server := &http.Server{
 		Handler:           site,
@@ -35,12 +36,12 @@ func (w *World) listenWeb(ctx context.Context) error {
 		IdleTimeout:       idleTime,
 		ErrorLog:          slog.NewLogLogger(w.cfg.Logger.Handler(), slog.LevelDebug),
 	}
-	plain, err := w.link.listen(ctx, portHTTP)
+	plain, err := w.link.listen(ctx, netip.AddrPortFrom(anywhere, portHTTP).String())
 	if err != nil {
 		return err
 	}
 	w.serve("http", func() error { return served(server.Serve(servedOnly{plain, w.book})) }, server.Close)
-	secure, err := w.link.listen(ctx, portTLS)
+	secure, err := w.link.listen(ctx, netip.AddrPortFrom(anywhere, portTLS).String())
 	if err != nil {
 		return err
 	}
@@ -55,17 +56,17 @@ func served(err error) error {
 	return err
 }
 
-func (w *World) listenEcho(ctx context.Context) error {
-	ln, err := w.link.listen(ctx, portEcho)
+func (w *World) listenEcho(ctx context.Context, anywhere netip.Addr) error {
+	ln, err := w.link.listen(ctx, netip.AddrPortFrom(anywhere, portEcho).String())
 	if err != nil {
 		return err
 	}
 	w.serve("echo over tcp", func() error { return echoTCP(servedOnly{ln, w.book}) }, ln.Close)
-	pc, err := w.link.listenPacket(ctx, portEcho)
+	pc, err := w.link.listenPacket(ctx, netip.AddrPortFrom(anywhere, portEcho).String())
 	if err != nil {
 		return err
 	}
-	w.serve("echo over udp", func() error { return echoUDP(pc) }, pc.Close)
+	w.serve("echo over udp", func() error { return echoUDP(pc, anywhere.Is6()) }, pc.Close)
 	return nil
 }
 

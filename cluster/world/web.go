@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 )
 
 // site is the web server that every served address runs.
@@ -44,7 +45,7 @@ func (s *site) tlsConfig() *tls.Config {
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			local := localAddr(hello.Conn)
 			if name := canonical(hello.ServerName); name != "" {
-				if _, addr, _ := s.book.resolve(name); addr.IsValid() && addr == local {
+				if _, addrs, _ := s.book.resolve(name); slices.Contains(addrs, local) {
 					return s.ca.certificate(name)
 				}
 			}

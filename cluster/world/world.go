@@ -27,6 +27,7 @@ type Config struct {
 	GatewayAddr netip.Addr     // the world's address on the link, the node's default gateway
 	PrefixLen   int            // of the link's network; 24 when 0
 	NodeIface   string         // the link's name at the node; "eth0" when empty
+	IPv6        Link           // optional: the same link in IPv6; names have addresses of both
 	PodCIDR     netip.Prefix   // optional: no name gets an address from it
 	Behind      []netip.Prefix // ranges that the world reaches through the node, e.g. Services
 	Names       []string       // served beside the usual ones; patterns as in Serve
@@ -38,6 +39,12 @@ type Config struct {
 	// address there; NodeAddr, NodeIface and Behind say nothing then, and Outside
 	// has to be nil.
 	Here bool
+}
+
+// Link is the ends of the world's link in one family.
+type Link struct {
+	Node, Gateway netip.Addr
+	PrefixLen     int
 }
 
 // Outside is the way to the real internet, for a process that has none itself.

@@ -41,6 +41,9 @@ func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 	if cfg.Here && cfg.Outside != nil {
 		return nil, errors.New("start the world: the internet is not relayed from where the world itself is")
 	}
+	if cfg.IPv6.Gateway.IsValid() && (cfg.Here || cfg.Outside != nil) {
+		return nil, errors.New("start the world: IPv6 is for a simulated world with a link of its own")
+	}
 	ca, err := newAuthority()
 	if err != nil {
 		return nil, err
@@ -51,7 +54,7 @@ func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 	}
 	w := &World{
 		cfg:      cfg,
-		book:     newBook(newPicker(cfg.Seed, avoid...)),
+		book:     newBook(newPicker(cfg.Seed, avoid...), cfg.IPv6.Gateway.IsValid()),
 		ca:       ca,
 		resolver: netip.AddrPortFrom(cfg.GatewayAddr, 53),
 	}
@@ -105,14 +108,27 @@ func (w *World) serveDefaults() error {
 func (w *World) listen(ctx context.Context) error {
 	dnsAddrs := []netip.Addr{w.cfg.GatewayAddr}
 	for _, addr := range fixedNames {
-		dnsAddrs = append(dnsAddrs, addr)
+		dnsAddrs = append(dnsAddrs, w.book.both(addr)...)
 	}
 	for _, addr := range dnsAddrs {
 		if err := w.listenDNS(ctx, netip.AddrPortFrom(addr, 53).String(), &resolver{w.book}); err != nil {
 			return err
 		}
 	}
-	return errors.Join(w.listenWeb(ctx), w.listenEcho(ctx))
+	for _, anywhere := range w.anywhere() {
+		if err := errors.Join(w.listenWeb(ctx, anywhere), w.listenEcho(ctx, anywhere)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// anywhere are the unspecified addresses of the world's families.
+func (w *World) anywhere() []netip.Addr {
+	if w.book.ipv6 {
+		return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+	}
+	return []netip.Addr{netip.IPv4Unspecified()}
 }
 
 func (w *World) listenDNS(ctx context.Context, addr string, handler dns.Handler) error {
@@ -153,14 +169,14 @@ func (w *World) Names() []string { return w.book.list() }
 
 // Lookup follows a name to its address, through CNAMEs. It knows the names of
 // the simulated world only.
-func (w *World) Lookup(name string) (netip.Addr, bool) {
-	_, addr, _ := w.book.resolve(canonical(name))
-	return addr, addr.IsValid()
+func (w *World) Lookup(name string) []netip.Addr {
+	_, addrs, _ := w.book.resolve(canonical(name))
+	return addrs
 }
 
 // Serve makes the world serve names; they answer when it returns. Names that
 // are served already are left alone. "*.cilium.io" serves cilium.io and
-// www.cilium.io; an IPv4 address serves that address; names that the cluster
+// www.cilium.io; an address of the world's families serves that address; names that the cluster
 // itself answers (single labels, cluster.local) are passed over. Names that are
 // none end in a *NameError; the others are served all the same. A world that is
 // the internet serves nothing itself and takes no names.
@@ -189,11 +205,11 @@ func (w *World) serveName(name string) error {
 	if w.closed {
 		return fmt.Errorf("serve %s: %w", name, net.ErrClosed)
 	}
-	addr, fresh, err := w.book.add(name)
+	addrs, fresh, err := w.book.add(name)
 	if err != nil || !fresh {
 		return err
 	}
-	return w.link.addAddr(addr)
+	return w.link.addAddrs(addrs)
 }
 
 func (w *World) serveAddr(addr netip.Addr) error {
@@ -206,7 +222,7 @@ func (w *World) serveAddr(addr netip.Addr) error {
 	if err != nil || !fresh {
 		return err
 	}
-	return w.link.addAddr(addr.Unmap())
+	return w.link.addAddrs([]netip.Addr{addr.Unmap()})
 }
 
 // Alias makes name a CNAME of target, and serves target. A name that has an

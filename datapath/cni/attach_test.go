@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,8 @@ import (
 
 func TestMain(m *testing.M) { testnet.Main(m) }
 
-func network(t *testing.T) *Network {
+// network gives pods IPv6 where six is valid.
+func network(t *testing.T, six netip.Prefix) *Network {
 	t.Helper()
 	testnet.NeedNamespaces(t)
 	lo, err := netlink.LinkByName("lo")
@@ -25,7 +27,7 @@ func network(t *testing.T) *Network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := New(Config{PodCIDR: netip.MustParsePrefix("10.244.0.0/24"), MTU: 1400})
+	n, err := New(Config{PodCIDR: netip.MustParsePrefix("10.244.0.0/24"), PodCIDR6: six, MTU: 1400})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +48,12 @@ func links(t *testing.T) (names []string) {
 	return names
 }
 
-func TestAttach(t *testing.T) {
-	n := network(t)
+func TestAttach(t *testing.T) { testAttach(t, netip.Prefix{}) }
+
+func TestAttachDual(t *testing.T) { testAttach(t, netip.MustParsePrefix("fd00:10:244::/120")) }
+
+func testAttach(t *testing.T, six netip.Prefix) {
+	n := network(t, six)
 	pod := testnet.Bare(t)
 	req := AttachRequest{SandboxID: "one", NetNS: pod.Path(), PodNamespace: "default", PodName: "a"}
 	reserved, err := n.Reserve("one")
@@ -60,8 +66,8 @@ func TestAttach(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Addr != reserved {
-			t.Errorf("address %s, reserved was %s", r.Addr, reserved)
+		if !slices.Equal(r.Addrs, reserved) {
+			t.Errorf("addresses %s, reserved were %s", r.Addrs, reserved)
 		}
 		if got := links(t); len(got) != 1 || got[0] != r.HostIface || len(r.HostIface) >= unix.IFNAMSIZ {
 			t.Errorf("links %v, told %s", got, r.HostIface)
@@ -80,12 +86,21 @@ func TestAttach(t *testing.T) {
 		t.Errorf("pod's link: MTU %d, %s", link.Attrs().MTU, link.Attrs().OperState)
 	}
 	addrs, err := h.AddrList(link, netlink.FAMILY_ALL)
-	if err != nil || len(addrs) != 1 || addrs[0].IPNet.String() != reserved.String()+"/32" {
+	if err != nil || len(addrs) != len(reserved) {
 		t.Errorf("pod's addresses: %v, %v", addrs, err)
 	}
-	routes, err := h.RouteGet(net.IPv4(1, 1, 1, 1))
-	if err != nil || len(routes) != 1 || !routes[0].Gw.Equal(gateway) {
-		t.Errorf("pod's way out: %v, %v", routes, err)
+	outside := []string{"1.1.1.1", "2001:db8::1"}
+	for i, addr := range reserved {
+		if got := addrs[i].IPNet; got.String() != netip.PrefixFrom(addr, addr.BitLen()).String() {
+			t.Errorf("pod's address is %s, want %s", got, addr)
+		}
+		routes, err := h.RouteGet(net.ParseIP(outside[i]))
+		if err != nil || len(routes) != 1 || !routes[0].Gw.Equal(gateways[addr.BitLen()/8].AsSlice()) {
+			t.Errorf("pod's way out: %v, %v", routes, err)
+		}
+	}
+	if six.IsValid() && (len(reserved) != 2 || reserved[1].String() != "fd00:10:244::2") {
+		t.Errorf("reserved %v", reserved)
 	}
 	for range 2 {
 		if err := n.Detach(context.Background(), "one"); err != nil {
@@ -95,13 +110,13 @@ func TestAttach(t *testing.T) {
 	if got := links(t); len(got) != 0 {
 		t.Errorf("left behind: %v", got)
 	}
-	if _, ok := n.Addr("one"); ok {
-		t.Error("the address is still taken")
+	if addrs := n.Addrs("one"); addrs != nil {
+		t.Error("the addresses are still taken:", addrs)
 	}
 }
 
 func TestAttachFails(t *testing.T) {
-	n := network(t)
+	n := network(t, netip.Prefix{})
 	// A namespace that is none, and one where the name is taken.
 	if _, err := n.Attach(context.Background(), AttachRequest{SandboxID: "x", NetNS: "/nonexistent"}); err == nil {
 		t.Error("attached to a namespace that is not there")

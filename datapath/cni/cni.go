@@ -2,15 +2,16 @@
 // and routes by which all their traffic passes the node's IP hooks. It knows no
 // policy.
 //
-// A pod has a /32. Its gateway 169.254.1.1 is nobody's address: a permanent
-// neighbour entry points it at the node's end of the pair, and one in the
-// node points the pod's address at the pod. Nothing needs ARP, so nothing can
-// be spoofed with it.
+// A pod has a /32, and a /128 where pods have IPv6. Its gateways 169.254.1.1 and
+// fe80::1 are nobody's addresses: a permanent neighbour entry points them at the
+// node's end of the pair, and one in the node points the pod's address at the
+// pod. Nothing needs ARP or neighbour discovery, so nothing can be spoofed with it.
 package cni
 
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/netdojo/netdojo/datapath/internal/family"
 )
 
 const (
@@ -36,7 +39,9 @@ const (
 )
 
 var (
-	gateway    = net.IPv4(169, 254, 1, 1).To4()
+	gateways = map[int]netip.Addr{ // by the size of an address
+		4: netip.MustParseAddr("169.254.1.1"), 16: netip.MustParseAddr("fe80::1"),
+	}
 	gatewayMAC = net.HardwareAddr{0x02, 0x00, 169, 254, 1, 1}
 )
 
@@ -44,7 +49,11 @@ var (
 type Config struct {
 	PodCIDR  netip.Prefix
 	NodeAddr netip.Addr // what the node's own connections to pods come from
-	MTU      int        // of pod links; 0 means 1500
+	// PodCIDR6 and NodeAddr6 are those of IPv6; a zero PodCIDR6 gives pods none.
+	// It is as large as PodCIDR: a pod has the same place in both.
+	PodCIDR6  netip.Prefix
+	NodeAddr6 netip.Addr
+	MTU       int // of pod links; 0 means 1500
 	// RunDir holds the leases of a run; empty keeps them in memory.
 	RunDir string
 	Logger *slog.Logger
@@ -63,7 +72,7 @@ type AttachRequest struct {
 
 // Result is how a sandbox was connected.
 type Result struct {
-	Addr       netip.Addr
+	Addrs      []netip.Addr // one of each family, IPv4 first
 	HostIface  string
 	GatewayMAC net.HardwareAddr
 }
@@ -95,18 +104,36 @@ func New(cfg Config) (*Network, error) {
 	return &Network{cfg: cfg, addresses: addresses}, nil
 }
 
-// Reserve gives the sandbox an address without connecting it yet, so that its
-// identity can be told before its first packet. Attach uses that address.
-func (n *Network) Reserve(sandbox string) (netip.Addr, error) { return n.addresses.take(sandbox) }
+// Reserve gives the sandbox its addresses, one of each family, without connecting
+// it yet, so that its identity can be told before its first packet. Attach uses
+// these.
+func (n *Network) Reserve(sandbox string) ([]netip.Addr, error) {
+	addr, err := n.addresses.take(sandbox)
+	if err != nil {
+		return nil, err
+	}
+	return n.both(addr), nil
+}
+
+// both are the addresses of the pod that has addr.
+func (n *Network) both(addr netip.Addr) []netip.Addr {
+	if !n.cfg.PodCIDR6.IsValid() {
+		return []netip.Addr{addr}
+	}
+	place := binary.BigEndian.Uint32(addr.AsSlice()) - binary.BigEndian.Uint32(n.cfg.PodCIDR.Masked().Addr().AsSlice())
+	six := n.cfg.PodCIDR6.Masked().Addr().As16()
+	binary.BigEndian.PutUint32(six[12:], binary.BigEndian.Uint32(six[12:])+place)
+	return []netip.Addr{addr, netip.AddrFrom16(six)}
+}
 
 // Attach connects a sandbox. One that is connected already is connected anew.
 // On error nothing of it is left but its address, which Detach frees.
 func (n *Network) Attach(ctx context.Context, req AttachRequest) (Result, error) {
-	addr, err := n.addresses.take(req.SandboxID)
+	addrs, err := n.Reserve(req.SandboxID)
 	if err != nil {
 		return Result{}, fmt.Errorf("attach %s/%s: %w", req.PodNamespace, req.PodName, err)
 	}
-	result := Result{Addr: addr, HostIface: hostIface(req.SandboxID), GatewayMAC: gatewayMAC}
+	result := Result{Addrs: addrs, HostIface: hostIface(req.SandboxID), GatewayMAC: gatewayMAC}
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
@@ -124,7 +151,7 @@ func (n *Network) Detach(ctx context.Context, sandbox string) error {
 	addr, ok := n.addresses.lease(sandbox)
 	err := deleteLink(hostIface(sandbox))
 	if ok {
-		err = errors.Join(err, FlushConntrack(addr), n.addresses.free(sandbox))
+		err = errors.Join(err, FlushConntrack(n.both(addr)...), n.addresses.free(sandbox))
 	}
 	if err != nil {
 		return fmt.Errorf("detach sandbox %s: %w", sandbox, err)
@@ -132,8 +159,14 @@ func (n *Network) Detach(ctx context.Context, sandbox string) error {
 	return nil
 }
 
-// Addr returns the address of a sandbox.
-func (n *Network) Addr(sandbox string) (netip.Addr, bool) { return n.addresses.lease(sandbox) }
+// Addrs returns the addresses of a sandbox; none when it has no lease.
+func (n *Network) Addrs(sandbox string) []netip.Addr {
+	addr, ok := n.addresses.lease(sandbox)
+	if !ok {
+		return nil
+	}
+	return n.both(addr)
+}
 
 // Attached says whether a sandbox has its link: one that an earlier process
 // connected may be gone since.
@@ -188,7 +221,7 @@ func (n *Network) connect(ctx context.Context, req AttachRequest, r Result) erro
 	attrs.Name, attrs.MTU, attrs.HardwareAddr = r.HostIface, n.cfg.MTU, gatewayMAC
 	if err := netlink.LinkAdd(&netlink.Veth{
 		LinkAttrs: attrs, PeerName: PodIface, PeerNamespace: netlink.NsFd(ns),
-		PeerHardwareAddr: podMAC(r.Addr),
+		PeerHardwareAddr: podMAC(r.Addrs[0]),
 	}); err != nil {
 		return fmt.Errorf("add link %s: %w", r.HostIface, err)
 	}
@@ -239,32 +272,42 @@ func (n *Network) setUpPod(pod *netlink.Handle, r Result) error {
 	if err != nil {
 		return fmt.Errorf("find pod's link: %w", err)
 	}
-	// An error means a kernel without IPv6: nothing to shut there.
+	// Link-local addresses would be a way past the pod's own. An error means a
+	// kernel without IPv6: nothing to shut there.
 	_ = pod.LinkSetIP6AddrGenMode(link, noIPv6Address)
 	if err := pod.LinkSetMTU(link, n.cfg.MTU); err != nil {
 		return fmt.Errorf("set pod's MTU: %w", err)
 	}
-	if err := pod.AddrReplace(link, &netlink.Addr{IPNet: hostNet(r.Addr)}); err != nil {
-		return fmt.Errorf("add pod's address: %w", err)
-	}
 	if err := pod.LinkSetUp(link); err != nil {
 		return fmt.Errorf("set pod's link up: %w", err)
 	}
-	index := link.Attrs().Index
-	if err := pod.NeighSet(permanent(index, gateway, r.GatewayMAC)); err != nil {
-		return fmt.Errorf("add pod's gateway: %w", err)
+	for _, addr := range r.Addrs {
+		if err := addPodAddr(pod, link, addr, r.GatewayMAC); err != nil {
+			return err
+		}
 	}
-	if err := pod.RouteReplace(&netlink.Route{
-		LinkIndex: index, Scope: netlink.SCOPE_LINK,
-		Dst: &net.IPNet{IP: gateway, Mask: net.CIDRMask(32, 32)},
-	}); err != nil {
-		return fmt.Errorf("add route to pod's gateway: %w", err)
+	return nil
+}
+
+// addPodAddr gives the pod's end an address, and the way by its gateway.
+func addPodAddr(pod *netlink.Handle, link netlink.Link, addr netip.Addr, gatewayMAC net.HardwareAddr) error {
+	f, index := family.Of(addr), link.Attrs().Index
+	gateway := gateways[int(f.Size)]
+	own := &netlink.Addr{IPNet: hostNet(addr)}
+	if addr.Is6() {
+		own.Flags = unix.IFA_F_NODAD // nobody else is on the link
 	}
-	if err := pod.RouteReplace(&netlink.Route{
-		LinkIndex: index, Gw: gateway,
-		Dst: &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)},
-	}); err != nil {
-		return fmt.Errorf("add pod's default route: %w", err)
+	if err := pod.AddrReplace(link, own); err != nil {
+		return fmt.Errorf("add pod's address %s: %w", addr, err)
+	}
+	if err := pod.NeighSet(permanent(index, gateway, gatewayMAC)); err != nil {
+		return fmt.Errorf("add pod's gateway %s: %w", gateway, err)
+	}
+	if err := pod.RouteReplace(&netlink.Route{LinkIndex: index, Scope: netlink.SCOPE_LINK, Dst: hostNet(gateway)}); err != nil {
+		return fmt.Errorf("add route to pod's gateway %s: %w", gateway, err)
+	}
+	if err := pod.RouteReplace(&netlink.Route{LinkIndex: index, Gw: gateway.AsSlice(), Dst: f.Everything()}); err != nil {
+		return fmt.Errorf("add pod's default route of %s: %w", f.Name, err)
 	}
 	return nil
 }
@@ -279,22 +322,28 @@ func (n *Network) setUpNode(r Result) error {
 		return fmt.Errorf("set link %s up: %w", r.HostIface, err)
 	}
 	index := link.Attrs().Index
-	if err := netlink.NeighSet(permanent(index, r.Addr.AsSlice(), podMAC(r.Addr))); err != nil {
-		return fmt.Errorf("add neighbour %s: %w", r.Addr, err)
-	}
-	route := &netlink.Route{LinkIndex: index, Dst: hostNet(r.Addr), Scope: netlink.SCOPE_LINK}
-	if n.cfg.NodeAddr.IsValid() {
-		route.Src = n.cfg.NodeAddr.AsSlice()
-	}
-	if err := netlink.RouteReplace(route); err != nil {
-		return fmt.Errorf("add route to %s: %w", r.Addr, err)
+	for _, addr := range r.Addrs {
+		if err := netlink.NeighSet(permanent(index, addr, podMAC(r.Addrs[0]))); err != nil {
+			return fmt.Errorf("add neighbour %s: %w", addr, err)
+		}
+		route := &netlink.Route{LinkIndex: index, Dst: hostNet(addr), Scope: netlink.SCOPE_LINK}
+		src := n.cfg.NodeAddr
+		if addr.Is6() {
+			src = n.cfg.NodeAddr6
+		}
+		if src.IsValid() {
+			route.Src = src.AsSlice()
+		}
+		if err := netlink.RouteReplace(route); err != nil {
+			return fmt.Errorf("add route to %s: %w", addr, err)
+		}
 	}
 	return nil
 }
 
-func permanent(index int, ip net.IP, mac net.HardwareAddr) *netlink.Neigh {
+func permanent(index int, ip netip.Addr, mac net.HardwareAddr) *netlink.Neigh {
 	return &netlink.Neigh{
-		LinkIndex: index, Family: unix.AF_INET, State: netlink.NUD_PERMANENT, IP: ip, HardwareAddr: mac,
+		LinkIndex: index, Family: family.Of(ip).Route, State: netlink.NUD_PERMANENT, IP: ip.AsSlice(), HardwareAddr: mac,
 	}
 }
 

@@ -4,17 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
 )
 
-// FlushConntrack deletes every connection that has addr at either end, before
+// FlushConntrack deletes every connection that has one of addrs at either end, before
 // or after translation, in the calling thread's network namespace.
-func FlushConntrack(addr netip.Addr) error {
+func FlushConntrack(addrs ...netip.Addr) error {
 	return FlushConntrackIf(func(f *conntrack.Flow) bool {
 		for _, t := range []conntrack.Tuple{f.TupleOrig, f.TupleReply} {
-			if t.IP.SourceAddress == addr || t.IP.DestinationAddress == addr {
+			if slices.Contains(addrs, t.IP.SourceAddress) || slices.Contains(addrs, t.IP.DestinationAddress) {
 				return true
 			}
 		}

@@ -89,7 +89,7 @@ func (p *Proxy) publish(q verdict.Query, v verdict.Verdict, d verdict.DNS) {
 // forger has to guess. Whatever else arrives there is passed over.
 func (p *Proxy) askUDP(client, server netip.AddrPort) asker {
 	return func(ctx context.Context, q *question, id uint16) ([]byte, *dns.Msg, error) {
-		c, err := p.dial(ctx, "udp4", client, server)
+		c, err := p.dial(ctx, "udp", client, server)
 		if err != nil {
 			return nil, nil, fmt.Errorf("dial %s: %w", server, err)
 		}

@@ -127,13 +127,13 @@ func listen(ctx context.Context, addr netip.AddrPort, mark uint32) (*net.UDPConn
 	var last error
 	for range tries {
 		lc := net.ListenConfig{Control: transparent.Control(transparent.AnyAddr, transparent.OrigDst, transparent.Mark(mark))}
-		pc, err := lc.ListenPacket(ctx, "udp4", addr.String())
+		pc, err := lc.ListenPacket(ctx, transparent.Network("udp", addr), addr.String())
 		if err != nil {
 			return nil, nil, err
 		}
 		udp := pc.(*net.UDPConn)
 		lc.Control = transparent.Control(transparent.AnyAddr, transparent.Mark(mark))
-		tcp, err := lc.Listen(ctx, "tcp4", udp.LocalAddr().String())
+		tcp, err := lc.Listen(ctx, transparent.Network("tcp", addr), udp.LocalAddr().String())
 		if err == nil {
 			return udp, tcp, nil
 		}

@@ -125,7 +125,7 @@ func (u *upstream) ask(ctx context.Context, q *question, id uint16) ([]byte, *dn
 
 func (u *upstream) try(ctx context.Context, q *question, id uint16) (raw []byte, m *dns.Msg, err error) {
 	if u.conn == nil {
-		if u.conn, err = u.proxy.dial(ctx, "tcp4", u.client, u.server); err != nil {
+		if u.conn, err = u.proxy.dial(ctx, "tcp", u.client, u.server); err != nil {
 			u.conn = nil
 			return nil, nil, fmt.Errorf("dial %s: %w", u.server, err)
 		}

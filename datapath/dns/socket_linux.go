@@ -19,15 +19,20 @@ func destination(oob []byte) (netip.AddrPort, error) {
 		return netip.AddrPort{}, fmt.Errorf("read control message: %w", err)
 	}
 	for _, m := range messages {
-		if m.Header.Level != unix.SOL_IP || m.Header.Type != unix.IP_ORIGDSTADDR {
+		four := m.Header.Level == unix.SOL_IP && m.Header.Type == unix.IP_ORIGDSTADDR
+		six := m.Header.Level == unix.SOL_IPV6 && m.Header.Type == unix.IPV6_ORIGDSTADDR
+		if !four && !six {
 			continue
 		}
 		sa, err := unix.ParseOrigDstAddr(&m)
 		if err != nil {
 			return netip.AddrPort{}, fmt.Errorf("read original destination: %w", err)
 		}
-		if in4, ok := sa.(*unix.SockaddrInet4); ok {
-			return netip.AddrPortFrom(netip.AddrFrom4(in4.Addr), uint16(in4.Port)), nil
+		switch in := sa.(type) {
+		case *unix.SockaddrInet4:
+			return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), uint16(in.Port)), nil
+		case *unix.SockaddrInet6:
+			return netip.AddrPortFrom(netip.AddrFrom16(in.Addr), uint16(in.Port)), nil
 		}
 	}
 	return netip.AddrPort{}, errors.New("packet tells no original destination")
@@ -40,7 +45,7 @@ func (p *Proxy) dial(ctx context.Context, network string, client, server netip.A
 	if p.cfg.ClientSource {
 		d.Control = transparent.Control(transparent.AnyAddr, transparent.Mark(p.cfg.Mark))
 		local := netip.AddrPortFrom(client.Addr(), 0)
-		if network == "udp4" {
+		if network == "udp" {
 			d.LocalAddr = net.UDPAddrFromAddrPort(local)
 		} else {
 			d.LocalAddr = net.TCPAddrFromAddrPort(local)
@@ -53,7 +58,7 @@ func (p *Proxy) dial(ctx context.Context, network string, client, server netip.A
 // stays unconnected: a connected one would catch the client's next question.
 func (p *Proxy) reply(client, server netip.AddrPort, answer []byte) error {
 	lc := net.ListenConfig{Control: transparent.Control(transparent.AnyAddr, transparent.SharedAddr, transparent.Mark(p.cfg.Mark))}
-	pc, err := lc.ListenPacket(p.ctx, "udp4", server.String())
+	pc, err := lc.ListenPacket(p.ctx, "udp", server.String())
 	if err != nil {
 		return fmt.Errorf("open reply socket: %w", err)
 	}

@@ -19,6 +19,8 @@ const (
 	protoTCP  uint8 = 6
 	protoUDP  uint8 = 17
 	protoSCTP uint8 = 132
+
+	protoICMPv6 uint8 = 58
 )
 
 // kinds are the words before a slash that name a kind of object, as kubectl
@@ -234,9 +236,11 @@ func (v *View) backends(s *Service) []place {
 // address is whoever has an address.
 func (v *View) address(a netip.Addr) place {
 	if p, ok := v.podAt(a); ok {
-		return podPlace(p)
+		out := podPlace(p)
+		out.end.Addr = a
+		return out
 	}
-	if a == v.Node {
+	if a.IsValid() && (a == v.Node || a == v.Node6) {
 		return place{end: policy.End{Addr: a, Host: true}, kind: "entity", name: "host", group: "host"}
 	}
 	return place{end: policy.End{Addr: a}, kind: "address", name: a.String(), group: a.String()}
@@ -246,7 +250,7 @@ func (v *View) address(a netip.Addr) place {
 func (v *View) prefix(p netip.Prefix) []place {
 	var out []place
 	for _, pod := range v.Pods {
-		if p.Contains(pod.Addr) && !pod.HostNetwork {
+		if slices.ContainsFunc(pod.Addrs, p.Contains) && !pod.HostNetwork {
 			out = append(out, podPlace(pod))
 		}
 	}
@@ -265,6 +269,17 @@ func (v *View) prefix(p netip.Prefix) []place {
 // entity finds Cilium's entities. all and cluster are sets, told one by one.
 func (v *View) entity(word string) ([]place, bool) {
 	switch word {
+	case "world":
+		if v.Node6.IsValid() { // no address has the identity world itself
+			four, _ := v.entity("world-ipv4")
+			six, _ := v.entity("world-ipv6")
+			return append(four, six...), true
+		}
+	case "world-ipv4", "world-ipv6":
+		if !v.Node6.IsValid() {
+			return nil, false
+		}
+		return []place{{end: policy.End{Entity: word}, kind: "entity", name: word, group: word}}, true
 	case "host":
 		return []place{{end: policy.End{Addr: v.Node, Host: true}, kind: "entity", name: word, group: word}}, true
 	case "kube-apiserver":

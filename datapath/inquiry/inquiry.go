@@ -102,11 +102,11 @@ func (q *question) ports(t place) ([]way, error) {
 	}
 	number, err := strconv.ParseUint(q.req.Port, 10, 16)
 	isNumber := err == nil
-	if proto == protoICMP {
+	if proto == protoICMP || proto == protoICMPv6 {
 		if q.req.Port == "" {
-			number = 8 // echo request
+			number = map[uint8]uint64{protoICMP: 8, protoICMPv6: 128}[proto] // echo request
 		} else if !isNumber {
-			return nil, &UsageError{"--port " + q.req.Port + " is no ICMP type", "give the type's number, 8 for a ping"}
+			return nil, &UsageError{"--port " + q.req.Port + " is no ICMP type", "give the type's number: a ping is 8, that of ICMPv6 128"}
 		}
 		return []way{{to: t.undialed(), proto: proto, port: uint16(number)}}, nil
 	}
@@ -144,7 +144,7 @@ func (q *question) ports(t place) ([]way, error) {
 	switch {
 	case t.port != 0:
 		port = t.port
-	case t.kind == "name" || t.name == "world" || t.kind == "address":
+	case t.kind == "name" || strings.HasPrefix(t.name, "world") && t.kind == "entity" || t.kind == "address":
 		port = 443
 	}
 	return []way{{to: t, proto: cmp.Or(proto, protoTCP), port: port}}, nil
@@ -192,12 +192,14 @@ func protocol(name string) (uint8, error) {
 		return protoSCTP, nil
 	case "ICMP":
 		return protoICMP, nil
+	case "ICMPV6":
+		return protoICMPv6, nil
 	}
-	return 0, &UsageError{"no protocol is called " + name, "choose one of: TCP, UDP, SCTP, ICMP"}
+	return 0, &UsageError{"no protocol is called " + name, "choose one of: TCP, UDP, SCTP, ICMP, ICMPv6"}
 }
 
 func protocolName(proto uint8) string {
-	return map[uint8]string{protoTCP: "TCP", protoUDP: "UDP", protoSCTP: "SCTP", protoICMP: "ICMP"}[proto]
+	return map[uint8]string{protoTCP: "TCP", protoUDP: "UDP", protoSCTP: "SCTP", protoICMP: "ICMP", protoICMPv6: "ICMPv6"}[proto]
 }
 
 // connection explains one connection, the lookup before it included.

@@ -57,7 +57,7 @@ func groups(e *policy.Engine, pods []Pod, namespace string) []place {
 			continue
 		}
 		one := podPlace(p)
-		k := key{one.group, e.Peer(p.Addr).Identity}
+		k := key{one.group, e.Peer(p.addr()).Identity}
 		if seen[k] {
 			continue
 		}

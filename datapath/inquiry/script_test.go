@@ -139,7 +139,7 @@ func (s *script) run(f []string) {
 		ns, name := split(f[1])
 		for _, p := range s.view.Pods {
 			if p.Namespace == ns && p.Name == name {
-				s.must(s.e.LearnDNS(ctx, p.Addr, a))
+				s.must(s.e.LearnDNS(ctx, p.addr(), a))
 			}
 		}
 	case "resolve":

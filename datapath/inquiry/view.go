@@ -21,6 +21,7 @@ type View struct {
 	Pods      []Pod
 	Services  []Service
 	Node      netip.Addr     // of this node
+	Node6     netip.Addr     // of this node in IPv6; the zero Addr where pods have IPv4 only
 	APIServer netip.AddrPort // the zero value where it is not known
 	// Resolve gives the addresses that a DNS name would have; nil knows none.
 	Resolve func(name string) []netip.Addr
@@ -30,11 +31,20 @@ type View struct {
 // Pod is a pod with an address.
 type Pod struct {
 	Namespace, Name string
-	Owner           string // KIND/NAME in lower case: deployment/web; empty for none
-	Addr            netip.Addr
+	Owner           string       // KIND/NAME in lower case: deployment/web; empty for none
+	Addrs           []netip.Addr // one of each family
 	HostNetwork     bool
 	Labels          map[string]string
 	Ports           []corev1.ContainerPort
+}
+
+// addr is the pod's first address: its labels, not its addresses, say what pods
+// may do.
+func (p Pod) addr() netip.Addr {
+	if len(p.Addrs) == 0 {
+		return netip.Addr{}
+	}
+	return p.Addrs[0]
 }
 
 func (p Pod) full() string { return p.Namespace + "/" + p.Name }
@@ -63,9 +73,9 @@ func Owner(p *corev1.Pod) string {
 }
 
 // PodOf takes from a pod what a View needs.
-func PodOf(p *corev1.Pod, addr netip.Addr) Pod {
+func PodOf(p *corev1.Pod, addrs ...netip.Addr) Pod {
 	out := Pod{
-		Namespace: p.Namespace, Name: p.Name, Owner: Owner(p), Addr: addr,
+		Namespace: p.Namespace, Name: p.Name, Owner: Owner(p), Addrs: addrs,
 		HostNetwork: p.Spec.HostNetwork, Labels: p.Labels,
 	}
 	for _, c := range p.Spec.Containers {
@@ -87,7 +97,7 @@ func (v *View) sorted() {
 // podAt finds the pod that has an address.
 func (v *View) podAt(a netip.Addr) (Pod, bool) {
 	for _, p := range v.Pods {
-		if p.Addr == a && !p.HostNetwork {
+		if slices.Contains(p.Addrs, a) && !p.HostNetwork {
 			return p, true
 		}
 	}
@@ -154,7 +164,7 @@ type place struct {
 }
 
 func podPlace(p Pod) place {
-	out := place{end: policy.End{Addr: p.Addr}, kind: "pod", name: p.full(), group: p.full(), pod: &p}
+	out := place{end: policy.End{Addr: p.addr()}, kind: "pod", name: p.full(), group: p.full(), pod: &p}
 	if p.HostNetwork {
 		out.end.Host = true
 	}

@@ -35,6 +35,7 @@ type (
 	endpointInfo struct {
 		ID       uint64
 		IPv4     string
+		IPv6     string
 		Port     uint16
 		Identity uint64
 		Labels   []label
@@ -100,7 +101,12 @@ func accessLog(node string, e verdict.Event) []byte {
 }
 
 func endpointOf(p verdict.Peer, addr netip.Addr, port uint16) endpointInfo {
-	e := endpointInfo{ID: uint64(p.Endpoint), IPv4: addr.String(), Port: port, Identity: uint64(p.Identity)}
+	e := endpointInfo{ID: uint64(p.Endpoint), Port: port, Identity: uint64(p.Identity)}
+	if addr = addr.Unmap(); addr.Is4() {
+		e.IPv4 = addr.String()
+	} else {
+		e.IPv6 = addr.String()
+	}
 	for _, text := range p.Labels {
 		source, rest, _ := strings.Cut(text, ":")
 		key, value, _ := strings.Cut(rest, "=")

@@ -3,6 +3,7 @@ package monitor
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"slices"
 
 	"github.com/cilium/cilium/pkg/monitor/api"
 
@@ -23,7 +24,19 @@ const (
 	verdictWithoutLink = 0x80 // the packet begins with its IP header
 	dropWithoutLink    = 2
 	traceWithoutLink   = 2
+
+	verdictIPv6 = 4 // the IP header is of that family
+	dropIPv6    = 1
+	traceIPv6   = 1
 )
+
+// ifIPv6 is the flag where the event is about IPv6, else 0.
+func ifIPv6(e verdict.Event, flag byte) byte {
+	if e.Query.Dst.Unmap().Is6() {
+		return flag
+	}
+	return 0
+}
 
 // notifications are what Cilium would tell of an event.
 func notifications(node string, e verdict.Event) [][]byte {
@@ -79,6 +92,7 @@ func policyVerdict(e verdict.Event) []byte {
 	if e.Direction == verdict.Ingress {
 		b[27] = api.PolicyIngress | verdictWithoutLink
 	}
+	b[27] |= ifIPv6(e, verdictIPv6)
 	return b
 }
 
@@ -90,7 +104,7 @@ func drop(e verdict.Event) []byte {
 	if e.Direction == verdict.Ingress { // what leaves is not on its way to an endpoint yet
 		binary.NativeEndian.PutUint32(b[24:], e.Dst.Endpoint)
 	}
-	b[36] = dropWithoutLink
+	b[36] = dropWithoutLink | ifIPv6(e, dropIPv6)
 	return b
 }
 
@@ -108,7 +122,7 @@ func trace(e verdict.Event) []byte {
 	binary.NativeEndian.PutUint32(b[16:], e.Src.Identity)
 	binary.NativeEndian.PutUint32(b[20:], e.Dst.Identity)
 	binary.NativeEndian.PutUint16(b[24:], uint16(id))
-	b[27] = traceWithoutLink
+	b[27] = traceWithoutLink | ifIPv6(e, traceIPv6)
 	return b
 }
 
@@ -133,12 +147,14 @@ func flowHash(q verdict.Query) uint32 {
 // packet rebuilds the headers of a query's packet. Checksums are left out: nobody
 // looks at them.
 func packet(q verdict.Query) []byte {
-	ip := make([]byte, 20, 40)
-	ip[0], ip[8], ip[9] = 0x45, 64, q.Proto
-	src, dst := q.Src.Unmap(), q.Dst.Unmap()
-	if src.Is4() && dst.Is4() {
-		copy(ip[12:], src.AsSlice())
-		copy(ip[16:], dst.AsSlice())
+	src, dst := q.Src.Unmap().AsSlice(), q.Dst.Unmap().AsSlice()
+	var ip []byte
+	lengthAt, lengthOf := 2, 0 // where the header has its length field, and what that leaves out
+	if q.Dst.Unmap().Is4() {
+		ip = slices.Concat([]byte{0x45, 0, 0, 0, 0, 0, 0, 0, 64, q.Proto, 0, 0}, src, dst)
+	} else {
+		ip = slices.Concat([]byte{0x60, 0, 0, 0, 0, 0, q.Proto, 64}, src, dst)
+		lengthAt, lengthOf = 4, 40
 	}
 	var l4 []byte
 	switch q.Proto {
@@ -150,7 +166,7 @@ func packet(q verdict.Query) []byte {
 		l4[5] = 8
 	case 132:
 		l4 = make([]byte, 12)
-	case 1:
+	case 1, 58:
 		ip = append(ip, uint8(q.DstPort), uint8(q.SrcPort), 0, 0, 0, 0, 0, 0)
 	}
 	if len(l4) > 0 {
@@ -158,6 +174,6 @@ func packet(q verdict.Query) []byte {
 		binary.BigEndian.PutUint16(l4[2:], q.DstPort)
 		ip = append(ip, l4...)
 	}
-	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
+	binary.BigEndian.PutUint16(ip[lengthAt:], uint16(len(ip)-lengthOf))
 	return ip
 }

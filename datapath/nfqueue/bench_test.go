@@ -71,7 +71,7 @@ func closeAll(b *testing.B, p *testnet.Pod, port int) {
 }
 
 func benchmarkConnect(b *testing.B, judged bool, clients int) {
-	n := newNode(b, netip.AddrPort{})
+	n := newNode(b, four, netip.AddrPort{})
 	a, server := n.pod("a"), n.pod("b")
 	closeAll(b, server.Pod, 8080)
 	if !judged {
@@ -114,7 +114,7 @@ const flowRate = 10_000
 // is told, some while 10,000 flows a second are kept and a client, in this very
 // process, follows them.
 func BenchmarkFlows(b *testing.B) {
-	n := newNode(b, netip.AddrPort{})
+	n := newNode(b, four, netip.AddrPort{})
 	a, server := n.pod("a"), n.pod("b")
 	closeAll(b, server.Pod, 8080)
 	dst := netip.AddrPortFrom(server.addr, 8080)
@@ -193,7 +193,7 @@ func BenchmarkFlows(b *testing.B) {
 
 // BenchmarkAttach connects and disconnects a sandbox.
 func BenchmarkAttach(b *testing.B) {
-	n := newNode(b, netip.AddrPort{})
+	n := newNode(b, four, netip.AddrPort{})
 	var took time.Duration
 	for range b.N {
 		p := testnet.Bare(b)

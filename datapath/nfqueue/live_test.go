@@ -3,11 +3,13 @@ package nfqueue
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,8 +29,10 @@ func isTimeout(err error) bool {
 	return errors.As(err, &ne) && ne.Timeout()
 }
 
-func TestJudgement(t *testing.T) {
-	n := newNode(t, netip.AddrPort{})
+func TestJudgement(t *testing.T) { eachFamily(t, testJudgement) }
+
+func testJudgement(t *testing.T, f stack) {
+	n := newNode(t, f, netip.AddrPort{})
 	a, b := n.pod("a"), n.pod("b")
 	server := netip.AddrPortFrom(b.addr, 8080)
 	echoTCP(t, b.Pod, ":8080")
@@ -53,8 +57,10 @@ func TestJudgement(t *testing.T) {
 	}
 }
 
-func TestReplyIsNotJudged(t *testing.T) {
-	n := newNode(t, netip.AddrPort{})
+func TestReplyIsNotJudged(t *testing.T) { eachFamily(t, testReplyIsNotJudged) }
+
+func testReplyIsNotJudged(t *testing.T, f stack) {
+	n := newNode(t, f, netip.AddrPort{})
 	a, b := n.pod("a"), n.pod("b")
 	echoTCP(t, b.Pod, ":8080")
 	n.change(func(q verdict.Query) verdict.Action {
@@ -63,12 +69,12 @@ func TestReplyIsNotJudged(t *testing.T) {
 		}
 		return verdict.Drop
 	})
-	_, c, err := greeting(a.Pod, b.addr.String()+":8080")
+	_, c, err := greeting(a.Pod, at(b.addr, 8080))
 	must(t, err)
 	c.Close()
 
 	// An ICMP error about an allowed packet passes, too.
-	u, err := dial(a.Pod, "udp4", b.addr.String()+":9999")
+	u, err := dial(a.Pod, "udp", at(b.addr, 9999))
 	must(t, err)
 	defer u.Close()
 	if err := echo(u, 2*time.Second); !errors.Is(err, unix.ECONNREFUSED) {
@@ -76,11 +82,13 @@ func TestReplyIsNotJudged(t *testing.T) {
 	}
 }
 
-func TestEpochJudgesAgain(t *testing.T) {
-	n := newNode(t, netip.AddrPort{})
+func TestEpochJudgesAgain(t *testing.T) { eachFamily(t, testEpochJudgesAgain) }
+
+func testEpochJudgesAgain(t *testing.T, f stack) {
+	n := newNode(t, f, netip.AddrPort{})
 	a, b := n.pod("a"), n.pod("b")
 	echoTCP(t, b.Pod, ":8080")
-	_, c, err := greeting(a.Pod, b.addr.String()+":8080")
+	_, c, err := greeting(a.Pod, at(b.addr, 8080))
 	must(t, err)
 	defer c.Close()
 	must(t, echo(c, 2*time.Second))
@@ -117,15 +125,17 @@ func TestEpochJudgesAgain(t *testing.T) {
 	}
 }
 
-func TestUDP(t *testing.T) {
-	n := newNode(t, netip.AddrPort{})
+func TestUDP(t *testing.T) { eachFamily(t, testUDP) }
+
+func testUDP(t *testing.T, f stack) {
+	n := newNode(t, f, netip.AddrPort{})
 	a, b := n.pod("a"), n.pod("b")
 	var server net.PacketConn
-	must(t, b.Do(func() (err error) { server, err = net.ListenPacket("udp4", ":53"); return err }))
+	must(t, b.Do(func() (err error) { server, err = net.ListenPacket("udp", ":53"); return err }))
 	defer server.Close()
-	n.service(netip.MustParseAddrPort("10.96.0.10:53"), netip.AddrPortFrom(b.addr, 53))
-	for _, dst := range []string{b.addr.String() + ":53", "10.96.0.10:53"} {
-		c, err := dial(a.Pod, "udp4", dst)
+	n.service(netip.AddrPortFrom(n.stack.service(10), 53), netip.AddrPortFrom(b.addr, 53))
+	for _, dst := range []string{at(b.addr, 53), at(n.stack.service(10), 53)} {
+		c, err := dial(a.Pod, "udp", dst)
 		must(t, err)
 		defer c.Close()
 		// Two packets at once, as resolvers ask for A and AAAA: both are queued
@@ -152,7 +162,7 @@ func TestUDP(t *testing.T) {
 		}
 	}
 	n.change(drop)
-	c, err := dial(a.Pod, "udp4", b.addr.String()+":53")
+	c, err := dial(a.Pod, "udp", at(b.addr, 53))
 	must(t, err)
 	defer c.Close()
 	if err := echo(c, patience); !isTimeout(err) {
@@ -163,7 +173,13 @@ func TestUDP(t *testing.T) {
 // ping sends an echo request from the pod and waits for the reply.
 func ping(p *pod, to netip.Addr) error {
 	return p.Do(func() error {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMP)
+		family, proto, request, reply := unix.AF_INET, unix.IPPROTO_ICMP, []byte{8, 0, 0xf7, 0xfd, 0, 1, 0, 1}, byte(0)
+		skip := 20 // of IPv4 such a socket reads the header as well
+		if to.Is6() {
+			family, proto, request, reply = unix.AF_INET6, unix.IPPROTO_ICMPV6, []byte{128, 0, 0, 0, 0, 1, 0, 1}, 129
+			skip = 0
+		}
+		fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, proto)
 		if err != nil {
 			return err
 		}
@@ -172,8 +188,7 @@ func ping(p *pod, to netip.Addr) error {
 		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
 			return err
 		}
-		request := []byte{8, 0, 0xf7, 0xfd, 0, 1, 0, 1}
-		if err := unix.Sendto(fd, request, 0, &unix.SockaddrInet4{Addr: to.As4()}); err != nil {
+		if err := unix.Sendto(fd, request, 0, sockaddr(to)); err != nil {
 			return err
 		}
 		buf := make([]byte, 128)
@@ -182,20 +197,29 @@ func ping(p *pod, to netip.Addr) error {
 			if err != nil {
 				return err
 			}
-			if k >= 28 && buf[20] == 0 {
+			if k >= skip+8 && buf[skip] == reply {
 				return nil
 			}
 		}
 	})
 }
 
-func TestICMP(t *testing.T) {
-	n := newNode(t, netip.AddrPort{})
+func sockaddr(a netip.Addr) unix.Sockaddr {
+	if a.Is6() {
+		return &unix.SockaddrInet6{Addr: a.As16()}
+	}
+	return &unix.SockaddrInet4{Addr: a.As4()}
+}
+
+func TestICMP(t *testing.T) { eachFamily(t, testICMP) }
+
+func testICMP(t *testing.T, f stack) {
+	n := newNode(t, f, netip.AddrPort{})
 	a, b := n.pod("a"), n.pod("b")
 	if err := ping(a, b.addr); err != nil {
 		t.Errorf("allowed ping: %v", err)
 	}
-	if e, ok := n.find(func(e verdict.Event) bool { return e.Query.Proto == 1 }); !ok || e.Query.DstPort != 8 || e.Query.SrcPort != 0 {
+	if e, ok := n.find(func(e verdict.Event) bool { return e.Query.Proto == n.icmp }); !ok || e.Query.DstPort != map[uint8]uint16{protoICMP: 8, protoICMPv6: 128}[n.icmp] || e.Query.SrcPort != 0 {
 		t.Errorf("event of a ping: %+v", e.Query)
 	}
 	n.change(drop)
@@ -204,92 +228,96 @@ func TestICMP(t *testing.T) {
 	}
 }
 
-func TestServices(t *testing.T) {
-	n := newNode(t, netip.AddrPort{})
+func TestServices(t *testing.T) { eachFamily(t, testServices) }
+
+func testServices(t *testing.T, f stack) {
+	n := newNode(t, f, netip.AddrPort{})
 	a, b := n.pod("a"), n.pod("b")
 	echoTCP(t, a.Pod, ":8080")
 	echoTCP(t, b.Pod, ":8080")
-	n.service(netip.MustParseAddrPort("10.96.0.9:80"), netip.AddrPortFrom(b.addr, 8080))
-	n.service(netip.MustParseAddrPort("10.96.0.8:80"), netip.AddrPortFrom(a.addr, 8080))
-	n.service(netip.AddrPortFrom(nodeAddr, 30080), netip.AddrPortFrom(b.addr, 8080))
+	n.service(netip.AddrPortFrom(n.stack.service(9), 80), netip.AddrPortFrom(b.addr, 8080))
+	n.service(netip.AddrPortFrom(n.stack.service(8), 80), netip.AddrPortFrom(a.addr, 8080))
+	n.service(netip.AddrPortFrom(n.node, 30080), netip.AddrPortFrom(b.addr, 8080))
 
-	_, c, err := greeting(a.Pod, "10.96.0.9:80")
+	_, c, err := greeting(a.Pod, at(n.stack.service(9), 80))
 	must(t, err)
 	c.Close()
 	e, _ := n.find(func(e verdict.Event) bool { return e.Query.OrigPort == 80 })
-	if e.Query.Dst != b.addr || e.Query.DstPort != 8080 || e.Query.OrigDst.String() != "10.96.0.9" {
+	if e.Query.Dst != b.addr || e.Query.DstPort != 8080 || e.Query.OrigDst.String() != n.stack.service(9).String() {
 		t.Errorf("event of a Service: %+v", e.Query)
 	}
 
-	got, c, err := greeting(n.world, nodeAddr.String()+":30080")
+	got, c, err := greeting(n.world, at(n.node, 30080))
 	must(t, err)
 	c.Close()
-	if !strings.HasPrefix(got, worldAddr.String()+" ") {
+	if !strings.HasPrefix(got, n.stack.world.String()+" ") {
 		t.Errorf("through the NodePort the server saw %q", got)
 	}
-	if e, _ := n.find(func(e verdict.Event) bool { return e.Query.OrigPort == 30080 }); e.Query.Src != worldAddr || e.Query.Dst != b.addr {
+	if e, _ := n.find(func(e verdict.Event) bool { return e.Query.OrigPort == 30080 }); e.Query.Src != n.stack.world || e.Query.Dst != b.addr {
 		t.Errorf("event of a NodePort: %+v", e.Query)
 	}
 
 	// To itself a pod gets under any policy, and sees the node's address.
 	n.change(drop)
-	got, c, err = greeting(a.Pod, "10.96.0.8:80")
+	got, c, err = greeting(a.Pod, at(n.stack.service(8), 80))
 	if err != nil {
 		t.Fatalf("a pod to itself: %v", err)
 	}
-	if !strings.HasPrefix(got, nodeAddr.String()+" ") {
+	if !strings.HasPrefix(got, n.node.String()+" ") {
 		t.Errorf("a pod that reached itself saw %q", got)
 	}
 	n.change(drop)
 	must(t, echo(c, 2*time.Second))
 	c.Close()
-	if _, _, err := greeting(n.world, nodeAddr.String()+":30080"); !isTimeout(err) {
+	if _, _, err := greeting(n.world, at(n.node, 30080)); !isTimeout(err) {
 		t.Errorf("denied NodePort: %v", err)
 	}
 }
 
-func TestNodeAndWorld(t *testing.T) {
-	n := newNode(t, netip.AddrPort{})
+func TestNodeAndWorld(t *testing.T) { eachFamily(t, testNodeAndWorld) }
+
+func testNodeAndWorld(t *testing.T, f stack) {
+	n := newNode(t, f, netip.AddrPort{})
 	a := n.pod("a")
 	echoTCP(t, a.Pod, ":8080")
 	echoTCP(t, n.world, ":443")
-	node, err := net.Listen("tcp4", nodeAddr.String()+":10250")
+	node, err := net.Listen("tcp", at(n.node, 10250))
 	must(t, err)
 	defer node.Close()
 	go serveEcho(node)
 
-	got, c, err := greeting(a.Pod, "203.0.113.5:443")
+	got, c, err := greeting(a.Pod, at(n.far, 443))
 	must(t, err)
 	c.Close()
-	if !strings.HasPrefix(got, nodeAddr.String()+" ") {
+	if !strings.HasPrefix(got, n.node.String()+" ") {
 		t.Errorf("the world saw %q, want the node's address", got)
 	}
-	_, c, err = greeting(a.Pod, nodeAddr.String()+":10250")
+	_, c, err = greeting(a.Pod, at(n.node, 10250))
 	must(t, err)
 	c.Close()
 	if e, ok := n.find(func(e verdict.Event) bool { return e.Query.DstPort == 10250 }); !ok || !e.Query.ToHost {
 		t.Errorf("event of pod to node: %+v", e.Query)
 	}
-	_, c, err = greeting(n.world, a.addr.String()+":8080")
+	_, c, err = greeting(n.world, at(a.addr, 8080))
 	must(t, err)
 	c.Close()
 
 	n.change(drop)
-	for _, dst := range []string{"203.0.113.5:443", nodeAddr.String() + ":10250", "10.96.0.77:80"} {
+	for _, dst := range []string{at(n.far, 443), at(n.node, 10250), at(n.stack.service(77), 80)} {
 		if _, _, err := greeting(a.Pod, dst); !isTimeout(err) {
 			t.Errorf("denied %s: %v", dst, err)
 		}
 	}
-	if _, _, err := greeting(n.world, a.addr.String()+":8080"); !isTimeout(err) {
+	if _, _, err := greeting(n.world, at(a.addr, 8080)); !isTimeout(err) {
 		t.Errorf("denied world to pod: %v", err)
 	}
 	// The node reaches its pods always, and its own ports are not judged.
-	conn, err := net.DialTimeout("tcp4", a.addr.String()+":8080", patience)
+	conn, err := net.DialTimeout("tcp", at(a.addr, 8080), patience)
 	if err != nil {
 		t.Fatalf("node to pod under deny: %v", err)
 	}
 	conn.Close()
-	if _, c, err = greeting(n.world, nodeAddr.String()+":10250"); err != nil {
+	if _, c, err = greeting(n.world, at(n.node, 10250)); err != nil {
 		t.Errorf("world to node: %v", err)
 	} else {
 		c.Close()
@@ -297,7 +325,7 @@ func TestNodeAndWorld(t *testing.T) {
 
 	// A Service address that nothing translates does not leave for the world.
 	n.change(allow)
-	if _, _, err := greeting(a.Pod, "10.96.0.77:80"); !isTimeout(err) {
+	if _, _, err := greeting(a.Pod, at(n.stack.service(77), 80)); !isTimeout(err) {
 		t.Errorf("unknown Service: %v", err)
 	}
 }
@@ -305,27 +333,46 @@ func TestNodeAndWorld(t *testing.T) {
 // sendUDP sends a datagram with any source address from the pod.
 func sendUDP(p *pod, src, dst netip.AddrPort) error {
 	return p.Do(func() error {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+		s, d := src.Addr().AsSlice(), dst.Addr().AsSlice()
+		family, header := unix.AF_INET, []byte{0x45, 0, 0, 30, 0, 0, 0, 0, 64, 17, 0, 0}
+		if src.Addr().Is6() {
+			family, header = unix.AF_INET6, []byte{0x60, 0, 0, 0, 0, 10, 17, 64}
+		}
+		datagram := []byte{byte(src.Port() >> 8), byte(src.Port()), byte(dst.Port() >> 8), byte(dst.Port()), 0, 10, 0, 0, 'h', 'i'}
+		if src.Addr().Is6() { // of IPv4 a checksum may be left out
+			binary.BigEndian.PutUint16(datagram[6:], checksum(slices.Concat(s, d, []byte{0, 17, 0, 10}, datagram)))
+		}
+		fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 		if err != nil {
 			return err
 		}
 		defer unix.Close(fd)
-		s, d := src.Addr().As4(), dst.Addr().As4()
-		packet := []byte{0x45, 0, 0, 30, 0, 0, 0, 0, 64, 17, 0, 0,
-			s[0], s[1], s[2], s[3], d[0], d[1], d[2], d[3],
-			byte(src.Port() >> 8), byte(src.Port()), byte(dst.Port() >> 8), byte(dst.Port()), 0, 10, 0, 0, 'h', 'i'}
-		return unix.Sendto(fd, packet, 0, &unix.SockaddrInet4{Addr: d})
+		return unix.Sendto(fd, slices.Concat(header, s, d, datagram), 0, sockaddr(dst.Addr()))
 	})
 }
 
-func TestSpoofedSource(t *testing.T) {
-	n := newNode(t, netip.AddrPort{})
+// checksum is that of RFC 1071.
+func checksum(b []byte) uint16 {
+	var sum uint32
+	for ; len(b) > 1; b = b[2:] {
+		sum += uint32(binary.BigEndian.Uint16(b))
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
+}
+
+func TestSpoofedSource(t *testing.T) { eachFamily(t, testSpoofedSource) }
+
+func testSpoofedSource(t *testing.T, f stack) {
+	n := newNode(t, f, netip.AddrPort{})
 	a, b, c := n.pod("a"), n.pod("b"), n.pod("c")
 	var server net.PacketConn
-	must(t, c.Do(func() (err error) { server, err = net.ListenPacket("udp4", ":99"); return err }))
+	must(t, c.Do(func() (err error) { server, err = net.ListenPacket("udp", ":99"); return err }))
 	defer server.Close()
 	// An established connection of b's that a tries to join.
-	u, err := b.Dial(net.Dialer{LocalAddr: &net.UDPAddr{Port: 1234}}, "udp4", c.addr.String()+":99")
+	u, err := b.Dial(net.Dialer{LocalAddr: &net.UDPAddr{Port: 1234}}, "udp", at(c.addr, 99))
 	must(t, err)
 	defer u.Close()
 	_, err = u.Write([]byte("true"))
@@ -337,7 +384,11 @@ func TestSpoofedSource(t *testing.T) {
 	_, err = server.WriteTo([]byte("back"), from)
 	must(t, err)
 
-	for _, src := range []string{b.addr.String(), nodeAddr.String(), "203.0.113.5", "10.244.0.200", "127.0.0.1", "0.0.0.1", "169.254.1.1"} {
+	others := []string{"10.244.0.200", "127.0.0.1", "0.0.0.1", "169.254.1.1"}
+	if n.node.Is6() {
+		others = []string{"fd00:10:244::c8", "::1", "::", "::ffff:10.244.0.2", "fe80::1", "fe80::2"}
+	}
+	for _, src := range append(others, b.addr.String(), n.node.String(), n.far.String()) {
 		if err := sendUDP(a, netip.AddrPortFrom(netip.MustParseAddr(src), 1234), netip.AddrPortFrom(c.addr, 99)); err != nil {
 			t.Errorf("send from %s: %v", src, err)
 		}
@@ -361,7 +412,7 @@ func TestIPv6IsShut(t *testing.T) {
 	if _, err := os.Stat("/proc/sys/net/ipv6"); err != nil {
 		t.Skip("needs IPv6 in the kernel")
 	}
-	n := newNode(t, netip.AddrPort{})
+	n := newNode(t, four, netip.AddrPort{})
 	a := n.pod("a")
 	must(t, a.Do(func() error {
 		addrs, err := net.InterfaceAddrs()
@@ -402,33 +453,37 @@ func TestIPv6IsShut(t *testing.T) {
 	}
 }
 
-func TestNobodyServes(t *testing.T) {
-	n := newNode(t, netip.AddrPort{})
+func TestNobodyServes(t *testing.T) { eachFamily(t, testNobodyServes) }
+
+func testNobodyServes(t *testing.T, f stack) {
+	n := newNode(t, f, netip.AddrPort{})
 	a, b := n.pod("a"), n.pod("b")
 	echoTCP(t, b.Pod, ":8080")
-	_, c, err := greeting(a.Pod, b.addr.String()+":8080")
+	_, c, err := greeting(a.Pod, at(b.addr, 8080))
 	must(t, err)
 	defer c.Close()
 	must(t, n.queues.Close())
-	if _, _, err := greeting(a.Pod, b.addr.String()+":8080"); !isTimeout(err) {
+	if _, _, err := greeting(a.Pod, at(b.addr, 8080)); !isTimeout(err) {
 		t.Errorf("new connection with nobody to judge: %v", err)
 	}
 	if err := echo(c, 2*time.Second); err != nil {
 		t.Errorf("established connection with nobody to judge: %v", err)
 	}
 	n.serve()
-	_, again, err := greeting(a.Pod, b.addr.String()+":8080")
+	_, again, err := greeting(a.Pod, at(b.addr, 8080))
 	if err != nil {
 		t.Fatalf("with a judge again: %v", err)
 	}
 	again.Close()
 }
 
-func TestDetach(t *testing.T) {
-	n := newNode(t, netip.AddrPort{})
+func TestDetach(t *testing.T) { eachFamily(t, testDetach) }
+
+func testDetach(t *testing.T, f stack) {
+	n := newNode(t, f, netip.AddrPort{})
 	a, b := n.pod("a"), n.pod("b")
 	echoTCP(t, b.Pod, ":8080")
-	_, c, err := greeting(a.Pod, b.addr.String()+":8080")
+	_, c, err := greeting(a.Pod, at(b.addr, 8080))
 	must(t, err)
 	c.Close()
 	must(t, n.net.Detach(context.Background(), a.sandbox))

@@ -18,7 +18,7 @@ import (
 )
 
 // Sizes of a queue: packets that wait in the kernel, bytes copied of each (an
-// IPv4 header with options and the TCP header), and the socket's buffer.
+// IP header with options or extensions and the TCP header), and the socket's buffer.
 const (
 	maxWaiting = 4096
 	copyBytes  = 96
@@ -35,7 +35,10 @@ type Config struct {
 	Decider       verdict.Decider
 	Sink          verdict.Sink // told every verdict; may be nil
 	// Local says whether an address is the node's own. Nil means none is.
-	Local  func(netip.Addr) bool
+	Local func(netip.Addr) bool
+	// Table is the ruleset that fills the queues: it knows what a translated
+	// packet's mark stands for.
+	Table  ruleset.Config
 	Logger *slog.Logger
 }
 
@@ -156,7 +159,13 @@ func (q *Queues) judge(packet []byte, mark, priority uint32) (uint32, bool) {
 		q.Allowed.Add(1)
 		return ruleset.Mark(ruleset.KindHairpin, 0), true
 	}
-	query.OrigDst, query.OrigPort = original(mark, priority)
+	if port, translated := originalPort(priority); translated {
+		addresses := &q.cfg.Table.Addresses
+		if query.Dst.Is6() {
+			addresses = &q.cfg.Table.IPv6
+		}
+		query.OrigDst, query.OrigPort = addresses.Dialled(mark), port
+	}
 	query.ToHost = q.cfg.Local(query.Dst)
 	v := q.cfg.Decider.Decide(query)
 	kind := ruleset.KindAllow

@@ -22,12 +22,54 @@ import (
 
 func TestMain(m *testing.M) { testnet.Main(m) }
 
+// stack is the addresses of one family.
+type stack struct {
+	node, world, far netip.Addr // far is the world's too, on another network
+	pods, services   netip.Prefix
+	icmp             uint8
+}
+
 var (
-	nodeAddr  = netip.MustParseAddr("192.168.77.2")
-	worldAddr = netip.MustParseAddr("192.168.77.1")
-	podCIDR   = netip.MustParsePrefix("10.244.0.0/24")
-	svcCIDR   = netip.MustParsePrefix("10.96.0.0/16")
+	four = stack{
+		node: netip.MustParseAddr("192.168.77.2"), world: netip.MustParseAddr("192.168.77.1"), far: netip.MustParseAddr("203.0.113.5"),
+		pods: netip.MustParsePrefix("10.244.0.0/24"), services: netip.MustParsePrefix("10.96.0.0/16"), icmp: protoICMP,
+	}
+	six = stack{
+		node: netip.MustParseAddr("fd00:77::2"), world: netip.MustParseAddr("fd00:77::1"), far: netip.MustParseAddr("2001:db8::5"),
+		pods: netip.MustParsePrefix("fd00:10:244::/120"), services: netip.MustParsePrefix("fd00:10:96::/112"), icmp: protoICMPv6,
+	}
 )
+
+// eachFamily runs a test on a node of IPv4, and by IPv6 on one of both.
+func eachFamily(t *testing.T, test func(*testing.T, stack)) {
+	t.Run("IPv4", func(t *testing.T) { test(t, four) })
+	t.Run("IPv6", func(t *testing.T) { test(t, six) })
+}
+
+// service is the Service address of that number.
+func (f stack) service(n byte) netip.Addr {
+	b := f.services.Addr().AsSlice()
+	b[len(b)-1] = n
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+// proxy is where a proxy of the node listens.
+func (f stack) proxy() netip.AddrPort {
+	if f.node.Is6() {
+		return netip.AddrPortFrom(netip.IPv6Loopback(), 10053)
+	}
+	return netip.MustParseAddrPort("127.0.0.1:10053")
+}
+
+func (f stack) header() (destination, size uint32) {
+	if f.node.Is6() {
+		return 24, 16
+	}
+	return 16, 4
+}
+
+func at(a netip.Addr, port uint16) string { return netip.AddrPortFrom(a, port).String() }
 
 // fakeDecider judges by a function that tests replace.
 type fakeDecider struct {
@@ -72,6 +114,7 @@ func (r *recorder) find(match func(verdict.Event) bool) (verdict.Event, bool) {
 
 // node is the test process's namespace with the datapath loaded.
 type node struct {
+	stack
 	*fakeDecider
 	recorder
 	t      testing.TB
@@ -84,32 +127,38 @@ type node struct {
 // pod is a namespace that cni connected.
 type pod struct {
 	*testnet.Pod
-	addr    netip.Addr
-	link    string // the node's end
+	addr    netip.Addr // of the stack's family
+	link    string     // the node's end
 	sandbox string
 }
 
-// newNode loads the datapath into the process's namespace, behind which there
-// is a world at worldAddr that also has 203.0.113.5 and a route to pods.
-func newNode(t testing.TB, dns netip.AddrPort) *node {
+// newNode loads the datapath into the process's namespace, with IPv6 where that is
+// the stack's. Behind it there is a world that has a route to pods.
+func newNode(t testing.TB, f stack, dns netip.AddrPort) *node {
 	t.Helper()
 	testnet.NeedNamespaces(t)
-	features, err := ruleset.Probe()
+	dual := f.node.Is6()
+	features, err := ruleset.Probe(dual)
 	must(t, err)
 	if err := features.Missing(); err != nil {
 		t.Skipf("needs %v", err)
 	}
-	must(t, ruleset.PrepareNode())
+	must(t, ruleset.PrepareNode(dual))
 	world := testnet.World{
-		Node: nodeAddr, Addr: worldAddr, Serves: []netip.Addr{netip.MustParseAddr("203.0.113.5")}, Behind: []netip.Prefix{podCIDR},
+		Node: four.node, Addr: four.world, Serves: []netip.Addr{four.far}, Behind: []netip.Prefix{four.pods},
 	}
-	n := &node{t: t, fakeDecider: &fakeDecider{}, world: world.Connect(t)}
+	cfg := cni.Config{PodCIDR: four.pods, NodeAddr: four.node}
+	if dual {
+		world.Node6, world.Addr6 = six.node, six.world
+		world.Serves, world.Behind = append(world.Serves, six.far), append(world.Behind, six.pods)
+		cfg.PodCIDR6, cfg.NodeAddr6 = six.pods, six.node
+	}
+	n := &node{stack: f, t: t, fakeDecider: &fakeDecider{}, world: world.Connect(t)}
 	n.epoch.Store(7)
 	n.set(func(verdict.Query) verdict.Action { return verdict.Allow })
 
-	network, err := cni.New(cni.Config{PodCIDR: podCIDR, NodeAddr: nodeAddr})
+	n.net, err = cni.New(cfg)
 	must(t, err)
-	n.net = network
 	n.load(dns)
 	t.Cleanup(func() { _ = n.table.Delete() })
 	n.serve()
@@ -117,14 +166,26 @@ func newNode(t testing.TB, dns netip.AddrPort) *node {
 	return n
 }
 
+// tableConfig has a DNS proxy for the stack's family.
+func (n *node) tableConfig(dns netip.AddrPort) ruleset.Config {
+	addresses := func(f stack) ruleset.Addresses {
+		return ruleset.Addresses{PodCIDR: f.pods, ServiceCIDR: f.services, NodeAddr: f.node}
+	}
+	cfg := ruleset.Config{PodIface: cni.IfacePrefix, Addresses: addresses(four), Queue: 1, Queues: 2, Epoch: n.epoch.Load()}
+	if n.node.Is6() {
+		cfg.IPv6 = addresses(six)
+		cfg.IPv6.DNSProxy = dns
+	} else {
+		cfg.DNSProxy = dns
+	}
+	return cfg
+}
+
 // load loads the table.
 func (n *node) load(dns netip.AddrPort) {
 	n.t.Helper()
 	var err error
-	n.table, err = ruleset.Apply(ruleset.Config{
-		PodIface: cni.IfacePrefix, PodCIDR: podCIDR, ServiceCIDR: svcCIDR, NodeAddr: nodeAddr,
-		Queue: 1, Queues: 2, DNSProxy: dns, Epoch: n.epoch.Load(),
-	})
+	n.table, err = ruleset.Apply(n.tableConfig(dns))
 	must(n.t, err)
 }
 
@@ -132,7 +193,8 @@ func (n *node) serve() {
 	n.t.Helper()
 	var err error
 	n.queues, err = Start(context.Background(), Config{
-		Queue: 1, Queues: 2, Decider: n, Sink: n, Local: func(a netip.Addr) bool { return a == nodeAddr },
+		Queue: 1, Queues: 2, Decider: n, Sink: n, Local: func(a netip.Addr) bool { return a == n.node },
+		Table: n.tableConfig(netip.AddrPort{}),
 	})
 	must(n.t, err)
 }
@@ -154,7 +216,7 @@ func (n *node) pod(name string) *pod {
 		SandboxID: p.sandbox, NetNS: p.Path(), PodNamespace: "default", PodName: name,
 	})
 	must(n.t, err)
-	p.addr, p.link = result.Addr, result.HostIface
+	p.addr, p.link = result.Addrs[len(result.Addrs)-1], result.HostIface
 	n.t.Cleanup(func() { must(n.t, n.net.Detach(context.Background(), p.sandbox)) })
 	return p
 }
@@ -164,19 +226,24 @@ func (n *node) service(front, backend netip.AddrPort) {
 	n.t.Helper()
 	conn, err := nftables.New()
 	must(n.t, err)
-	table := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "service-" + front.String()})
+	family, proto := nftables.TableFamilyIPv4, uint32(unix.NFPROTO_IPV4)
+	if front.Addr().Is6() {
+		family, proto = nftables.TableFamilyIPv6, unix.NFPROTO_IPV6
+	}
+	destination, size := n.header()
+	table := conn.AddTable(&nftables.Table{Family: family, Name: "service-" + front.String()})
 	chain := conn.AddChain(&nftables.Chain{
 		Name: "dnat", Table: table, Type: nftables.ChainTypeNAT,
 		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityNATDest,
 	})
 	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: destination, Len: size},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: front.Addr().AsSlice()},
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, front.Port())},
 		&expr.Immediate{Register: 1, Data: backend.Addr().AsSlice()},
 		&expr.Immediate{Register: 2, Data: binary.BigEndian.AppendUint16(nil, backend.Port())},
-		&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: 1, RegProtoMin: 2},
+		&expr.NAT{Type: expr.NATTypeDestNAT, Family: proto, RegAddrMin: 1, RegProtoMin: 2},
 	}})
 	must(n.t, conn.Flush())
 	n.t.Cleanup(func() {
@@ -190,7 +257,7 @@ func (n *node) service(front, backend netip.AddrPort) {
 func echoTCP(t testing.TB, p *testnet.Pod, addr string) {
 	t.Helper()
 	var l net.Listener
-	must(t, p.Do(func() (err error) { l, err = net.Listen("tcp4", addr); return err }))
+	must(t, p.Do(func() (err error) { l, err = net.Listen("tcp", addr); return err }))
 	t.Cleanup(func() { _ = l.Close() })
 	go serveEcho(l)
 }
@@ -203,8 +270,9 @@ func serveEcho(l net.Listener) {
 		}
 		go func() {
 			defer c.Close()
-			host, _, _ := net.SplitHostPort(c.RemoteAddr().String())
-			if _, err := c.Write([]byte(host + " " + c.LocalAddr().String() + "\n")); err != nil {
+			peer, own := c.RemoteAddr().(*net.TCPAddr).AddrPort(), c.LocalAddr().(*net.TCPAddr).AddrPort()
+			own = netip.AddrPortFrom(own.Addr().Unmap(), own.Port())
+			if _, err := c.Write([]byte(peer.Addr().Unmap().String() + " " + own.String() + "\n")); err != nil {
 				return
 			}
 			buf := make([]byte, 64<<10)
@@ -230,7 +298,7 @@ func dial(p *testnet.Pod, network, addr string) (net.Conn, error) {
 
 // greeting connects and reads what echoTCP says first.
 func greeting(p *testnet.Pod, addr string) (string, net.Conn, error) {
-	c, err := dial(p, "tcp4", addr)
+	c, err := dial(p, "tcp", addr)
 	if err != nil {
 		return "", nil, err
 	}

@@ -3,6 +3,8 @@ package nfqueue
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +20,16 @@ func ipv4(proto byte, options int, fragment uint16, payload ...byte) []byte {
 	binary.BigEndian.PutUint16(header[6:], fragment)
 	header[9] = proto
 	copy(header[12:], []byte{10, 0, 0, 1, 10, 0, 0, 2})
+	return append(header, payload...)
+}
+
+// ipv6 builds a packet from fd00::1 to fd00::2, whose first header after the
+// fixed one is next.
+func ipv6(next byte, payload ...byte) []byte {
+	header := make([]byte, 8, 40)
+	header[0], header[6] = 0x60, next
+	header = append(header, netip.MustParseAddr("fd00::1").AsSlice()...)
+	header = append(header, netip.MustParseAddr("fd00::2").AsSlice()...)
 	return append(header, payload...)
 }
 
@@ -42,8 +54,19 @@ func TestParse(t *testing.T) {
 		"half a header":   {packet: ipv4(6, 0, 0)[:19], bad: true},
 		"options missing": {packet: ipv4(6, 8, 0)[:24], bad: true},
 		"length below 20": {packet: append([]byte{0x44}, ipv4(6, 0, 0, tcp...)[1:]...), bad: true},
-		"ipv6":            {packet: append([]byte{0x60}, ipv4(6, 0, 0, tcp...)[1:]...), bad: true},
 		"nothing":         {bad: true},
+
+		"6 tcp":            {packet: ipv6(6, tcp...), want: verdict.Query{Proto: 6, SrcPort: 12345, DstPort: 80, TCPFlags: 0x12}},
+		"6 udp":            {packet: ipv6(17, 0x30, 0x39, 0, 53, 0, 8, 0, 0), want: verdict.Query{Proto: 17, SrcPort: 12345, DstPort: 53}},
+		"6 icmp":           {packet: ipv6(58, 128, 1, 0, 0), want: verdict.Query{Proto: 58, SrcPort: 1, DstPort: 128}},
+		"6 extensions":     {packet: ipv6(0, slices.Concat([]byte{60, 0, 0, 0, 0, 0, 0, 0, 6, 1}, make([]byte, 14), tcp)...), want: verdict.Query{Proto: 6, SrcPort: 12345, DstPort: 80, TCPFlags: 0x12}},
+		"6 first fragment": {packet: ipv6(44, 17, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 2), want: verdict.Query{Proto: 17, SrcPort: 1, DstPort: 2}},
+		"6 later fragment": {packet: ipv6(44, 17, 0, 0, 9, 0, 0, 0, 0, 0, 1, 0, 2), bad: true},
+		"6 cut extension":  {packet: ipv6(0, 6, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2), bad: true},
+		"6 half a header":  {packet: ipv6(6)[:39], bad: true},
+		"6 no header":      {packet: append([]byte{0x60}, ipv4(6, 0, 0, tcp...)[1:]...), bad: true},
+		"6 mapped":         {packet: append(append(ipv6(6)[:24:24], netip.MustParseAddr("::ffff:10.0.0.2").AsSlice()...), tcp...), bad: true},
+		"other version":    {packet: append([]byte{0x50}, ipv4(6, 0, 0, tcp...)[1:]...), bad: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, ok := parse(c.packet)
@@ -54,6 +77,9 @@ func TestParse(t *testing.T) {
 				return
 			}
 			c.want.Src, c.want.Dst = netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+			if strings.HasPrefix(name, "6") {
+				c.want.Src, c.want.Dst = netip.MustParseAddr("fd00::1"), netip.MustParseAddr("fd00::2")
+			}
 			if got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
@@ -61,14 +87,13 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestOriginal(t *testing.T) {
-	mark := binary.NativeEndian.Uint32([]byte{10, 96, 0, 10})
+func TestOriginalPort(t *testing.T) {
 	port := uint32(binary.NativeEndian.Uint16([]byte{0, 53}))
-	if addr, p := original(mark, ruleset.TranslatedFlag|port); addr.String() != "10.96.0.10" || p != 53 {
-		t.Errorf("got %v, %d", addr, p)
+	if p, ok := originalPort(ruleset.TranslatedFlag | port); !ok || p != 53 {
+		t.Errorf("got %d, %t", p, ok)
 	}
-	if addr, p := original(mark, port); addr.IsValid() || p != 0 {
-		t.Errorf("not translated: got %v, %d", addr, p)
+	if _, ok := originalPort(port); ok {
+		t.Error("what was not translated has an original port")
 	}
 }
 
@@ -96,12 +121,13 @@ func TestParseQueued(t *testing.T) {
 
 func FuzzPacket(f *testing.F) {
 	f.Add(queuedMessage())
+	f.Add(ipv6(0, 60, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4))
 	f.Add(append(queuedMessage(), ipv4(6, 0, 0, 1, 2, 3, 4)...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if p, ok := parseQueued(data); ok {
 			parse(p.payload)
 		}
-		if q, ok := parse(data); ok && (!q.Src.Is4() || !q.Dst.Is4()) {
+		if q, ok := parse(data); ok && (q.Src.BitLen() != q.Dst.BitLen() || !q.Src.IsValid() || q.Dst.Is4In6()) {
 			t.Errorf("addresses %v, %v", q.Src, q.Dst)
 		}
 	})

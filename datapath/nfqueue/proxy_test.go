@@ -15,11 +15,13 @@ import (
 )
 
 // transparent opens sockets that may have any address.
-func transparent(_, _ string, c syscall.RawConn) error {
+func transparent(network, _ string, c syscall.RawConn) error {
 	var set error
 	err := c.Control(func(fd uintptr) {
 		set = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_TRANSPARENT, 1)
-		if set == nil {
+		if set == nil && strings.HasSuffix(network, "6") {
+			set = unix.SetsockoptInt(int(fd), unix.SOL_IPV6, unix.IPV6_RECVORIGDSTADDR, 1)
+		} else if set == nil {
 			set = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_RECVORIGDSTADDR, 1)
 		}
 	})
@@ -31,22 +33,24 @@ func transparent(_, _ string, c syscall.RawConn) error {
 
 func toProxy(verdict.Query) verdict.Action { return verdict.RedirectDNS }
 
-func TestProxyTCP(t *testing.T) {
-	proxy := netip.MustParseAddrPort("127.0.0.1:10053")
-	n := newNode(t, proxy)
+func TestProxyTCP(t *testing.T) { eachFamily(t, testProxyTCP) }
+
+func testProxyTCP(t *testing.T, f stack) {
+	proxy := f.proxy()
+	n := newNode(t, f, proxy)
 	a, b := n.pod("a"), n.pod("b")
-	n.service(netip.MustParseAddrPort("10.96.0.10:53"), netip.AddrPortFrom(b.addr, 53))
+	n.service(netip.AddrPortFrom(n.stack.service(10), 53), netip.AddrPortFrom(b.addr, 53))
 	lc := net.ListenConfig{Control: transparent}
-	l, err := lc.Listen(context.Background(), "tcp4", proxy.String())
+	l, err := lc.Listen(context.Background(), "tcp", proxy.String())
 	must(t, err)
 	go serveEcho(l)
 	n.change(toProxy)
 
 	// The proxy's socket has the server's address; the client sees the Service's.
-	got, c, err := greeting(a.Pod, "10.96.0.10:53")
+	got, c, err := greeting(a.Pod, at(n.stack.service(10), 53))
 	must(t, err)
 	defer c.Close()
-	if want := a.addr.String() + " " + b.addr.String() + ":53"; got != want {
+	if want := a.addr.String() + " " + at(b.addr, 53); got != want {
 		t.Errorf("proxy saw %q, want %q", got, want)
 	}
 	must(t, echo(c, 2*time.Second))
@@ -62,7 +66,7 @@ func TestProxyTCP(t *testing.T) {
 	// The proxy asks the server in the client's name, under any policy.
 	echoTCP(t, b.Pod, ":53")
 	d := net.Dialer{Timeout: patience, Control: transparent, LocalAddr: &net.TCPAddr{IP: a.addr.AsSlice()}}
-	up, err := d.Dial("tcp4", b.addr.String()+":53")
+	up, err := d.Dial("tcp", at(b.addr, 53))
 	if err != nil {
 		t.Fatalf("proxy to server in the client's name: %v", err)
 	}
@@ -71,7 +75,7 @@ func TestProxyTCP(t *testing.T) {
 
 	// So it does a server in the world, which sees the node's address.
 	echoTCP(t, n.world, ":53")
-	far, err := d.Dial("tcp4", "203.0.113.5:53")
+	far, err := d.Dial("tcp", at(n.far, 53))
 	if err != nil {
 		t.Fatalf("proxy to the world in the client's name: %v", err)
 	}
@@ -81,22 +85,24 @@ func TestProxyTCP(t *testing.T) {
 	// Without a proxy its connections are dropped.
 	must(t, l.Close())
 	n.change(toProxy)
-	if _, _, err := greeting(a.Pod, b.addr.String()+":53"); !isTimeout(err) {
+	if _, _, err := greeting(a.Pod, at(b.addr, 53)); !isTimeout(err) {
 		t.Errorf("without a proxy: %v, want a timeout", err)
 	}
 }
 
-func TestProxyUDP(t *testing.T) {
-	proxy := netip.MustParseAddrPort("127.0.0.1:10053")
-	n := newNode(t, proxy)
+func TestProxyUDP(t *testing.T) { eachFamily(t, testProxyUDP) }
+
+func testProxyUDP(t *testing.T, f stack) {
+	proxy := f.proxy()
+	n := newNode(t, f, proxy)
 	a, b := n.pod("a"), n.pod("b")
-	n.service(netip.MustParseAddrPort("10.96.0.10:53"), netip.AddrPortFrom(b.addr, 53))
+	n.service(netip.AddrPortFrom(n.stack.service(10), 53), netip.AddrPortFrom(b.addr, 53))
 	lc := net.ListenConfig{Control: transparent}
-	pc, err := lc.ListenPacket(context.Background(), "udp4", proxy.String())
+	pc, err := lc.ListenPacket(context.Background(), "udp", proxy.String())
 	must(t, err)
 	defer pc.Close()
 	n.change(toProxy)
-	c, err := dial(a.Pod, "udp4", "10.96.0.10:53")
+	c, err := dial(a.Pod, "udp", at(n.stack.service(10), 53))
 	must(t, err)
 	defer c.Close()
 	buf, oob := make([]byte, 64), make([]byte, 128)
@@ -114,12 +120,17 @@ func TestProxyUDP(t *testing.T) {
 			must(t, err)
 			sa, err := unix.ParseOrigDstAddr(&msgs[0])
 			must(t, err)
-			in4 := sa.(*unix.SockaddrInet4)
-			server := netip.AddrPortFrom(netip.AddrFrom4(in4.Addr), uint16(in4.Port))
+			var server netip.AddrPort
+			switch in := sa.(type) {
+			case *unix.SockaddrInet4:
+				server = netip.AddrPortFrom(netip.AddrFrom4(in.Addr), uint16(in.Port))
+			case *unix.SockaddrInet6:
+				server = netip.AddrPortFrom(netip.AddrFrom16(in.Addr), uint16(in.Port))
+			}
 			if server.Addr() != b.addr || server.Port() != 53 || from.Addr() != a.addr {
 				t.Fatalf("proxy got a packet from %v to %v", from, server)
 			}
-			reply, err := lc.ListenPacket(context.Background(), "udp4", server.String())
+			reply, err := lc.ListenPacket(context.Background(), "udp", server.String())
 			must(t, err)
 			_, err = reply.WriteTo(buf[:k], net.UDPAddrFromAddrPort(from))
 			must(t, err)

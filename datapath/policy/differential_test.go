@@ -57,12 +57,18 @@ func randomWorld() *oracle.World {
 		{{Name: "http", Number: 80, Protocol: "TCP"}, {Name: "dns", Number: 53, Protocol: "UDP"}},
 		{{Name: "http", Number: 8080, Protocol: "TCP"}},
 	}
+	if dual() {
+		addDual(w)
+	}
 	i := 0
 	for _, ns := range []string{"default", "second", "third"} {
 		for _, app := range []string{"a", "b", "c", "d"} {
 			p := oracle.Pod{
 				Namespace: ns, Name: app, Labels: map[string]string{"app": app}, Addr: podAddr(i),
 				Ports: named[i%3], Remote: i%5 == 4,
+			}
+			if dual() {
+				p.Addr6 = netip.MustParseAddr(fmt.Sprintf("fd00:10:244::%x", 16+i))
 			}
 			if i%2 == 0 {
 				p.Labels["tier"] = []string{"front", "back"}[i/2%2]
@@ -77,7 +83,36 @@ func randomWorld() *oracle.World {
 	return w
 }
 
-func randomWords(w *oracle.World) oracle.Words {
+// addDual adds an outside of IPv6 to that of IPv4.
+func addDual(w *oracle.World) {
+	six := func(texts ...string) (out []netip.Addr) {
+		for _, a := range texts {
+			out = append(out, netip.MustParseAddr(a))
+		}
+		return out
+	}
+	w.Node6, w.RemoteNode6 = nodeAddr6, netip.MustParseAddr("fd00:77::3")
+	w.Outside = append(w.Outside, six("2001:db8::1", "2001:db8::9", "2001:db8:1::1", "2001:db8:1::2", "2001:db8:1:2::3", "2001:db9::1", "2a00::1")...)
+	for name, addrs := range map[string][]netip.Addr{
+		"one.example.": six("2001:db8::1", "2001:db8:1::1"), "two.example.": six("2001:db8:1::2"), "a.sub.example.": six("2001:db8:1::2", "2001:db9::1"),
+	} {
+		w.Names[name] = append(w.Names[name], addrs...)
+	}
+	g := w.Groups["g1"]
+	g.Prefixes = append(g.Prefixes, netip.MustParsePrefix("2001:db8:1::/48"))
+	w.Groups["g1"] = g
+}
+
+func randomWords(*oracle.World) oracle.Words {
+	words := plainWords()
+	if dual() {
+		words.IPv6 = true
+		words.CIDRs = append(words.CIDRs, "::/0", "2001:db8::/32", "2001:db8:1::/48", "2001:db8:1::2/128", "2001:db8:1:2::/64", "fd00:10:244::/112", "fd00:77::/64", "2001:db9::/32")
+	}
+	return words
+}
+
+func plainWords() oracle.Words {
 	return oracle.Words{
 		Namespaces: []string{"default", "second", "third"},
 		Labels:     map[string][]string{"app": {"a", "b", "c", "d", "e"}, "tier": {"front", "back"}},
@@ -100,7 +135,7 @@ func fill(t testing.TB, e *Engine, w *oracle.World) {
 		}
 	}
 	must(e.SetAPIServer(ctx, []netip.Addr{w.Node}))
-	must(e.SetNode(ctx, "other", []netip.Addr{w.RemoteNode}))
+	must(e.SetNode(ctx, "other", valid(w.RemoteNode, w.RemoteNode6)))
 	for name, lbls := range w.Namespaces {
 		must(e.SetNamespace(ctx, name, lbls))
 	}
@@ -112,10 +147,10 @@ func fill(t testing.TB, e *Engine, w *oracle.World) {
 			c.Ports = append(c.Ports, corev1.ContainerPort{Name: port.Name, ContainerPort: int32(port.Number), Protocol: corev1.Protocol(port.Protocol)})
 		}
 		if p.Remote {
-			must(e.SetPeer(ctx, pod, p.Addr))
+			must(e.SetPeer(ctx, pod, valid(p.Addr, p.Addr6)...))
 			continue
 		}
-		_, err := e.SetPod(ctx, pod, p.Addr)
+		_, err := e.SetPod(ctx, pod, valid(p.Addr, p.Addr6)...)
 		must(err)
 	}
 	for name, g := range w.Groups {
@@ -130,20 +165,43 @@ func fill(t testing.TB, e *Engine, w *oracle.World) {
 	}
 }
 
+// valid are the addresses that there are.
+func valid(addrs ...netip.Addr) (out []netip.Addr) {
+	for _, a := range addrs {
+		if a.IsValid() {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
 func randomConn(w *oracle.World, r *rand.Rand) oracle.Conn {
+	six := dual() && r.IntN(2) == 0
+	outside := slices.DeleteFunc(slices.Clone(w.Outside), func(a netip.Addr) bool { return a.Is6() != six })
 	end := func() netip.Addr {
 		switch r.IntN(8) {
 		case 0, 1:
-			return w.Outside[r.IntN(len(w.Outside))]
+			return outside[r.IntN(len(outside))]
 		case 2:
-			return []netip.Addr{w.Node, w.RemoteNode}[r.IntN(2)]
+			nodes := []netip.Addr{w.Node, w.RemoteNode}
+			if six {
+				nodes = []netip.Addr{w.Node6, w.RemoteNode6}
+			}
+			return nodes[r.IntN(2)]
 		}
-		return w.Pods[r.IntN(len(w.Pods))].Addr
+		p := w.Pods[r.IntN(len(w.Pods))]
+		if six {
+			return p.Addr6
+		}
+		return p.Addr
 	}
 	c := oracle.Conn{From: end(), To: end(), Proto: []uint8{6, 6, 6, 17, 17, 132, 1}[r.IntN(7)]}
 	c.Port = []uint16{53, 80, 443, 8080, 9000, 81, 1, 65535}[r.IntN(8)]
 	if c.Proto == 1 {
 		c.Port = []uint16{8, 3, 11, 13}[r.IntN(4)]
+	}
+	if c.Proto == 1 && six {
+		c.Proto, c.Port = 58, []uint16{128, 1, 3, 129}[r.IntN(4)]
 	}
 	return c
 }
@@ -168,7 +226,7 @@ func TestDifferential(t *testing.T) {
 			c := randomConn(w, r.Rand)
 			q := verdict.Query{
 				Src: c.From, Dst: c.To, Proto: c.Proto, SrcPort: 40000, DstPort: c.Port,
-				FromHost: c.From == w.Node, ToHost: c.To == w.Node,
+				FromHost: w.Host(c.From), ToHost: w.Host(c.To),
 			}
 			v := e.Decide(q)
 			got, want := v.Action != verdict.Drop, w.Allowed(c)
@@ -197,7 +255,7 @@ func TestDifferential(t *testing.T) {
 // rules adds up to it.
 func agrees(t *testing.T, e *Engine, c oracle.Conn, w *oracle.World, v verdict.Verdict, docs [][]byte) {
 	t.Helper()
-	end := func(a netip.Addr) End { return End{Addr: a, Host: a == w.Node} }
+	end := func(a netip.Addr) End { return End{Addr: a, Host: w.Host(a)} }
 	x, err := e.Explain(end(c.From), end(c.To), Ask{Proto: c.Proto, Port: c.Port})
 	if err != nil {
 		t.Fatal(err)
@@ -217,7 +275,7 @@ func agrees(t *testing.T, e *Engine, c oracle.Conn, w *oracle.World, v verdict.V
 				}
 			}
 		}
-		local := c.From == w.Node && d.Direction == "ingress"
+		local := w.Host(c.From) && d.Direction == "ingress"
 		want, decided := decision(matching)
 		if !decided {
 			want = !d.Enforced || local

@@ -37,8 +37,8 @@ type EndpointInfo struct {
 	Namespace string
 	Pod       string
 	UID       string
-	Addr      netip.Addr
-	Labels    []string // the identity's, sorted, with source
+	Addrs     []netip.Addr // one of each family, IPv4 first
+	Labels    []string     // the identity's, sorted, with source
 	// IngressEnforced and EgressEnforced say that policies select the pod in
 	// that direction; Ingress and Egress are these policies.
 	IngressEnforced, EgressEnforced bool
@@ -56,8 +56,8 @@ type NamedPort struct {
 
 // endpoint is a pod with an address. Peers of other nodes have identity only.
 type endpoint struct {
-	id      uint32 // 0 for a peer
-	addr    netip.Addr
+	id      uint32       // 0 for a peer
+	addrs   []netip.Addr // one of each family, IPv4 first; never changed
 	history *fqdn.DNSCache
 	zombies *fqdn.DNSZombieMappings
 
@@ -110,45 +110,53 @@ func (t *podTable) change(uid string, ep *endpoint) {
 	if next.byUID == nil {
 		next.byAddr, next.byUID = map[netip.Addr]*endpoint{}, map[string]*endpoint{}
 	}
-	if was := next.byUID[uid]; was != nil && next.byAddr[was.addr] == was {
-		delete(next.byAddr, was.addr)
+	if was := next.byUID[uid]; was != nil {
+		for _, a := range was.addrs {
+			if next.byAddr[a] == was {
+				delete(next.byAddr, a)
+			}
+		}
 	}
 	delete(next.byUID, uid)
 	if ep != nil {
 		next.byUID[uid] = ep
-		next.byAddr[ep.addr] = ep
+		for _, a := range ep.addrs {
+			next.byAddr[a] = ep
+		}
 	}
 	t.p.Store(next)
 }
 
-// SetPod makes a pod of this node known at addr, or changes its labels. It
-// returns when the pod's identity and policy are live, with the endpoint's id.
-func (e *Engine) SetPod(ctx context.Context, pod *corev1.Pod, addr netip.Addr) (uint32, error) {
-	return e.setPod(ctx, pod, addr, true)
+// SetPod makes a pod of this node known at its addresses, one of each family, or
+// changes its labels. It returns when the pod's identity and policy are live,
+// with the endpoint's id.
+func (e *Engine) SetPod(ctx context.Context, pod *corev1.Pod, addrs ...netip.Addr) (uint32, error) {
+	return e.setPod(ctx, pod, addrs, true)
 }
 
 // SetPeer makes a pod of another node known: it has an identity, and its
 // traffic is judged by the policies of pods here.
-func (e *Engine) SetPeer(ctx context.Context, pod *corev1.Pod, addr netip.Addr) error {
-	_, err := e.setPod(ctx, pod, addr, false)
+func (e *Engine) SetPeer(ctx context.Context, pod *corev1.Pod, addrs ...netip.Addr) error {
+	_, err := e.setPod(ctx, pod, addrs, false)
 	return err
 }
 
-func (e *Engine) setPod(ctx context.Context, pod *corev1.Pod, addr netip.Addr, local bool) (uint32, error) {
-	if !addr.IsValid() {
+func (e *Engine) setPod(ctx context.Context, pod *corev1.Pod, addrs []netip.Addr, local bool) (uint32, error) {
+	addrs = e.served(addrs)
+	if len(addrs) == 0 {
 		return 0, fmt.Errorf("set pod %s/%s: no address", pod.Namespace, pod.Name)
 	}
 	e.update.Lock()
 	defer e.update.Unlock()
 	uid := string(pod.UID)
 	ep := e.pods.uid(uid)
-	if ep != nil && ep.addr != addr {
+	if ep != nil && !slices.Equal(ep.addrs, addrs) {
 		e.removeLocked(uid, ep)
 		e.bump()
 		ep = nil
 	}
 	if ep == nil {
-		ep = &endpoint{addr: addr}
+		ep = &endpoint{addrs: addrs}
 		if local {
 			ep.id = e.newID()
 			ep.history = fqdn.NewDNSCacheWithLimit(0, maxAddrsPerName)
@@ -160,6 +168,18 @@ func (e *Engine) setPod(ctx context.Context, pod *corev1.Pod, addr netip.Addr, l
 		return 0, fmt.Errorf("set pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	return ep.id, nil
+}
+
+// served are the valid addresses of families that the engine serves, IPv4 first.
+func (e *Engine) served(addrs []netip.Addr) []netip.Addr {
+	var out []netip.Addr
+	for _, a := range addrs {
+		if a = a.Unmap(); a.Is4() || a.Is6() && e.cfg.IPv6 {
+			out = append(out, a)
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return slices.Compact(out)
 }
 
 // UpdatePod takes over changed labels of a pod that SetPod or SetPeer made
@@ -327,7 +347,7 @@ func (e *Engine) Endpoints() []EndpointInfo {
 	for uid, ep := range e.pods.all() {
 		info := EndpointInfo{
 			ID: ep.id, Identity: uint32(ep.ident.ID), Namespace: ep.pod.Namespace, Pod: ep.pod.Name,
-			UID: uid, Addr: ep.addr, Labels: e.ids.labelsOf(ep.ident.ID),
+			UID: uid, Addrs: ep.addrs, Labels: e.ids.labelsOf(ep.ident.ID),
 			Ingress: ep.ingress, Egress: ep.egress, Revision: ep.revision,
 		}
 		if ep.selector != nil {

@@ -28,6 +28,9 @@ type Config struct {
 	// ClusterName is "default" when empty. All engines of a process share it.
 	ClusterName string
 	NodeName    string
+	// IPv6 says that pods have an address of that family beside the other. All
+	// engines of a process share it; without, IPv6 addresses are nobody's.
+	IPv6 bool
 	// NodeAddrs have the identity host, the ones that pods see as their gateway
 	// included.
 	NodeAddrs []netip.Addr
@@ -94,7 +97,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.GCInterval == 0 {
 		cfg.GCInterval = 10 * time.Second
 	}
-	if err := setup(cfg.Logger, cfg.ClusterName); err != nil {
+	if err := setup(cfg.Logger, cfg.ClusterName, cfg.IPv6); err != nil {
 		return nil, err
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -116,7 +119,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	e.ipc = ipcache.NewIPCache(&ipcache.Configuration{
 		Context: run, Logger: cfg.Logger, IdentityAllocator: e.ids, IdentityUpdater: identityUpdater{e},
 	})
-	e.names = newNames(cfg.Logger, e.ipc)
+	e.names = newNames(cfg.Logger, e.ipc, cfg.IPv6)
 	e.repo.GetSelectorCache().SetLocalIdentityNotifier(e.names)
 	e.epoch.Store(1 + rand.Uint32N(MaxEpoch))
 	e.subs.wake = make(chan struct{}, 1)

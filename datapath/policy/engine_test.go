@@ -368,7 +368,7 @@ func TestEndpoints(t *testing.T) {
 	twoPods(t, e)
 	apply(t, e, denyAll)
 	eps := e.Endpoints()
-	if len(eps) != 2 || eps[0].Pod != "a" || eps[0].Addr != addrA || eps[0].ID == eps[1].ID || eps[0].ID == 0 {
+	if len(eps) != 2 || eps[0].Pod != "a" || eps[0].Addrs[0] != addrA || eps[0].ID == eps[1].ID || eps[0].ID == 0 {
 		t.Fatalf("endpoints are %+v", eps)
 	}
 	a := eps[0]

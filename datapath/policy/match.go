@@ -150,6 +150,9 @@ func inNumbers(p api.PortProtocol, named ctypes.NamedPortMap) (out []api.PortPro
 	if p.Protocol.IsAny() {
 		protocols = []api.L4Proto{api.ProtoTCP, api.ProtoUDP, api.ProtoSCTP}
 	}
+	if p.Protocol == api.ProtoICMPv6 { // which a flow of the simulator spells in another way
+		protocols = []api.L4Proto{api.L4Proto(u8proto.ICMPv6.String())}
+	}
 	for _, protocol := range protocols {
 		one := p
 		one.Protocol = protocol

@@ -57,13 +57,26 @@ func (ep *endpoint) model() *models.Endpoint {
 			Labels: &models.LabelConfigurationStatus{
 				Realized: spec.LabelConfiguration, SecurityRelevant: identityLabels,
 			},
-			Networking: &models.EndpointNetworking{Addressing: []*models.AddressPair{{IPv4: ep.addr.String()}}},
+			Networking: &models.EndpointNetworking{Addressing: []*models.AddressPair{AddressPair(ep.addrs)}},
 			Policy:     ep.policyModel(),
 			NamedPorts: ports,
 			Health:     &models.EndpointHealth{Bpf: models.EndpointHealthStatusDisabled, Policy: fine, OverallHealth: fine, Connected: true},
 			State:      models.EndpointStateReady.Pointer(),
 		},
 	}
+}
+
+// AddressPair is a pod's addresses as Cilium's models have them.
+func AddressPair(addrs []netip.Addr) *models.AddressPair {
+	pair := &models.AddressPair{}
+	for _, a := range addrs {
+		if a.Is4() {
+			pair.IPv4 = a.String()
+		} else {
+			pair.IPv6 = a.String()
+		}
+	}
+	return pair
 }
 
 // policyModel says what an endpoint's policy allows. What is computed is in force
@@ -166,16 +179,20 @@ func (e *Engine) AddressModels() []*models.IPListEntry {
 	defer e.update.Unlock()
 	d := &addressDump{}
 	e.ipc.DumpToListener(d)
-	all := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-	if _, own := e.ipc.LookupByPrefix(all.String()); !own {
-		d.out = append(d.out, addressModel(all.String(), identity.GetWorldIdentityFromIP(all.Addr())))
+	for _, any := range e.served([]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}) {
+		all := netip.PrefixFrom(any, 0)
+		if _, own := e.ipc.LookupByPrefix(all.String()); !own {
+			d.out = append(d.out, addressModel(all.String(), identity.GetWorldIdentityFromIP(any)))
+		}
 	}
 	for _, ep := range e.pods.all() {
-		m := addressModel(netip.PrefixFrom(ep.addr, ep.addr.BitLen()).String(), ep.ident.ID)
-		m.Metadata = &models.IPListEntryMetadata{
-			Namespace: ep.pod.Namespace, Name: ep.pod.Name, Source: string(source.CustomResource),
+		for _, a := range ep.addrs {
+			m := addressModel(netip.PrefixFrom(a, a.BitLen()).String(), ep.ident.ID)
+			m.Metadata = &models.IPListEntryMetadata{
+				Namespace: ep.pod.Namespace, Name: ep.pod.Name, Source: string(source.CustomResource),
+			}
+			d.out = append(d.out, m)
 		}
-		d.out = append(d.out, m)
 	}
 	return d.out
 }
@@ -211,7 +228,7 @@ func (e *Engine) PolicyModel() *models.Policy {
 }
 
 // EndpointID finds the pod of this node that an identifier of Cilium's names: its
-// number, ipv4:ADDRESS or cep-name:NAMESPACE/POD.
+// number, ipv4:ADDRESS, ipv6:ADDRESS or cep-name:NAMESPACE/POD.
 func (e *Engine) EndpointID(prefix, id string) (number uint32, ok bool) {
 	e.update.Lock()
 	defer e.update.Unlock()
@@ -223,8 +240,10 @@ func (e *Engine) EndpointID(prefix, id string) (number uint32, ok bool) {
 		switch prefix {
 		case "cilium-local":
 			have = strconv.FormatUint(uint64(ep.id), 10)
-		case "ipv4":
-			have = ep.addr.String()
+		case "ipv4", "ipv6":
+			if a, err := netip.ParseAddr(id); err == nil && a.Is4() == (prefix == "ipv4") && slices.Contains(ep.addrs, a) {
+				have = id
+			}
 		case "cep-name":
 			have = ep.pod.Namespace + "/" + ep.pod.Name
 		}

@@ -28,6 +28,7 @@ import (
 type names struct {
 	logger *slog.Logger
 	ipc    *ipcache.IPCache
+	ipv6   bool           // addresses of IPv6 count too
 	cache  *fqdn.DNSCache // of all pods
 
 	// mu guards what follows, and orders changes of the cache with those of the
@@ -39,9 +40,9 @@ type names struct {
 	reverse reverseNames
 }
 
-func newNames(logger *slog.Logger, ipc *ipcache.IPCache) *names {
+func newNames(logger *slog.Logger, ipc *ipcache.IPCache, ipv6 bool) *names {
 	n := &names{
-		logger: logger, ipc: ipc, cache: fqdn.NewDNSCache(0),
+		logger: logger, ipc: ipc, ipv6: ipv6, cache: fqdn.NewDNSCache(0),
 		selectors: map[api.FQDNSelector]*regexp.Regexp{},
 	}
 	n.cache.DisableCleanupTrack()
@@ -79,7 +80,7 @@ func (n *names) learn(ctx context.Context, ep *endpoint, a verdict.Answer, now t
 	ttl := int((a.TTL + time.Second - 1) / time.Second)
 	var addrs []netip.Addr
 	for _, ip := range a.Addrs {
-		if ip = ip.Unmap(); ip.Is4() {
+		if ip = ip.Unmap(); ip.Is4() || n.ipv6 {
 			addrs = append(addrs, ip)
 		}
 	}
@@ -172,8 +173,10 @@ func (n *names) collect(ctx context.Context, eps []*endpoint, alive map[netip.Ad
 	caches := []*fqdn.DNSCache{held}
 	for _, ep := range eps {
 		if alive != nil {
-			for dst := range alive[ep.addr] {
-				ep.zombies.MarkAlive(now, dst)
+			for _, addr := range ep.addrs {
+				for dst := range alive[addr] {
+					ep.zombies.MarkAlive(now, dst)
+				}
 			}
 			ep.zombies.SetCTGCTime(now, now.Add(interval))
 		}

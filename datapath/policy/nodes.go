@@ -29,8 +29,7 @@ var nodeResource = ipcachetypes.NewResourceID(ipcachetypes.ResourceKindNode, "",
 func (e *Engine) SetAPIServer(ctx context.Context, addrs []netip.Addr) error {
 	e.update.Lock()
 	defer e.update.Unlock()
-	addrs = slices.Clone(addrs)
-	slices.SortFunc(addrs, netip.Addr.Compare)
+	addrs = e.served(addrs)
 	if slices.Equal(addrs, e.nodes.apiserver) {
 		return nil
 	}
@@ -46,6 +45,7 @@ func (e *Engine) SetNode(ctx context.Context, name string, addrs []netip.Addr) e
 	}
 	e.update.Lock()
 	defer e.update.Unlock()
+	addrs = e.served(addrs)
 	if slices.Equal(addrs, e.nodes.remote[name]) {
 		return nil
 	}
@@ -55,7 +55,7 @@ func (e *Engine) SetNode(ctx context.Context, name string, addrs []netip.Addr) e
 	if len(addrs) == 0 {
 		delete(e.nodes.remote, name)
 	} else {
-		e.nodes.remote[name] = slices.Clone(addrs)
+		e.nodes.remote[name] = addrs
 	}
 	return e.applyNodes(ctx)
 }

@@ -1,12 +1,15 @@
 package policy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,13 +31,44 @@ import (
 var (
 	nodeAddr = netip.MustParseAddr("192.168.77.2")
 	podCIDR  = netip.MustParsePrefix("10.244.0.0/16")
+
+	nodeAddr6 = netip.MustParseAddr("fd00:77::2")
+	podCIDR6  = netip.MustParsePrefix("fd00:10:244::/112")
 )
+
+// envDual makes a process of tests one of dual stack: IPv6 is an option of the
+// whole process in Cilium's engine.
+const envDual = "NETDOJO_TEST_DUAL"
+
+func dual() bool { return os.Getenv(envDual) != "" }
+
+// TestDualStack runs other tests in a process with both families: the scripts of
+// IPv4, whose claims hold there too, those in testdata/dual, and the comparison
+// with Cilium's simulator.
+func TestDualStack(t *testing.T) {
+	if dual() {
+		t.Skip("it runs already")
+	}
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^(TestScripts|TestDifferential)$", "-test.v",
+		fmt.Sprintf("-pairs=%d", *randomPairs), fmt.Sprintf("-seed=%d", *randomSeed))
+	cmd.Env = append(os.Environ(), envDual+"=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("--- PASS: TestScripts/dual")) || !bytes.Contains(out, []byte("--- PASS: TestDifferential")) {
+		t.Errorf("with both families: %v\n%s", err, out)
+	}
+	t.Log(string(pairsAgree.Find(out)))
+}
 
 func newEngine(t testing.TB, change ...func(*Config)) *Engine {
 	t.Helper()
 	cfg := Config{
 		NodeName: "node", NodeAddrs: []netip.Addr{nodeAddr, netip.MustParseAddr("169.254.1.1")},
 		PodCIDRs: []netip.Prefix{podCIDR}, GCInterval: time.Hour,
+	}
+	if dual() {
+		cfg.IPv6 = true
+		cfg.NodeAddrs = append(cfg.NodeAddrs, nodeAddr6)
+		cfg.PodCIDRs = append(cfg.PodCIDRs, podCIDR6)
 	}
 	for _, f := range change {
 		f(&cfg)
@@ -47,12 +81,22 @@ func newEngine(t testing.TB, change ...func(*Config)) *Engine {
 	return e
 }
 
+// pairsAgree is what TestDifferential says of itself.
+var pairsAgree = regexp.MustCompile(`\d+ pairs agree, \d+ of them allowed`)
+
 // TestScripts runs testdata/script: each file feeds one engine objects and says
 // what connections and DNS questions come to. The verbs are in run.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
+	}
+	if dual() {
+		more, err := filepath.Glob("testdata/dual/*.txtar")
+		if err != nil || len(more) == 0 {
+			t.Fatalf("no scripts of dual stack: %v", err)
+		}
+		files = append(files, more...)
 	}
 	claims := 0
 	for _, file := range files {
@@ -81,8 +125,8 @@ func TestScripts(t *testing.T) {
 }
 
 type scriptPod struct {
-	pod  *corev1.Pod
-	addr netip.Addr
+	pod   *corev1.Pod
+	addrs []netip.Addr
 }
 
 type script struct {
@@ -105,7 +149,7 @@ func (s *script) must(err error) {
 
 // run does one line:
 //
-//	namespace NAME [K=V…]             pod [NS/]NAME ADDR [K=V…] [sa=NAME] [port=NAME:80/TCP…]
+//	namespace NAME [K=V…]             pod [NS/]NAME ADDR[,ADDR] [K=V…] [sa=NAME] [port=NAME:80/TCP…]
 //	peer [NS/]NAME ADDR [K=V…]        rmpod [NS/]NAME
 //	policy FILE                       refused FILE FIELD…      invalid FILE TEXT
 //	delete KIND [NS/]NAME             group FILE               rmgroup NAME
@@ -129,10 +173,10 @@ func (s *script) run(f []string) {
 	case "pod", "peer":
 		p := s.pod(f[1:])
 		if verb == "peer" {
-			s.must(s.e.SetPeer(ctx, p.pod, p.addr))
+			s.must(s.e.SetPeer(ctx, p.pod, p.addrs...))
 			return
 		}
-		_, err := s.e.SetPod(ctx, p.pod, p.addr)
+		_, err := s.e.SetPod(ctx, p.pod, p.addrs...)
 		s.must(err)
 	case "rmpod":
 		s.e.RemovePod(ctx, string(s.pods[qualified(f[1])].pod.UID))
@@ -285,12 +329,13 @@ func (s *script) query(from, to string) verdict.Query {
 	s.t.Helper()
 	slash := strings.LastIndexByte(to, '/')
 	rest, proto := to[:slash], to[slash+1:]
-	host, port, _ := strings.Cut(rest, ":")
+	colon := strings.LastIndexByte(rest, ':')
+	host, port := strings.Trim(rest[:colon], "[]"), rest[colon+1:]
 	n, err := strconv.ParseUint(port, 10, 16)
 	s.must(err)
 	q := verdict.Query{
 		Src: s.addr(from), Dst: s.addr(host), SrcPort: 40000, DstPort: uint16(n),
-		FromHost: from == "host", ToHost: host == "host",
+		FromHost: strings.HasPrefix(from, "host"), ToHost: strings.HasPrefix(host, "host"),
 	}
 	switch proto {
 	case "TCP":
@@ -311,17 +356,24 @@ func (s *script) query(from, to string) verdict.Query {
 
 func (s *script) addr(name string) netip.Addr {
 	s.t.Helper()
-	if name == "host" {
+	switch name {
+	case "host":
 		return nodeAddr
+	case "host6":
+		return nodeAddr6
 	}
 	if a, err := netip.ParseAddr(name); err == nil {
 		return a
 	}
-	p, ok := s.pods[qualified(name)]
-	if !ok {
+	bare, six := strings.CutSuffix(name, "/6") // a pod's address of IPv6
+	p, ok := s.pods[qualified(bare)]
+	if !ok || six && len(p.addrs) < 2 {
 		s.t.Fatalf("%s: no pod %s", s.at, name)
 	}
-	return p.addr
+	if six {
+		return p.addrs[1]
+	}
+	return p.addrs[0]
 }
 
 func (s *script) file(name string) []byte {
@@ -369,7 +421,10 @@ func setYAML(ctx context.Context, e *Engine, raw []byte) error {
 
 func (s *script) pod(f []string) scriptPod {
 	ns, name, _ := strings.Cut(qualified(f[0]), "/")
-	p := scriptPod{pod: makePod(ns, name), addr: netip.MustParseAddr(f[1])}
+	p := scriptPod{pod: makePod(ns, name)}
+	for _, a := range strings.Split(f[1], ",") {
+		p.addrs = append(p.addrs, netip.MustParseAddr(a))
+	}
 	for _, x := range f[2:] {
 		k, v, _ := strings.Cut(x, "=")
 		switch k {

@@ -33,8 +33,7 @@ func (e *Engine) SetService(ctx context.Context, s Service) error {
 	e.update.Lock()
 	defer e.update.Unlock()
 	key := Key{"Service", s.Namespace, s.Name}
-	s.Addrs = slices.Clone(s.Addrs)
-	slices.SortFunc(s.Addrs, netip.Addr.Compare)
+	s.Addrs = e.served(s.Addrs)
 	if len(s.Selector) > 0 {
 		s.Addrs = nil
 	}

@@ -17,24 +17,29 @@ import (
 var engineMu sync.Mutex
 
 var (
-	setupMu      sync.Mutex
-	setupCluster string // the cluster name that the globals were set for
+	setupMu sync.Mutex
+	// What the globals were set for; no cluster name is not yet.
+	setupCluster string
+	setupIPv6    bool
 )
 
 // setup sets the engine's package-wide options. They are the process's, so all
-// engines of a process share one cluster name.
-func setup(logger *slog.Logger, cluster string) error {
+// engines of a process share one cluster name and one set of IP families.
+func setup(logger *slog.Logger, cluster string, ipv6 bool) error {
 	setupMu.Lock()
 	defer setupMu.Unlock()
 	if setupCluster != "" {
 		if setupCluster != cluster {
 			return fmt.Errorf("policy engine is set up for cluster %q already", setupCluster)
 		}
+		if setupIPv6 != ipv6 {
+			return fmt.Errorf("policy engine is set up with IPv6 %t already", setupIPv6)
+		}
 		return nil
 	}
 	c := option.Config
 	c.EnableIPv4 = true
-	c.EnableIPv6 = false
+	c.EnableIPv6 = ipv6 // splits the entity world into world-ipv4 and world-ipv6
 	c.ClusterName = cluster
 	c.EnableL7Proxy = true
 	c.EnableICMPRules = true
@@ -46,6 +51,6 @@ func setup(logger *slog.Logger, cluster string) error {
 	if err := labelsfilter.ParseLabelPrefixCfg(logger, nil, nil, ""); err != nil {
 		return fmt.Errorf("set up identity labels: %w", err)
 	}
-	setupCluster = cluster
+	setupCluster, setupIPv6 = cluster, ipv6
 	return nil
 }

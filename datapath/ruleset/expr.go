@@ -6,6 +6,8 @@ import (
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/netdojo/netdojo/datapath/internal/family"
 )
 
 // The functions below make one nftables expression each; all use register 1
@@ -47,21 +49,18 @@ func and(mask, or uint32) expr.Any {
 // hasBits is true when any of the bits is set.
 func hasBits(bits uint32) []expr.Any { return []expr.Any{and(bits, 0), isNot(native(0))} }
 
-// Offsets of the addresses in an IPv4 header.
-const (
-	saddr = 12
-	daddr = 16
-)
-
-// within compares an address of the IPv4 header with a prefix.
+// within compares an address of the header, at that offset, with a prefix.
 func within(offset uint32, p netip.Prefix, op expr.CmpOp) []expr.Any {
-	mask := make([]byte, 4)
-	for i := range p.Bits() {
-		mask[i/8] |= 0x80 >> (i % 8)
-	}
+	f := family.Of(p.Addr())
+	return append([]expr.Any{&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: f.Size}},
+		in(p, op)...)
+}
+
+// in compares the address in the register with a prefix.
+func in(p netip.Prefix, op expr.CmpOp) []expr.Any {
+	f := family.Of(p.Addr())
 	return []expr.Any{
-		&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 4},
-		&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 4, Mask: mask, Xor: make([]byte, 4)},
+		&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: f.Size, Mask: f.Mask(p.Bits()), Xor: make([]byte, f.Size)},
 		&expr.Cmp{Op: op, Register: reg, Data: p.Masked().Addr().AsSlice()},
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/netdojo/netdojo/datapath/internal/family"
 )
 
 // Feature is something that the datapath asks of the kernel.
@@ -83,15 +85,16 @@ func (f Features) Modules() []string {
 }
 
 // Probe asks the kernel for each feature in a network namespace of its own, and
-// then for the table as Apply loads it. The namespace is gone when Probe
+// then for the table as Apply loads it, with IPv6 where that is asked for. The namespace is gone when Probe
 // returns. The caller needs CAP_SYS_ADMIN in its user namespace; without, the
 // error of unshare comes back.
-func Probe() (Features, error) { return prober{nftables.New}.probe() }
+func Probe(ipv6 bool) (Features, error) { return prober{nftables.New, ipv6}.probe() }
 
 // prober asks the kernel in a network namespace that nobody else has: it leaves
 // there what it made, since each removal would cost as much as the question.
 type prober struct {
 	dial func(...nftables.ConnOption) (*nftables.Conn, error)
+	ipv6 bool
 }
 
 func (p prober) probe() (Features, error) {
@@ -110,7 +113,7 @@ func (p prober) probe() (Features, error) {
 		}
 		features := p.features()
 		if features.Missing() == nil {
-			features = append(features, Feature{"the node's table", "", loadTable()})
+			features = append(features, Feature{"the node's table", "", p.loadTable()})
 		}
 		done <- result{features: features}
 	}()
@@ -119,17 +122,25 @@ func (p prober) probe() (Features, error) {
 }
 
 // loadTable loads what Apply does, with addresses that nobody has.
-func loadTable() error {
-	_, err := Apply(Config{
-		PodIface: "nd", PodCIDR: netip.MustParsePrefix("192.0.2.0/25"), ServiceCIDR: netip.MustParsePrefix("192.0.2.128/25"),
+func (p prober) loadTable() error {
+	cfg := Config{PodIface: "nd", Addresses: Addresses{
+		PodCIDR: netip.MustParsePrefix("192.0.2.0/25"), ServiceCIDR: netip.MustParsePrefix("192.0.2.128/25"),
 		NodeAddr: netip.MustParseAddr("198.51.100.1"), DNSProxy: netip.MustParseAddrPort("127.0.0.1:53"),
-	})
+	}}
+	if p.ipv6 {
+		cfg.IPv6 = Addresses{
+			PodCIDR: netip.MustParsePrefix("2001:db8:1::/112"), ServiceCIDR: netip.MustParsePrefix("2001:db8:2::/112"),
+			NodeAddr: netip.MustParseAddr("2001:db8::1"), DNSProxy: netip.MustParseAddrPort("[::1]:53"),
+		}
+	}
+	_, err := Apply(cfg)
 	return err
 }
 
 // rule is an nftables rule that needs a feature.
 type rule struct {
 	feature, module string
+	family          family.Family
 	kind            nftables.ChainType
 	hook            *nftables.ChainHook
 	exprs           []expr.Any
@@ -137,29 +148,43 @@ type rule struct {
 
 // rules are those of the node's own table and of the Services', by what they
 // need.
-func rules() []rule {
+func rules(f family.Family) []rule {
+	// Modules of one family are named after it.
+	of, suffix, code := "", "_ipv4", uint8(3)
+	if f.Proto == unix.NFPROTO_IPV6 {
+		of, suffix, code = f.Name+" ", "_ipv6", 4
+	}
+	proto := byte(f.Proto)
 	filter, nat := nftables.ChainTypeFilter, nftables.ChainTypeNAT
 	pre, post := nftables.ChainHookPrerouting, nftables.ChainHookPostrouting
-	return []rule{
-		{"nftables", "nf_tables", filter, pre, []expr.Any{verdict(expr.VerdictAccept)}},
-		{"conntrack mark", "nft_ct", filter, pre, []expr.Any{ct(expr.CtKeyMARK), setCtMark()}},
-		{"masquerading", "nft_masq", nat, post, []expr.Any{&expr.Masq{}}},
-		{"address translation", "nft_nat", nat, pre, []expr.Any{load([]byte{192, 0, 2, 1}),
-			&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: reg, RegAddrMax: reg}}},
-		{"route look-up", "nft_fib_ipv4", filter, pre, []expr.Any{
+	list := []rule{
+		{feature: "nftables", module: "nf_tables", kind: filter, hook: pre, exprs: []expr.Any{verdict(expr.VerdictAccept)}},
+		{feature: "conntrack mark", module: "nft_ct", kind: filter, hook: pre, exprs: []expr.Any{ct(expr.CtKeyMARK), setCtMark()}},
+		{feature: "masquerading", module: "nft_masq", kind: nat, hook: post, exprs: []expr.Any{&expr.Masq{}}},
+		{feature: "address translation", module: "nft_nat", kind: nat, hook: pre, exprs: []expr.Any{load(f.Multicast.Addr().AsSlice()),
+			&expr.NAT{Type: expr.NATTypeDestNAT, Family: f.Proto, RegAddrMin: reg, RegAddrMax: reg}}},
+		{feature: "route look-up", module: "nft_fib" + suffix, kind: filter, hook: pre, exprs: []expr.Any{
 			&expr.Fib{Register: reg, FlagSADDR: true, FlagIIF: true, ResultOIF: true}}},
-		{"socket look-up", "nft_socket", filter, pre, []expr.Any{&expr.Socket{Key: expr.SocketKeyTransparent, Register: reg}}},
-		{"transparent proxy", "nft_tproxy", filter, pre, []expr.Any{
+		{feature: "socket look-up", module: "nft_socket", kind: filter, hook: pre, exprs: []expr.Any{&expr.Socket{Key: expr.SocketKeyTransparent, Register: reg}}},
+		{feature: "transparent proxy", module: "nft_tproxy", kind: filter, hook: pre, exprs: []expr.Any{
 			meta(expr.MetaKeyL4PROTO), is([]byte{unix.IPPROTO_TCP}),
-			load([]byte{0, 53}), &expr.TProxy{Family: unix.NFPROTO_IPV4, TableFamily: unix.NFPROTO_IPV4, RegPort: reg}}},
-		{"random choice", "nft_numgen", filter, pre, []expr.Any{&expr.Numgen{Register: reg, Modulus: 2, Type: unix.NFT_NG_RANDOM}}},
-		{"rejection", "nft_reject_ipv4", filter, pre, []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: 3}}},
+			load([]byte{0, 53}), &expr.TProxy{Family: proto, TableFamily: proto, RegPort: reg}}},
+		{feature: "random choice", module: "nft_numgen", kind: filter, hook: pre, exprs: []expr.Any{&expr.Numgen{Register: reg, Modulus: 2, Type: unix.NFT_NG_RANDOM}}},
+		{feature: "rejection", module: "nft_reject" + suffix, kind: filter, hook: pre, exprs: []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: code}}},
 	}
+	for i := range list {
+		list[i].feature, list[i].family = of+list[i].feature, f
+	}
+	return list
 }
 
 func (p prober) features() Features {
 	var features Features
-	all := rules()
+	all := rules(family.IPv4)
+	if p.ipv6 {
+		all = append(all, rules(family.IPv6)...)
+		features = append(features, Feature{Name: "IPv6", Module: "ipv6", Err: haveIPv6()})
+	}
 	// A transaction takes many times longer than its rules do: one by one they are
 	// asked for only where not all are there.
 	missing := p.try(all...) != nil
@@ -171,11 +196,10 @@ func (p prober) features() Features {
 		features = append(features, f)
 	}
 	for _, r := range []rule{
-		{FeatureNative, "nft_queue", nftables.ChainTypeFilter, nftables.ChainHookPrerouting,
-			[]expr.Any{(&Table{cfg: Config{Queues: 1}, native: true}).queue()}},
-		{FeatureCompat, "nft_compat, xt_NFQUEUE", nftables.ChainTypeFilter, nftables.ChainHookPrerouting,
-			[]expr.Any{(&Table{cfg: Config{Queues: 1}}).queue()}},
+		{feature: FeatureNative, module: "nft_queue", exprs: []expr.Any{(&half{cfg: &Config{Queues: 1}, native: true}).queue()}},
+		{feature: FeatureCompat, module: "nft_compat, xt_NFQUEUE", exprs: []expr.Any{(&half{cfg: &Config{Queues: 1}}).queue()}},
 	} {
+		r.family, r.kind, r.hook = family.IPv4, nftables.ChainTypeFilter, nftables.ChainHookPrerouting
 		features = append(features, Feature{r.feature, r.module, p.try(r)})
 	}
 	return append(features,
@@ -193,7 +217,7 @@ func (p prober) try(rules ...rule) error {
 		return err
 	}
 	for _, r := range rules {
-		table := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: TableName + " probe: " + r.feature})
+		table := conn.AddTable(&nftables.Table{Family: r.family.Table, Name: TableName + " probe: " + r.feature})
 		chain := conn.AddChain(&nftables.Chain{
 			Name: "probe", Table: table, Type: r.kind, Hooknum: r.hook, Priority: nftables.ChainPriorityFilter,
 		})
@@ -215,6 +239,12 @@ func listen() error {
 	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_INET})
 	req.AddData(nl.NewRtAttr(queueCmd, []byte{queueBind, 0, 0, unix.AF_INET}))
 	_, err := req.Execute(unix.NETLINK_NETFILTER, 0)
+	return err
+}
+
+// haveIPv6 says why the calling thread's network has no IPv6.
+func haveIPv6() error {
+	_, err := os.Stat("/proc/thread-self/net/if_inet6")
 	return err
 }
 

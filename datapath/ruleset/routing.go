@@ -3,10 +3,11 @@ package ruleset
 import (
 	"errors"
 	"fmt"
-	"net"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/netdojo/netdojo/datapath/internal/family"
 )
 
 // The routing table whose only route delivers everything to the node itself,
@@ -16,16 +17,16 @@ const (
 	localPriority = 50
 )
 
-func localRule() *netlink.Rule {
+func localRule(f family.Family) *netlink.Rule {
 	mask := uint32(localBit)
 	rule := netlink.NewRule()
-	rule.Family = unix.AF_INET
+	rule.Family = f.Route
 	rule.Priority, rule.Table = localPriority, localTable
 	rule.Mark, rule.Mask = localBit, &mask
 	return rule
 }
 
-func addRouting() error {
+func addRouting(f family.Family) error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("find lo: %w", err)
@@ -33,26 +34,25 @@ func addRouting() error {
 	if err := netlink.LinkSetUp(lo); err != nil {
 		return fmt.Errorf("set lo up: %w", err)
 	}
-	everything := &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
 	if err := netlink.RouteReplace(&netlink.Route{
-		LinkIndex: lo.Attrs().Index, Table: localTable, Dst: everything,
+		LinkIndex: lo.Attrs().Index, Table: localTable, Dst: f.Everything(),
 		Type: unix.RTN_LOCAL, Scope: netlink.SCOPE_HOST,
 	}); err != nil {
-		return fmt.Errorf("add local route: %w", err)
+		return fmt.Errorf("add local route of %s: %w", f.Name, err)
 	}
-	if err := netlink.RuleAdd(localRule()); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("add routing rule: %w", err)
+	if err := netlink.RuleAdd(localRule(f)); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("add routing rule of %s: %w", f.Name, err)
 	}
 	return nil
 }
 
-func delRouting() error {
-	err := netlink.RuleDel(localRule())
+func delRouting(f family.Family) error {
+	err := netlink.RuleDel(localRule(f))
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EAFNOSUPPORT) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("delete routing rule: %w", err)
+		return fmt.Errorf("delete routing rule of %s: %w", f.Name, err)
 	}
 	return nil
 }

@@ -19,6 +19,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/netdojo/netdojo/datapath/internal/family"
 )
 
 // Priorities of the prerouting chains: after Service translation (-100).
@@ -30,11 +32,26 @@ const (
 // TableName is the name of the IPv4 and the IPv6 table.
 const TableName = "netdojo"
 
-// Config says what the table is about.
+// Config says what the tables are about.
 type Config struct {
 	// PodIface is what the names of the node's ends of pod links begin with.
-	PodIface string
-	PodCIDR  netip.Prefix // of this node's pods
+	PodIface  string
+	Addresses // of IPv4
+	// IPv6 are those of the second family. The zero value shuts it: nothing of
+	// IPv6 comes from pods or passes the node.
+	IPv6 Addresses
+	// Queue is the first of Queues netfilter queues; 0 Queues means one.
+	Queue, Queues uint16
+	// KeepPodAddress leaves the source address of packets to the world as it is;
+	// otherwise they leave with the outgoing interface's address.
+	KeepPodAddress bool
+	// Epoch is the first one.
+	Epoch uint32
+}
+
+// Addresses are those of one family.
+type Addresses struct {
+	PodCIDR netip.Prefix // of this node's pods
 	// ClusterCIDR holds the pods of all nodes, which see each other's addresses as
 	// they are. The zero value is PodCIDR.
 	ClusterCIDR netip.Prefix
@@ -43,36 +60,57 @@ type Config struct {
 	BalancerCIDR netip.Prefix
 	// NodeAddr is the source of a pod's connection to itself, seen by the pod.
 	NodeAddr netip.Addr
-	// Queue is the first of Queues netfilter queues; 0 Queues means one.
-	Queue, Queues uint16
 	// DNSProxy, HTTPProxy and TLSProxy are transparent sockets of the node.
 	// Connections for a proxy whose port is 0 are dropped.
 	DNSProxy, HTTPProxy, TLSProxy netip.AddrPort
-	// KeepPodAddress leaves the source address of packets to the world as it is;
-	// otherwise they leave with the outgoing interface's address.
-	KeepPodAddress bool
-	// Epoch is the first one.
-	Epoch uint32
 }
 
-// Table is the loaded ruleset of the network namespace that Apply ran in. Its
+// Dialled is the address that a queued packet's mark stands for, where its
+// priority says that it was translated. A mark has 32 bits: of IPv6 it is the end
+// of an address in ServiceCIDR, or 0 for the node's.
+func (a Addresses) Dialled(mark uint32) netip.Addr {
+	word := native(mark)
+	if !a.ServiceCIDR.Addr().Is6() {
+		return netip.AddrFrom4([4]byte(word))
+	}
+	if mark == 0 {
+		return a.NodeAddr
+	}
+	out := a.ServiceCIDR.Masked().Addr().As16()
+	copy(out[12:], word)
+	return netip.AddrFrom16(out)
+}
+
+// Table is the loaded ruleset, of both families where there are two, of the network namespace that Apply ran in. Its
 // methods are safe for concurrent use.
 type Table struct {
 	cfg    Config
 	native bool
 
-	mu    sync.Mutex // guards epoch and the order of transactions
-	epoch uint32
-	live  *nftables.Set
-	conn  *nftables.Conn
+	mu     sync.Mutex // guards epoch and the order of transactions
+	epoch  uint32
+	halves []*half
+	conn   *nftables.Conn
+}
+
+// half is the table of one family.
+type half struct {
+	family.Family
+	Addresses
+	cfg    *Config
+	native bool
+	nft    *nftables.Table
+	live   *nftables.Set
 }
 
 // Apply loads the table in one transaction, in place of one left by an earlier
 // run, and the routing rule that hands marked packets to the node's proxies.
 func Apply(cfg Config) (*Table, error) {
 	cfg.Queues = max(cfg.Queues, 1)
-	if !cfg.ClusterCIDR.IsValid() {
-		cfg.ClusterCIDR = cfg.PodCIDR
+	for _, a := range []*Addresses{&cfg.Addresses, &cfg.IPv6} {
+		if !a.ClusterCIDR.IsValid() {
+			a.ClusterCIDR = a.PodCIDR
+		}
 	}
 	conn, err := nftables.New(nftables.AsLasting())
 	if err != nil {
@@ -87,8 +125,10 @@ func Apply(cfg Config) (*Table, error) {
 			return nil, &UnsupportedError{Err: fmt.Errorf("load nftables table: %w", errors.Join(nativeErr, err))}
 		}
 	}
-	if err := addRouting(); err != nil {
-		return nil, errors.Join(err, t.Delete())
+	for _, h := range t.halves {
+		if err := addRouting(h.Family); err != nil {
+			return nil, errors.Join(err, t.Delete())
+		}
 	}
 	return t, nil
 }
@@ -101,7 +141,7 @@ func (e *UnsupportedError) Unwrap() error { return e.Err }
 
 // Cure says what to do about it.
 func (e *UnsupportedError) Cure() string {
-	return "the kernel needs nftables with conntrack, NAT, fib, socket, tproxy and NFQUEUE (modules nft_queue or nft_compat with xt_NFQUEUE): run `netdojo doctor`"
+	return "the kernel needs nftables with conntrack, NAT, fib, socket, tproxy and NFQUEUE, for each IP family that the cluster has (modules nft_queue or nft_compat with xt_NFQUEUE): run `netdojo doctor`"
 }
 
 // NativeQueue says whether the kernel's own queue expression is used, rather
@@ -117,11 +157,13 @@ func (t *Table) SetEpoch(epoch uint32) error {
 	if epoch == t.epoch {
 		return nil
 	}
-	if err := t.conn.SetDeleteElements(t.live, liveElements(t.epoch)); err != nil {
-		return fmt.Errorf("set epoch: %w", err)
-	}
-	if err := t.conn.SetAddElements(t.live, liveElements(epoch)); err != nil {
-		return fmt.Errorf("set epoch: %w", err)
+	for _, h := range t.halves {
+		if err := t.conn.SetDeleteElements(h.live, liveElements(t.epoch)); err != nil {
+			return fmt.Errorf("set epoch: %w", err)
+		}
+		if err := t.conn.SetAddElements(h.live, liveElements(epoch)); err != nil {
+			return fmt.Errorf("set epoch: %w", err)
+		}
 	}
 	if err := t.conn.Flush(); err != nil {
 		return fmt.Errorf("set epoch: %w", err)
@@ -134,14 +176,18 @@ func (t *Table) SetEpoch(epoch uint32) error {
 func (t *Table) Delete() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, family := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6} {
-		t.conn.DelTable(&nftables.Table{Family: family, Name: TableName})
+	for _, f := range []family.Family{family.IPv4, family.IPv6} {
+		t.conn.DelTable(&nftables.Table{Family: f.Table, Name: TableName})
 	}
 	err := t.conn.Flush()
 	if errors.Is(err, unix.ENOENT) {
 		err = nil
 	}
-	return errors.Join(err, delRouting(), t.conn.CloseLasting())
+	errs := []error{err}
+	for _, h := range t.halves {
+		errs = append(errs, delRouting(h.Family))
+	}
+	return errors.Join(append(errs, t.conn.CloseLasting())...)
 }
 
 // liveElements says what to do with a packet by its connection's mark.

@@ -21,19 +21,51 @@ func TestMain(m *testing.M) { testnet.Main(m) }
 
 func testConfig() Config {
 	return Config{
-		PodIface:    "nd",
-		PodCIDR:     netip.MustParsePrefix("10.244.0.0/24"),
-		ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
-		NodeAddr:    netip.MustParseAddr("192.168.77.2"),
-		Queue:       7,
-		Queues:      2,
-		DNSProxy:    netip.MustParseAddrPort("127.0.0.1:5353"),
-		Epoch:       41,
+		PodIface: "nd",
+		Addresses: Addresses{
+			PodCIDR:     netip.MustParsePrefix("10.244.0.0/24"),
+			ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
+			NodeAddr:    netip.MustParseAddr("192.168.77.2"),
+			DNSProxy:    netip.MustParseAddrPort("127.0.0.1:5353"),
+		},
+		Queue:  7,
+		Queues: 2,
+		Epoch:  41,
+	}
+}
+
+// dualConfig is testConfig with IPv6.
+func dualConfig() Config {
+	c := testConfig()
+	c.IPv6 = Addresses{
+		PodCIDR:     netip.MustParsePrefix("fd00:10:244::/112"),
+		ServiceCIDR: netip.MustParsePrefix("fd00:10:96::/112"),
+		NodeAddr:    netip.MustParseAddr("fd00:77::2"),
+		DNSProxy:    netip.MustParseAddrPort("[::1]:5353"),
+	}
+	return c
+}
+
+func TestDialled(t *testing.T) {
+	c := dualConfig()
+	for _, d := range []struct {
+		of   Addresses
+		mark []byte
+		want string
+	}{
+		{c.Addresses, []byte{10, 96, 0, 10}, "10.96.0.10"},
+		{c.Addresses, []byte{192, 168, 77, 2}, "192.168.77.2"},
+		{c.IPv6, []byte{0, 0, 0x12, 0x34}, "fd00:10:96::1234"},
+		{c.IPv6, []byte{0, 0, 0, 0}, "fd00:77::2"},
+	} {
+		if got := d.of.Dialled(binaryutil.NativeEndian.Uint32(d.mark)); got.String() != d.want {
+			t.Errorf("%v is %s, want %s", d.mark, got, d.want)
+		}
 	}
 }
 
 func TestProbe(t *testing.T) {
-	features, err := Probe()
+	features, err := Probe(true)
 	if err != nil {
 		t.Skipf("needs a network namespace: %v", err)
 	}
@@ -72,12 +104,13 @@ func TestProbeNamesWhatIsMissing(t *testing.T) {
 		modules []string
 	}{
 		{"tproxy", "transparent proxy", []string{"nft_tproxy"}},
+		{"reject", "IPv6 rejection", []string{"nft_reject_ipv6"}},
 		{"numgen", "random choice", []string{"nft_numgen"}},
 		{"fib", "route look-up", []string{"nft_fib_ipv4"}},
 		{"queue", "NFQUEUE target", []string{"nft_queue", "nft_compat", "xt_NFQUEUE"}},
 	} {
 		t.Run(c.unknown, func(t *testing.T) {
-			features, err := prober{kernelWithout(c.unknown)}.probe()
+			features, err := prober{kernelWithout(c.unknown), true}.probe()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -142,9 +175,9 @@ func TestMark(t *testing.T) {
 }
 
 // live returns the keys of the live map.
-func live(t *testing.T, table *Table) map[uint32]bool {
+func live(t *testing.T, table *Table, half int) map[uint32]bool {
 	t.Helper()
-	elements, err := table.conn.GetSetElements(table.live)
+	elements, err := table.conn.GetSetElements(table.halves[half].live)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,20 +188,24 @@ func live(t *testing.T, table *Table) map[uint32]bool {
 	return keys
 }
 
-func TestApply(t *testing.T) {
+func TestApply(t *testing.T) { testApply(t, testConfig(), false) }
+
+func TestApplyDual(t *testing.T) { testApply(t, dualConfig(), true) }
+
+func testApply(t *testing.T, cfg Config, dual bool) {
 	testnet.NeedNamespaces(t)
-	features, err := Probe()
+	features, err := Probe(dual)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := features.Missing(); err != nil {
 		t.Skipf("needs %v", err)
 	}
-	table, err := Apply(testConfig())
+	table, err := Apply(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if keys := live(t, table); len(keys) != 5 || !keys[Mark(KindAllow, 41)] {
+	if keys := live(t, table, 0); len(keys) != 5 || !keys[Mark(KindAllow, 41)] {
 		t.Errorf("live map holds %v", keys)
 	}
 	if err := table.SetEpoch(42); err != nil {
@@ -177,13 +214,18 @@ func TestApply(t *testing.T) {
 	if err := table.SetEpoch(42); err != nil {
 		t.Errorf("the same epoch again: %v", err)
 	}
-	keys := live(t, table)
-	if len(keys) != 5 || keys[Mark(KindAllow, 41)] || !keys[Mark(KindDNS, 42)] ||
-		!keys[Mark(KindHairpin, 0)] {
-		t.Errorf("live map holds %v after epoch 42", keys)
+	if got := len(table.halves); got != 1 && !dual || got != 2 && dual {
+		t.Errorf("%d families are judged", got)
+	}
+	for i := range table.halves {
+		keys := live(t, table, i)
+		if len(keys) != 5 || keys[Mark(KindAllow, 41)] || !keys[Mark(KindDNS, 42)] ||
+			!keys[Mark(KindHairpin, 0)] {
+			t.Errorf("live map of %s holds %v after epoch 42", table.halves[i].Name, keys)
+		}
 	}
 	// A table that an earlier run left is replaced, not added to.
-	again, err := Apply(testConfig())
+	again, err := Apply(cfg)
 	if err != nil {
 		t.Fatalf("apply over an old table: %v", err)
 	}
@@ -207,7 +249,7 @@ func TestApply(t *testing.T) {
 func BenchmarkProbe(b *testing.B) {
 	testnet.NeedNamespaces(b)
 	for b.Loop() {
-		features, err := Probe()
+		features, err := Probe(false)
 		if err != nil {
 			b.Fatal(err)
 		}

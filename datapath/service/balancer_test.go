@@ -17,10 +17,10 @@ import (
 // TestLoadBalancer has an address of the cluster's side, which is translated, and
 // one of the host's, which is a proxy's and not; outsiders by their range only.
 func TestLoadBalancer(t *testing.T) {
-	const vip = "192.0.2.10"
+	vip, foeAddr := of("192.0.2.10", "2001:db8:2::10"), of("192.168.78.3", "fd00:78::3")
 	r := newRig(t, nil)
-	friend := testnet.NewPod(t, "friend", netip.MustParseAddr("192.168.77.3"))
-	foe := testnet.NewPod(t, "foe", netip.MustParseAddr("192.168.78.3"))
+	friend := testnet.NewPod(t, "friend", otherAddr)
+	foe := testnet.NewPod(t, "foe", netip.MustParseAddr(foeAddr))
 	balanced := func(change func(*v1.Service)) {
 		s := webService(func(s *v1.Service) {
 			s.Spec.Type = v1.ServiceTypeLoadBalancer
@@ -33,36 +33,38 @@ func TestLoadBalancer(t *testing.T) {
 		})
 		r.service(s)
 	}
-	web := func(p *testnet.Pod) func() string { return func() string { return get(p, vip+":80") } }
+	web := func(p *testnet.Pod) func() string { return func() string { return get(p, at(vip, "80")) } }
 	balanced(nil)
 	until(t, "refused", web(friend))
 	r.slice(ep{addr: webA})
-	until(t, "a 192.168.77.3", web(friend))
-	until(t, "a 192.168.78.3", web(foe))
+	until(t, "a "+otherAddr.String(), web(friend))
+	until(t, "a "+foeAddr, web(foe))
 	until(t, "a "+clientIP.String(), web(r.client))
 	if _, _, ok := r.proxy.Service(netip.MustParseAddr("127.77.0.1"), 80, protoTCP); ok {
 		t.Error("the host's address is translated")
 	}
 
-	balanced(func(s *v1.Service) { s.Spec.LoadBalancerSourceRanges = []string{"192.168.77.0/24", "10.244.0.0/16"} })
+	balanced(func(s *v1.Service) {
+		s.Spec.LoadBalancerSourceRanges = []string{of("192.168.77.0/24", "fd00:77::/64"), podCIDR.String()}
+	})
 	until(t, "timeout", web(foe))
-	until(t, "a 192.168.77.3", web(friend))
+	until(t, "a "+otherAddr.String(), web(friend))
 	until(t, "a "+clientIP.String(), web(r.client))
-	until(t, "a "+clientIP.String(), func() string { return get(r.client, clusterIP+":80") })
+	until(t, "a "+clientIP.String(), func() string { return get(r.client, at(clusterIP, "80")) })
 	balanced(nil)
-	until(t, "a 192.168.78.3", web(foe))
+	until(t, "a "+foeAddr, web(foe))
 }
 
 // TestHealthCheckNodePort tells load balancers whether the node has endpoints.
 func TestHealthCheckNodePort(t *testing.T) {
 	r := newRig(t, nil)
-	outsider := testnet.NewPod(t, "other", netip.MustParseAddr("192.168.77.3"))
+	outsider := testnet.NewPod(t, "other", otherAddr)
 	local := func(s *v1.Service) {
 		s.Spec.Type = v1.ServiceTypeLoadBalancer
 		s.Spec.ExternalTrafficPolicy, s.Spec.HealthCheckNodePort = v1.ServiceExternalTrafficPolicyLocal, 31234
 	}
 	health := func() string {
-		c, err := outsider.Dial(net.Dialer{Timeout: 300 * time.Millisecond}, "tcp4", nodeAddr.String()+":31234")
+		c, err := outsider.Dial(net.Dialer{Timeout: 300 * time.Millisecond}, "tcp", at(nodeAddr.String(), "31234"))
 		if err != nil {
 			return "refused"
 		}
@@ -92,7 +94,7 @@ func TestAffinityEnds(t *testing.T) {
 	}
 	r.service(webService(sticky))
 	r.slice(ep{addr: webA})
-	web := func() string { return get(r.client, clusterIP+":80") }
+	web := func() string { return get(r.client, at(clusterIP, "80")) }
 	until(t, "a "+clientIP.String(), web)
 	r.slice(ep{addr: webA}, ep{addr: webB})
 	until(t, "b "+clientIP.String(), func() string {

@@ -22,7 +22,7 @@ func (p *Proxy) Entries() []Entry {
 	var out []Entry
 	for name, svc := range p.watch.svcs {
 		proto, known := protoNumber(svc.Protocol())
-		ip, ok := netip.AddrFromSlice(svc.ClusterIP().To4())
+		ip, ok := p.cfg.addr(svc.ClusterIP())
 		if !known || !ok {
 			continue
 		}

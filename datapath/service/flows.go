@@ -15,16 +15,22 @@ import (
 // are no more: a UDP client keeps its port, and with it the connection's old
 // translation, for as long as it keeps asking. Not safe for concurrent use.
 type flowCleaner struct {
-	conn *conntrack.Conn
-	have map[frontend][]netip.AddrPort
+	conn   *conntrack.Conn
+	family netfilter.ProtoFamily
+	have   map[frontend][]netip.AddrPort
 }
 
-func newFlowCleaner() (*flowCleaner, error) {
+// newFlowCleaner cleans the connections of an address's family.
+func newFlowCleaner(of netip.Addr) (*flowCleaner, error) {
 	conn, err := conntrack.Dial(nil)
 	if err != nil {
 		return nil, fmt.Errorf("open conntrack: %w", err)
 	}
-	return &flowCleaner{conn: conn}, nil
+	family := netfilter.ProtoIPv4
+	if of.Is6() {
+		family = netfilter.ProtoIPv6
+	}
+	return &flowCleaner{conn: conn, family: family}, nil
 }
 
 // clean removes the connections to frontends of UDP and SCTP whose endpoint is
@@ -51,8 +57,8 @@ func (c *flowCleaner) clean(want *state) error {
 	if !look {
 		return nil
 	}
-	// Only those of IPv4 that were confirmed are listed.
-	flows, err := c.conn.DumpFilter(conntrack.NewFilter().Family(netfilter.ProtoIPv4), nil)
+	// Only those that were confirmed are listed.
+	flows, err := c.conn.DumpFilter(conntrack.NewFilter().Family(c.family), nil)
 	if err != nil {
 		return fmt.Errorf("list connections: %w", err)
 	}

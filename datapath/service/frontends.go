@@ -33,7 +33,7 @@ func (p *Proxy) Frontends() []Frontend {
 	var out []Frontend
 	for name, svc := range w.svcs {
 		proto, known := protoNumber(svc.Protocol())
-		ip, ok := netip.AddrFromSlice(svc.ClusterIP().To4())
+		ip, ok := p.cfg.addr(svc.ClusterIP())
 		if !known || !ok {
 			continue
 		}
@@ -68,6 +68,9 @@ func (p *Proxy) Frontends() []Frontend {
 	return out
 }
 
+// firstIDv6 lies above the ids of IPv4's addresses.
+const firstIDv6 = 1 << 15
+
 // number gives each address the id it has, or the next one. The caller holds
 // watch.mu.
 func (p *Proxy) number(list []Frontend) {
@@ -78,6 +81,9 @@ func (p *Proxy) number(list []Frontend) {
 		if p.ids[f] == 0 {
 			p.lastID++
 			p.ids[f] = p.lastID
+			if f.addr.Is6() { // the other family's Proxy counts for itself
+				p.ids[f] += firstIDv6
+			}
 		}
 		list[i].ID = p.ids[f]
 	}

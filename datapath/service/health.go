@@ -1,7 +1,8 @@
 package service
 
 import (
-	v1 "k8s.io/api/core/v1"
+	"net/netip"
+
 	"k8s.io/kubernetes/pkg/proxy/healthcheck"
 	proxyutil "k8s.io/kubernetes/pkg/proxy/util"
 )
@@ -18,7 +19,7 @@ func (working) Health() healthcheck.ProxyHealth { return healthcheck.ProxyHealth
 func newHealth(cfg Config) healthcheck.ServiceHealthServer {
 	var at []string
 	for _, a := range cfg.NodePortAddrs {
-		at = append(at, a.String()+"/32")
+		at = append(at, netip.PrefixFrom(a, a.BitLen()).String())
 	}
-	return healthcheck.NewServiceHealthServer(cfg.NodeName, nil, proxyutil.NewNodePortAddresses(v1.IPv4Protocol, at), working{}, v1.IPv4Protocol)
+	return healthcheck.NewServiceHealthServer(cfg.NodeName, nil, proxyutil.NewNodePortAddresses(cfg.family(), at), working{}, cfg.family())
 }

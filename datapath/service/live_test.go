@@ -2,11 +2,13 @@ package service
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,19 +22,57 @@ import (
 
 	"github.com/google/nftables"
 
+	"github.com/netdojo/netdojo/datapath/internal/family"
 	"github.com/netdojo/netdojo/datapath/internal/testnet"
 )
 
 func TestMain(m *testing.M) { testnet.Main(m) }
 
+// envFamily has a process of tests speak IPv6.
+const envFamily = "NETDOJO_TEST_IPV6"
+
+var ipv6 = os.Getenv(envFamily) != ""
+
+// of is the text of the family that the tests speak.
+func of(four, six string) string {
+	if ipv6 {
+		return six
+	}
+	return four
+}
+
 var (
-	nodeAddr = netip.MustParseAddr("192.168.77.2")
-	clientIP = netip.MustParseAddr("10.244.0.10")
-	webA     = netip.MustParseAddr("10.244.0.21")
-	webB     = netip.MustParseAddr("10.244.0.22")
+	nodeAddr  = netip.MustParseAddr(of("192.168.77.2", "fd00:77::2"))
+	otherAddr = netip.MustParseAddr(of("192.168.77.3", "fd00:77::3"))
+	clientIP  = netip.MustParseAddr(of("10.244.0.10", "fd00:10:244::a"))
+	webA      = netip.MustParseAddr(of("10.244.0.21", "fd00:10:244::15"))
+	webB      = netip.MustParseAddr(of("10.244.0.22", "fd00:10:244::16"))
+	podCIDR   = netip.MustParsePrefix(of("10.244.0.0/16", "fd00:10:244::/112"))
+	clusterIP = of("10.96.0.80", "fd00:10:96::50")
+
+	protocol = v1.IPFamily(of(string(v1.IPv4Protocol), string(v1.IPv6Protocol)))
 )
 
-const clusterIP = "10.96.0.80"
+// at is an address with a port, as dialers take it.
+func at(addr, port string) string { return net.JoinHostPort(addr, port) }
+
+// TestIPv6 runs all other tests by IPv6.
+func TestIPv6(t *testing.T) {
+	testnet.NeedNamespaces(t)
+	if ipv6 {
+		t.Skip("it runs already")
+	}
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err != nil {
+		t.Skip("needs IPv6 in the kernel")
+	}
+	// In namespaces of its own: links have names of these tests.
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.v")
+	cmd.Env = append(os.Environ(), envFamily+"=1", "NETDOJO_TESTNET=")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("--- PASS: TestClusterIP")) {
+		t.Errorf("by IPv6: %v\n%s", err, out)
+	}
+}
 
 // rig is a node with a client and two servers, and the proxy of its Services.
 type rig struct {
@@ -53,7 +93,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 		greet(pod.Listen(t, ":8080"), name)
 		echo(pod.ListenPacket(t, ":8053"), name)
 	}
-	cfg := Config{Client: r.api, NodeName: "node", NodeAddr: nodeAddr, ClusterCIDR: netip.MustParsePrefix("10.244.0.0/16")}
+	cfg := Config{Client: r.api, NodeName: "node", NodeAddr: nodeAddr, ClusterCIDR: podCIDR}
 	if change != nil {
 		change(&cfg)
 	}
@@ -109,7 +149,7 @@ func webService(change func(*v1.Service)) *v1.Service {
 	s := &v1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"},
 		Spec: v1.ServiceSpec{Type: v1.ServiceTypeClusterIP, ClusterIP: clusterIP, ClusterIPs: []string{clusterIP},
-			IPFamilies: []v1.IPFamily{v1.IPv4Protocol},
+			IPFamilies: []v1.IPFamily{protocol},
 			Ports: []v1.ServicePort{
 				{Name: "http", Protocol: v1.ProtocolTCP, Port: 80, TargetPort: intstr.FromInt32(8080)},
 				{Name: "dns", Protocol: v1.ProtocolUDP, Port: 53, TargetPort: intstr.FromInt32(8053)},
@@ -136,7 +176,7 @@ func webSlice(eps ...ep) *discovery.EndpointSlice {
 	s := &discovery.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web-x",
 			Labels: map[string]string{discovery.LabelServiceName: "web"}},
-		AddressType: discovery.AddressTypeIPv4,
+		AddressType: discovery.AddressType(protocol),
 	}
 	for _, p := range []struct {
 		name  string
@@ -191,7 +231,7 @@ func get(p *testnet.Pod, addr string) string {
 	if p != nil {
 		dial = func(network, addr string) (net.Conn, error) { return p.Dial(d, network, addr) }
 	}
-	c, err := dial("tcp4", addr)
+	c, err := dial("tcp", addr)
 	var ne net.Error
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -234,14 +274,14 @@ func tally(n int, f func() string) map[string]int {
 
 func TestClusterIP(t *testing.T) {
 	r := newRig(t, nil)
-	web := func() string { return get(r.client, clusterIP+":80") }
+	web := func() string { return get(r.client, at(clusterIP, "80")) }
 	r.service(webService(nil))
 	until(t, "refused", web)
-	until(t, "refused", func() string { return get(nil, clusterIP+":80") })
+	until(t, "refused", func() string { return get(nil, at(clusterIP, "80")) })
 
 	r.slice(ep{addr: webA})
 	until(t, "a "+clientIP.String(), web)
-	until(t, "a "+nodeAddr.String(), func() string { return get(nil, clusterIP+":80") })
+	until(t, "a "+nodeAddr.String(), func() string { return get(nil, at(clusterIP, "80")) })
 	if ns, name, ok := r.proxy.Service(netip.MustParseAddr(clusterIP), 80, 6); !ok || ns != "default" || name != "web" {
 		t.Errorf("the address belongs to %s/%s, %v", ns, name, ok)
 	}
@@ -270,11 +310,11 @@ func TestHairpin(t *testing.T) {
 	r := newRig(t, nil)
 	r.service(webService(nil))
 	r.slice(ep{addr: webA})
-	until(t, "a "+nodeAddr.String(), func() string { return get(r.a, clusterIP+":80") })
+	until(t, "a "+nodeAddr.String(), func() string { return get(r.a, at(clusterIP, "80")) })
 }
 
 func TestNodePort(t *testing.T) {
-	other := netip.MustParseAddr("192.168.77.3")
+	other := otherAddr
 	tests := map[string]struct {
 		service           func(*v1.Service)
 		eps               []ep
@@ -298,9 +338,9 @@ func TestNodePort(t *testing.T) {
 			outsider := testnet.NewPod(t, "other", other)
 			r.service(webService(tc.service))
 			r.slice(tc.eps...)
-			until(t, tc.outsider, func() string { return get(outsider, nodeAddr.String()+":30080") })
+			until(t, tc.outsider, func() string { return get(outsider, at(nodeAddr.String(), "30080")) })
 			if tc.insider != "" {
-				until(t, tc.insider, func() string { return get(r.client, nodeAddr.String()+":30080") })
+				until(t, tc.insider, func() string { return get(r.client, at(nodeAddr.String(), "30080")) })
 			}
 		})
 	}
@@ -310,7 +350,7 @@ func TestNodePort(t *testing.T) {
 // the node, which the node itself reaches through the Service as well.
 func TestEndpointOnTheNode(t *testing.T) {
 	r := newRig(t, nil)
-	l, err := net.Listen("tcp4", nodeAddr.String()+":8080")
+	l, err := net.Listen("tcp", at(nodeAddr.String(), "8080"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,8 +358,8 @@ func TestEndpointOnTheNode(t *testing.T) {
 	greet(l, "node")
 	r.service(webService(nil))
 	r.slice(ep{addr: nodeAddr})
-	until(t, "node "+clientIP.String(), func() string { return get(r.client, clusterIP+":80") })
-	until(t, "node "+nodeAddr.String(), func() string { return get(nil, clusterIP+":80") })
+	until(t, "node "+clientIP.String(), func() string { return get(r.client, at(clusterIP, "80")) })
+	until(t, "node "+nodeAddr.String(), func() string { return get(nil, at(clusterIP, "80")) })
 }
 
 // TestHeadless has no address to translate; an ExternalName has none either.
@@ -333,7 +373,7 @@ func TestHeadless(t *testing.T) {
 	}))
 	r.service(webService(nil))
 	r.slice(ep{addr: webA})
-	until(t, "a "+clientIP.String(), func() string { return get(r.client, clusterIP+":80") })
+	until(t, "a "+clientIP.String(), func() string { return get(r.client, at(clusterIP, "80")) })
 	// They are named a moment after the table is in the kernel.
 	until(t, "the two frontends of web", func() string {
 		r.proxy.mu.Lock()
@@ -363,7 +403,7 @@ func TestOpenConnectionsOutlive(t *testing.T) {
 	var c net.Conn
 	until(t, "connected", func() string {
 		var err error
-		if c, err = r.client.Dial(net.Dialer{Timeout: time.Second}, "tcp4", clusterIP+":80"); err != nil {
+		if c, err = r.client.Dial(net.Dialer{Timeout: time.Second}, "tcp", at(clusterIP, "80")); err != nil {
 			return err.Error()
 		}
 		return "connected"
@@ -372,7 +412,7 @@ func TestOpenConnectionsOutlive(t *testing.T) {
 	server := <-accepted
 	defer server.Close()
 	r.slice(ep{addr: webB})
-	until(t, "b "+clientIP.String(), func() string { return get(r.client, clusterIP+":80") })
+	until(t, "b "+clientIP.String(), func() string { return get(r.client, at(clusterIP, "80")) })
 	if _, err := c.Write([]byte("still here\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -386,7 +426,7 @@ func TestInternalPolicyLocal(t *testing.T) {
 	r := newRig(t, nil)
 	local := v1.ServiceInternalTrafficPolicyLocal
 	r.service(webService(func(s *v1.Service) { s.Spec.InternalTrafficPolicy = &local }))
-	web := func() string { return get(r.client, clusterIP+":80") }
+	web := func() string { return get(r.client, at(clusterIP, "80")) }
 	r.slice(ep{addr: webA, node: "far"})
 	until(t, "timeout", web)
 	r.slice(ep{addr: webA, node: "far"}, ep{addr: webB})
@@ -395,10 +435,10 @@ func TestInternalPolicyLocal(t *testing.T) {
 
 func TestExternalAddresses(t *testing.T) {
 	r := newRig(t, nil)
-	outsider := testnet.NewPod(t, "other", netip.MustParseAddr("192.168.77.3"))
-	r.service(webService(func(s *v1.Service) { s.Spec.ExternalIPs = []string{"198.51.100.7"} }))
+	outsider := testnet.NewPod(t, "other", otherAddr)
+	r.service(webService(func(s *v1.Service) { s.Spec.ExternalIPs = []string{of("198.51.100.7", "2001:db8:7::7")} }))
 	r.slice(ep{addr: webA})
-	until(t, "a 192.168.77.3", func() string { return get(outsider, "198.51.100.7:80") })
+	until(t, "a "+otherAddr.String(), func() string { return get(outsider, at(of("198.51.100.7", "2001:db8:7::7"), "80")) })
 }
 
 func TestSessionAffinity(t *testing.T) {
@@ -408,7 +448,7 @@ func TestSessionAffinity(t *testing.T) {
 		s.Spec.SessionAffinity = v1.ServiceAffinityClientIP
 		s.Spec.SessionAffinityConfig = &v1.SessionAffinityConfig{ClientIP: &v1.ClientIPConfig{TimeoutSeconds: &seconds}}
 	}))
-	web := func() string { return get(r.client, clusterIP+":80") }
+	web := func() string { return get(r.client, at(clusterIP, "80")) }
 	r.slice(ep{addr: webA})
 	until(t, "a "+clientIP.String(), web)
 	r.slice(ep{addr: webA}, ep{addr: webB})
@@ -431,7 +471,7 @@ func TestSessionAffinity(t *testing.T) {
 func TestStaleUDP(t *testing.T) {
 	r := newRig(t, nil)
 	r.service(webService(nil))
-	c, err := r.client.Dial(net.Dialer{}, "udp4", clusterIP+":53")
+	c, err := r.client.Dial(net.Dialer{}, "udp", at(clusterIP, "53"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -462,7 +502,7 @@ func TestStaleUDP(t *testing.T) {
 func TestStartAfterAKill(t *testing.T) {
 	testnet.Node(t, nodeAddr)
 	c := &nftables.Conn{}
-	old := c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "netdojo-service"})
+	old := c.AddTable(&nftables.Table{Family: family.Of(nodeAddr).Table, Name: "netdojo-service"})
 	c.AddChain(&nftables.Chain{Name: "service-left", Table: old})
 	if err := c.Flush(); err != nil {
 		t.Fatal(err)
@@ -470,7 +510,7 @@ func TestStartAfterAKill(t *testing.T) {
 	r := newRig(t, nil)
 	r.service(webService(nil))
 	r.slice(ep{addr: webA})
-	until(t, "a "+clientIP.String(), func() string { return get(r.client, clusterIP+":80") })
+	until(t, "a "+clientIP.String(), func() string { return get(r.client, at(clusterIP, "80")) })
 }
 
 // TestManyServices brings up and changes hundreds of Services at once.
@@ -483,13 +523,13 @@ func TestManyServices(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d Services from nothing: %v", n, time.Since(start))
-	until(t, "a "+clientIP.String(), func() string { return get(r.client, "10.97.1.7:80") })
+	until(t, "a "+clientIP.String(), func() string { return get(r.client, at(of("10.97.1.7", "fd00:10:97::107"), "80")) })
 	start = time.Now()
 	if err := r.proxy.table.apply(newState()); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%d Services removed: %v", n, time.Since(start))
-	chains, err := (&nftables.Conn{}).ListChainsOfTableFamily(nftables.TableFamilyIPv4)
+	chains, err := (&nftables.Conn{}).ListChainsOfTableFamily(family.Of(nodeAddr).Table)
 	if err != nil || len(chains) != 6 {
 		t.Errorf("%d chains are left, %v", len(chains), err)
 	}
@@ -499,7 +539,11 @@ func manyServices(n int) *state {
 	s := newState()
 	for i := range n {
 		name := fmt.Sprintf("service-default/s%d/tcp/http", i)
-		f := frontend{netip.AddrFrom4([4]byte{10, 97, byte(i / 250), byte(i % 250)}), 80, protoTCP}
+		addr := netip.AddrFrom4([4]byte{10, 97, byte(i / 250), byte(i % 250)})
+		if ipv6 {
+			addr = netip.MustParseAddr(fmt.Sprintf("fd00:10:97::%02x%02x", i/250, i%250))
+		}
+		f := frontend{addr, 80, protoTCP}
 		s.frontends[f] = target{chain: name, service: "default/s"}
 		s.chains[name] = chainSpec{backends: []netip.AddrPort{netip.AddrPortFrom(webA, 8080)}}
 		if i%2 == 0 {

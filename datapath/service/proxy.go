@@ -32,7 +32,8 @@ import (
 type Config struct {
 	Client   kubernetes.Interface
 	NodeName string
-	// NodeAddr is the source of connections that a pod makes to itself through a
+	// NodeAddr is of the family of IP that the Proxy serves; a node of both has a
+	// Proxy for each. It is the source of connections that a pod makes to itself through a
 	// Service, and of those to endpoints of other nodes through a node port.
 	NodeAddr netip.Addr
 	// NodePortAddrs are the node's addresses that node ports answer on; empty
@@ -70,8 +71,8 @@ type Proxy struct {
 // needs CAP_NET_ADMIN over the network namespace of the calling thread's
 // process.
 func Start(ctx context.Context, cfg Config) (*Proxy, error) {
-	if cfg.Client == nil || !cfg.NodeAddr.Is4() {
-		return nil, errors.New("start service proxy: a client and an IPv4 node address are needed")
+	if cfg.Client == nil || !cfg.NodeAddr.IsValid() {
+		return nil, errors.New("start service proxy: a client and a node address are needed")
 	}
 	if len(cfg.NodePortAddrs) == 0 {
 		cfg.NodePortAddrs = []netip.Addr{cfg.NodeAddr}
@@ -86,7 +87,7 @@ func Start(ctx context.Context, cfg Config) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start service proxy: %w", err)
 	}
-	flows, err := newFlowCleaner()
+	flows, err := newFlowCleaner(cfg.NodeAddr)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start service proxy: %w", err), conn.CloseLasting())
 	}

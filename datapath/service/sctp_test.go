@@ -29,8 +29,14 @@ func TestSCTP(t *testing.T) {
 
 	var server, client net.PacketConn
 	if err := errors.Join(
-		r.a.Do(func() (err error) { server, err = net.ListenPacket("ip4:132", "0.0.0.0"); return err }),
-		r.client.Do(func() (err error) { client, err = net.ListenPacket("ip4:132", "0.0.0.0"); return err }),
+		r.a.Do(func() (err error) {
+			server, err = net.ListenPacket(of("ip4:132", "ip6:132"), of("0.0.0.0", "::"))
+			return err
+		}),
+		r.client.Do(func() (err error) {
+			client, err = net.ListenPacket(of("ip4:132", "ip6:132"), of("0.0.0.0", "::"))
+			return err
+		}),
 	); err != nil {
 		t.Fatal(err)
 	}

@@ -97,7 +97,7 @@ func build(services proxy.ServicePortMap, endpoints proxy.EndpointsMap, cfg Conf
 
 func (s *state) add(name proxy.ServicePortName, svc proxy.ServicePort, eps []proxy.Endpoint, cfg Config) {
 	proto, ok := protoNumber(svc.Protocol())
-	ip, okIP := netip.AddrFromSlice(svc.ClusterIP().To4())
+	ip, okIP := cfg.addr(svc.ClusterIP())
 	if !ok || !okIP {
 		return
 	}
@@ -129,8 +129,8 @@ func (s *state) add(name proxy.ServicePortName, svc proxy.ServicePort, eps []pro
 		for _, f := range outside(svc, proto, cfg) {
 			s.frontends[f] = out
 		}
-		balanced := s.guard(out, "source-"+label, svc)
-		for _, f := range at(svc.LoadBalancerVIPs(), svc, proto) {
+		balanced := s.guard(out, "source-"+label, svc, cfg)
+		for _, f := range cfg.at(svc.LoadBalancerVIPs(), svc, proto) {
 			s.frontends[f] = balanced
 		}
 		for _, ep := range reachable {
@@ -154,14 +154,21 @@ func outside(svc proxy.ServicePort, proto uint8, cfg Config) []frontend {
 			out = append(out, frontend{a, uint16(svc.NodePort()), proto})
 		}
 	}
-	return append(out, at(svc.ExternalIPs(), svc, proto)...)
+	return append(out, cfg.at(svc.ExternalIPs(), svc, proto)...)
+}
+
+// addr is an address, where it is one of the family that is served.
+func (c Config) addr(ip net.IP) (netip.Addr, bool) {
+	a, ok := netip.AddrFromSlice(ip)
+	a = a.Unmap()
+	return a, ok && a.Is4() == c.NodeAddr.Is4()
 }
 
 // at lists the frontends of a Service's port on addresses.
-func at(ips []net.IP, svc proxy.ServicePort, proto uint8) []frontend {
+func (c Config) at(ips []net.IP, svc proxy.ServicePort, proto uint8) []frontend {
 	var out []frontend
 	for _, ip := range ips {
-		if a, ok := netip.AddrFromSlice(ip.To4()); ok {
+		if a, ok := c.addr(ip); ok {
 			out = append(out, frontend{a, uint16(svc.Port()), proto})
 		}
 	}
@@ -170,7 +177,7 @@ func at(ips []net.IP, svc proxy.ServicePort, proto uint8) []frontend {
 
 // guard lets only loadBalancerSourceRanges through to where a load balancer's
 // address leads.
-func (s *state) guard(open target, chain string, svc proxy.ServicePort) target {
+func (s *state) guard(open target, chain string, svc proxy.ServicePort, cfg Config) target {
 	ranges := svc.LoadBalancerSourceRanges()
 	if len(ranges) == 0 || open.fate != translate {
 		return open
@@ -178,7 +185,7 @@ func (s *state) guard(open target, chain string, svc proxy.ServicePort) target {
 	spec := chainSpec{gate: open.chain}
 	for _, r := range ranges {
 		bits, _ := r.Mask.Size()
-		if a, ok := netip.AddrFromSlice(r.IP.To4()); ok {
+		if a, ok := cfg.addr(r.IP); ok {
 			spec.sources = append(spec.sources, netip.PrefixFrom(a, bits))
 		}
 	}
@@ -207,7 +214,7 @@ func (s *state) lead(base target, chain string, eps []proxy.Endpoint, anywhere b
 func addrPorts(eps []proxy.Endpoint) []netip.AddrPort {
 	var out []netip.AddrPort
 	for _, ep := range eps {
-		if a, err := netip.ParseAddr(ep.IP()); err == nil && a.Is4() {
+		if a, err := netip.ParseAddr(ep.IP()); err == nil {
 			out = append(out, netip.AddrPortFrom(a, uint16(ep.Port())))
 		}
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+
+	"github.com/netdojo/netdojo/datapath/internal/family"
 )
 
 // Names of the sets and of the chain that refuses.
@@ -28,6 +30,7 @@ const batchLimit = 20
 // table is the nftables table and what is known to be in it. One goroutine uses
 // it.
 type table struct {
+	layout
 	cfg  Config
 	conn *nftables.Conn
 	nft  *nftables.Table
@@ -36,7 +39,8 @@ type table struct {
 }
 
 func newTable(conn *nftables.Conn, cfg Config) *table {
-	return &table{cfg: cfg, conn: conn, nft: &nftables.Table{Family: nftables.TableFamilyIPv4, Name: cfg.Table}}
+	l := newLayout(family.Of(cfg.NodeAddr))
+	return &table{layout: l, cfg: cfg, conn: conn, nft: &nftables.Table{Family: l.Table, Name: cfg.Table}}
 }
 
 // reset makes the table anew and empty but for its frame.
@@ -47,11 +51,11 @@ func (t *table) reset() error {
 	t.conn.AddTable(t.nft)
 	t.sets = map[string]*nftables.Set{}
 	for _, s := range []*nftables.Set{
-		{Name: setFrontends, IsMap: true, KeyType: typeFrontend, DataType: nftables.TypeVerdict},
-		{Name: setRefused, IsMap: true, KeyType: typeFrontend, DataType: nftables.TypeVerdict},
-		{Name: setHairpin, KeyType: typePair},
-		{Name: setRemote, KeyType: nftables.TypeIPAddr},
-		{Name: setClusterIP, KeyType: nftables.TypeIPAddr},
+		{Name: setFrontends, IsMap: true, KeyType: t.frontend, DataType: nftables.TypeVerdict},
+		{Name: setRefused, IsMap: true, KeyType: t.frontend, DataType: nftables.TypeVerdict},
+		{Name: setHairpin, KeyType: t.pair},
+		{Name: setRemote, KeyType: t.Datatype},
+		{Name: setClusterIP, KeyType: t.Datatype},
 	} {
 		s.Table = t.nft
 		var elements []nftables.SetElement
@@ -66,7 +70,9 @@ func (t *table) reset() error {
 		t.sets[s.Name] = s
 	}
 	refuse := t.conn.AddChain(&nftables.Chain{Name: chainRefuse, Table: t.nft})
-	t.rule(refuse, []expr.Any{&expr.Reject{Type: 0, Code: 3}}) // ICMP port unreachable
+	for _, r := range t.refuse() {
+		t.rule(refuse, r)
+	}
 
 	pre, out, post := nftables.ChainHookPrerouting, nftables.ChainHookOutput, nftables.ChainHookPostrouting
 	for _, c := range []struct {
@@ -76,20 +82,20 @@ func (t *table) reset() error {
 		priority nftables.ChainPriority
 		rules    [][]expr.Any
 	}{
-		{"nat-prerouting", nftables.ChainTypeNAT, pre, -100, [][]expr.Any{byFrontend(setFrontends)}},
-		{"nat-output", nftables.ChainTypeNAT, out, -100, [][]expr.Any{byFrontend(setFrontends)}},
-		{"refuse-prerouting", nftables.ChainTypeFilter, pre, -95, [][]expr.Any{append(isNew(), byFrontend(setRefused)...)}},
-		{"refuse-output", nftables.ChainTypeFilter, out, -95, [][]expr.Any{append(isNew(), byFrontend(setRefused)...)}},
+		{"nat-prerouting", nftables.ChainTypeNAT, pre, -100, [][]expr.Any{t.byFrontend(setFrontends)}},
+		{"nat-output", nftables.ChainTypeNAT, out, -100, [][]expr.Any{t.byFrontend(setFrontends)}},
+		{"refuse-prerouting", nftables.ChainTypeFilter, pre, -95, [][]expr.Any{append(isNew(), t.byFrontend(setRefused)...)}},
+		{"refuse-output", nftables.ChainTypeFilter, out, -95, [][]expr.Any{append(isNew(), t.byFrontend(setRefused)...)}},
 		{"nat-postrouting", nftables.ChainTypeNAT, post, 90, [][]expr.Any{
 			slices.Concat(wasTranslated(),
-				[]expr.Any{header(ipSource, regAddr), header(ipDestination, regPort), in(setHairpin, regAddr)},
-				sourceNAT(t.cfg.NodeAddr)),
+				[]expr.Any{t.header(t.Source, t.addr), t.header(t.Destination, t.port), in(setHairpin, t.addr)},
+				t.sourceNAT(t.cfg.NodeAddr)),
 			slices.Concat(wasTranslated(),
 				[]expr.Any{
-					&expr.Ct{Key: expr.CtKeyDST, Register: regAddr, Direction: ctOriginal}, in(setClusterIP, regAddr),
-					header(ipDestination, regAddr), in(setRemote, regAddr),
+					&expr.Ct{Key: expr.CtKeyDST, Register: t.addr, Direction: ctOriginal}, in(setClusterIP, t.addr),
+					t.header(t.Destination, t.addr), in(setRemote, t.addr),
 				},
-				sourceNAT(t.cfg.NodeAddr)),
+				t.sourceNAT(t.cfg.NodeAddr)),
 		}},
 	} {
 		chain := t.conn.AddChain(&nftables.Chain{Name: c.name, Table: t.nft, Type: c.kind, Hooknum: c.hook, Priority: &c.priority})
@@ -178,7 +184,7 @@ func (t *table) makeChains(have, want *state) error {
 
 func (t *table) affinitySet(chain string) *nftables.Set {
 	return &nftables.Set{Table: t.nft, Name: affinityName(chain), IsMap: true, Dynamic: true, HasTimeout: true,
-		KeyType: nftables.TypeIPAddr, DataType: typeBackend, Size: maxAffinities}
+		KeyType: t.Datatype, DataType: t.backend, Size: maxAffinities}
 }
 
 func (t *table) changeElements(have, want *state) error {

@@ -30,11 +30,19 @@ type watch struct {
 	eps  proxy.EndpointsMap
 }
 
+// family is the one that is served, as Kubernetes names it.
+func (c Config) family() v1.IPFamily {
+	if c.NodeAddr.Is6() {
+		return v1.IPv6Protocol
+	}
+	return v1.IPv4Protocol
+}
+
 func newWatch(cfg Config) *watch {
 	w := &watch{
 		cfg: cfg, changed: make(chan struct{}, 1),
-		services:  proxy.NewServiceChangeTracker(v1.IPv4Protocol, nil, nil),
-		endpoints: proxy.NewEndpointsChangeTracker(v1.IPv4Protocol, cfg.NodeName, nil, nil),
+		services:  proxy.NewServiceChangeTracker(cfg.family(), nil, nil),
+		endpoints: proxy.NewEndpointsChangeTracker(cfg.family(), cfg.NodeName, nil, nil),
 		svcs:      proxy.ServicePortMap{}, eps: proxy.EndpointsMap{},
 	}
 	// Services of another proxy and slices of headless ones are not ours.

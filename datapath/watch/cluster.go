@@ -47,8 +47,10 @@ func (w *Watcher) watchCluster() {
 			n := o.(*corev1.Node)
 			addrs := nodeAddrs(n)
 			w.failed("set node", w.engine.SetNode(w.ctx, n.Name, addrs))
-			if w.cfg.Routes != nil && n.Name != w.cfg.NodeName && len(addrs) > 0 {
-				w.failed("route to node", w.cfg.Routes.SetNode(n.Name, addrs[0], podCIDRs(n)))
+			// Clusters of several nodes are of IPv4.
+			via := slices.IndexFunc(addrs, netip.Addr.Is4)
+			if w.cfg.Routes != nil && n.Name != w.cfg.NodeName && via >= 0 {
+				w.failed("route to node", w.cfg.Routes.SetNode(n.Name, addrs[via], podCIDRs(n)))
 			}
 		},
 		remove: func(o any) {
@@ -178,7 +180,7 @@ func nodeAddrs(n *corev1.Node) []netip.Addr {
 		if a.Type != corev1.NodeInternalIP && a.Type != corev1.NodeExternalIP {
 			continue
 		}
-		if ip, err := netip.ParseAddr(a.Address); err == nil && ip.Is4() && !slices.Contains(out, ip) {
+		if ip, err := netip.ParseAddr(a.Address); err == nil && !slices.Contains(out, ip) {
 			out = append(out, ip)
 		}
 	}
@@ -199,7 +201,7 @@ func sliceAddrs(s *discoveryv1.EndpointSlice) []netip.Addr {
 	var out []netip.Addr
 	for _, ep := range s.Endpoints {
 		for _, a := range ep.Addresses {
-			if ip, err := netip.ParseAddr(a); err == nil && ip.Is4() {
+			if ip, err := netip.ParseAddr(a); err == nil {
 				out = append(out, ip)
 			}
 		}

@@ -41,13 +41,18 @@ func (w *Watcher) setPod(p *corev1.Pod) {
 		w.failed("update pod", w.engine.UpdatePod(w.ctx, p))
 		return
 	}
-	addr, err := netip.ParseAddr(p.Status.PodIP)
+	var addrs []netip.Addr
+	for _, ip := range p.Status.PodIPs {
+		if a, err := netip.ParseAddr(ip.IP); err == nil {
+			addrs = append(addrs, a)
+		}
+	}
 	ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-	if err != nil || ended {
+	if len(addrs) == 0 || ended {
 		w.engine.RemovePod(w.ctx, string(p.UID))
 		return
 	}
-	w.failed("set peer", w.engine.SetPeer(w.ctx, p, addr))
+	w.failed("set peer", w.engine.SetPeer(w.ctx, p, addrs...))
 }
 
 // slimPod keeps of a pod what the engine and the agent read.
@@ -57,7 +62,7 @@ func slimPod(o any) {
 	m.Labels, m.DeletionTimestamp, m.OwnerReferences = p.Labels, p.DeletionTimestamp, p.OwnerReferences
 	slim := corev1.Pod{ObjectMeta: m, Spec: corev1.PodSpec{
 		NodeName: p.Spec.NodeName, HostNetwork: p.Spec.HostNetwork, ServiceAccountName: p.Spec.ServiceAccountName,
-	}, Status: corev1.PodStatus{PodIP: p.Status.PodIP, Phase: p.Status.Phase}}
+	}, Status: corev1.PodStatus{PodIP: p.Status.PodIP, PodIPs: p.Status.PodIPs, Phase: p.Status.Phase}}
 	for _, c := range p.Spec.Containers {
 		if len(c.Ports) > 0 {
 			slim.Spec.Containers = append(slim.Spec.Containers, corev1.Container{Name: c.Name, Ports: c.Ports})
@@ -100,10 +105,10 @@ func (w *Watcher) pod(namespace, name, uid string) *corev1.Pod {
 	return p
 }
 
-// SetPod waits for a pod as Pod does and makes it known to the engine at addr.
+// SetPod waits for a pod as Pod does and makes it known to the engine at addrs.
 // No change of its labels can fall between the two, as it could between Pod and
 // Engine.SetPod.
-func (w *Watcher) SetPod(ctx context.Context, namespace, name, uid string, addr netip.Addr) (endpointID uint32, err error) {
+func (w *Watcher) SetPod(ctx context.Context, namespace, name, uid string, addrs ...netip.Addr) (endpointID uint32, err error) {
 	p, err := w.Pod(ctx, namespace, name, uid)
 	if err != nil {
 		return 0, err
@@ -113,5 +118,5 @@ func (w *Watcher) SetPod(ctx context.Context, namespace, name, uid string, addr 
 	if now := w.pod(namespace, name, uid); now != nil {
 		p = now
 	}
-	return w.engine.SetPod(ctx, p, addr)
+	return w.engine.SetPod(ctx, p, addrs...)
 }

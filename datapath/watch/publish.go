@@ -150,6 +150,7 @@ func (p *publisher) identity(ctx context.Context, id string, ep policy.EndpointI
 }
 
 func (p *publisher) endpoint(ctx context.Context, ep policy.EndpointInfo) error {
+	pair := policy.AddressPair(ep.Addrs)
 	status := ciliumv2.EndpointStatus{
 		ID:    int64(ep.ID),
 		State: string(models.EndpointStateReady),
@@ -158,7 +159,7 @@ func (p *publisher) endpoint(ctx context.Context, ep policy.EndpointInfo) error 
 		},
 		Identity: &ciliumv2.EndpointIdentity{ID: int64(ep.Identity), Labels: ep.Labels},
 		Networking: &ciliumv2.EndpointNetworking{
-			Addressing: ciliumv2.AddressPairList{{IPV4: ep.Addr.String()}},
+			Addressing: ciliumv2.AddressPairList{{IPV4: pair.IPv4, IPV6: pair.IPv6}},
 		},
 		Policy: &ciliumv2.EndpointPolicy{
 			Ingress: &ciliumv2.EndpointPolicyDirection{Enforcing: ep.IngressEnforced, State: enforcement(ep.IngressEnforced)},

@@ -270,13 +270,13 @@ func TestPods(t *testing.T) {
 	// Peers come and go by their status; pods on a host network are their node.
 	f.yaml("nodes", `{apiVersion: v1, kind: Node, metadata: {name: n2}, status: {addresses: [{type: InternalIP, address: 192.168.77.3}]}}`)
 	f.until("the other node", func() bool { return f.e.Peer(netip.MustParseAddr("192.168.77.3")).Identity == 6 })
-	f.yaml("pods", `{apiVersion: v1, kind: Pod, metadata: {name: peer, namespace: default, uid: u2, labels: {app: peer}}, spec: {nodeName: n2, containers: [{name: c}]}, status: {podIP: 10.244.1.10, phase: Running}}`)
+	f.yaml("pods", `{apiVersion: v1, kind: Pod, metadata: {name: peer, namespace: default, uid: u2, labels: {app: peer}}, spec: {nodeName: n2, containers: [{name: c}]}, status: {podIP: 10.244.1.10, podIPs: [{ip: 10.244.1.10}], phase: Running}}`)
 	f.until("a peer", func() bool { return f.e.Peer(peerIP).Pod == "peer" })
 	if id := f.e.Peer(peerIP).Endpoint; id != 0 {
 		t.Errorf("a peer is endpoint %d", id)
 	}
-	f.yaml("pods", `{apiVersion: v1, kind: Pod, metadata: {name: hosted, namespace: default, uid: u3}, spec: {nodeName: n2, hostNetwork: true, containers: [{name: c}]}, status: {podIP: 192.168.77.3, phase: Running}}`)
-	f.yaml("pods", `{apiVersion: v1, kind: Pod, metadata: {name: peer, namespace: default, uid: u2, labels: {app: peer}}, spec: {nodeName: n2, containers: [{name: c}]}, status: {podIP: 10.244.1.10, phase: Succeeded}}`)
+	f.yaml("pods", `{apiVersion: v1, kind: Pod, metadata: {name: hosted, namespace: default, uid: u3}, spec: {nodeName: n2, hostNetwork: true, containers: [{name: c}]}, status: {podIP: 192.168.77.3, podIPs: [{ip: 192.168.77.3}], phase: Running}}`)
+	f.yaml("pods", `{apiVersion: v1, kind: Pod, metadata: {name: peer, namespace: default, uid: u2, labels: {app: peer}}, spec: {nodeName: n2, containers: [{name: c}]}, status: {podIP: 10.244.1.10, podIPs: [{ip: 10.244.1.10}], phase: Succeeded}}`)
 	f.until("a peer that ended", func() bool { return f.e.Peer(peerIP).Pod == "" })
 	if p := f.e.Peer(netip.MustParseAddr("192.168.77.3")); p.Pod != "" || p.Identity != 6 {
 		t.Errorf("a pod on the host network is %+v", p)

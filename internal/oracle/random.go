@@ -22,6 +22,7 @@ type Words struct {
 	Groups     []string
 	// Tiers makes ClusterNetworkPolicies too.
 	Tiers bool
+	IPv6  bool // rules for ICMPv6, and the entities of each family
 	// Few leaves out what a live probe cannot tell from something else.
 	Few bool
 }
@@ -172,6 +173,9 @@ func (r *Random) side(dir string, deny bool) obj {
 		o[dir+"Endpoints"] = r.several(func() any { return r.selector(true) })
 	case 3:
 		o[dir+"Entities"] = r.several(func() any {
+			if r.IPv6 && r.one(4) {
+				return pick(r.Rand, "world-ipv4", "world-ipv6")
+			}
 			return pick(r.Rand, "all", "world", "cluster", "host", "remote-node", "kube-apiserver", "health", "ingress", "init", "unmanaged", "none")
 		})
 	case 4:
@@ -189,7 +193,11 @@ func (r *Random) side(dir string, deny bool) obj {
 	}
 	switch {
 	case r.one(8):
-		o["icmps"] = []any{obj{"fields": []any{obj{"family": "IPv4", "type": pick(r.Rand, 8, 3, 11)}}}}
+		field := obj{"family": "IPv4", "type": pick(r.Rand, 8, 3, 11)}
+		if r.IPv6 && r.one(2) {
+			field = obj{"family": "IPv6", "type": pick[any](r.Rand, 128, "EchoRequest", 1, 3)}
+		}
+		o["icmps"] = []any{obj{"fields": []any{field}}}
 	case r.one(2) || len(o) == 0 && !r.one(4):
 		var ports []any
 		for range 1 + r.IntN(2) {

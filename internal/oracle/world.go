@@ -31,6 +31,7 @@ type Pod struct {
 	Labels          map[string]string
 	ServiceAccount  string
 	Addr            netip.Addr
+	Addr6           netip.Addr // the zero Addr where there is none
 	Ports           []Port
 	Remote          bool // of another node: its own policies are judged there
 }
@@ -48,7 +49,8 @@ type Group struct {
 	Prefixes []netip.Prefix
 }
 
-// World is what policies are judged in.
+// World is what policies are judged in. Whether the outside is of one entity or of
+// two, world-ipv4 and world-ipv6, is an option of Cilium's for the whole process.
 type World struct {
 	Namespaces map[string]map[string]string // name → labels
 	Pods       []Pod
@@ -57,6 +59,8 @@ type World struct {
 	Groups     map[string]Group
 	Node       netip.Addr // the node and its API server
 	RemoteNode netip.Addr
+	// Node6 and RemoteNode6 are the same nodes in IPv6, which a world may be without.
+	Node6, RemoteNode6 netip.Addr
 
 	entries policytypes.PolicyEntries
 }
@@ -139,7 +143,7 @@ func (w *World) Allowed(c Conn) bool {
 	if toPod == nil || toPod.Remote || result.Ingress == policytypes.DecisionAllowed {
 		return true
 	}
-	return ingressBy.String() == byDefault && (c.From == w.Node || !w.deniesByDefault(to, true))
+	return ingressBy.String() == byDefault && (w.Host(c.From) || !w.deniesByDefault(to, true))
 }
 
 // deniesByDefault says whether a rule of a direction that selects the subject
@@ -149,6 +153,9 @@ func (w *World) deniesByDefault(subject *identity.Identity, ingress bool) bool {
 		return e.DefaultDeny && e.Ingress == ingress && e.Subject.Matches(subject.LabelArray)
 	})
 }
+
+// Host says whether an address is the node's.
+func (w *World) Host(a netip.Addr) bool { return a == w.Node || a == w.Node6 }
 
 // byDefault is how the simulator labels what no rule decides.
 const byDefault = "[reserved:default-deny]"
@@ -162,7 +169,7 @@ func (w *World) identity(a netip.Addr) (*identity.Identity, *Pod) {
 	}
 	for i := range w.Pods {
 		p := &w.Pods[i]
-		if p.Addr != a {
+		if p.Addr != a && p.Addr6 != a {
 			continue
 		}
 		for k, v := range p.Labels {
@@ -179,10 +186,10 @@ func (w *World) identity(a netip.Addr) (*identity.Identity, *Pod) {
 		return identity.NewIdentity(1, lbls), p
 	}
 	switch a {
-	case w.Node:
+	case w.Node, w.Node6: // of one identity, by whichever the API server is asked
 		lbls.MergeLabels(labels.LabelHost)
 		lbls.MergeLabels(labels.LabelKubeAPIServer)
-	case w.RemoteNode:
+	case w.RemoteNode, w.RemoteNode6:
 		lbls.MergeLabels(labels.LabelRemoteNode)
 	default:
 		lbls.MergeLabels(labels.GetCIDRLabels(netip.PrefixFrom(a, a.BitLen())))
@@ -231,8 +238,9 @@ func (w *World) outside(a netip.Addr, lbls labels.Labels) {
 
 // plain writes the entries as the simulator takes them. It has no named ports of
 // its own choosing, takes protocol ANY for every one where Cilium's engine means
-// TCP, UDP and SCTP, and a rule without peers and ports for one that allows all,
-// where PolicyEntry says that it selects nothing.
+// TCP, UDP and SCTP, spells ICMPv6 in another way than rules do, and takes a rule
+// without peers and ports for one that allows all, where PolicyEntry says that it
+// selects nothing.
 func (w *World) plain(to *Pod) policytypes.PolicyEntries {
 	var out policytypes.PolicyEntries
 	for _, e := range w.entries {
@@ -262,6 +270,9 @@ func numbers(p api.PortProtocol, to *Pod) (out []api.PortProtocol) {
 	protocols := []api.L4Proto{p.Protocol}
 	if p.Protocol == api.ProtoAny || p.Protocol == "" {
 		protocols = []api.L4Proto{api.ProtoTCP, api.ProtoUDP, api.ProtoSCTP}
+	}
+	if p.Protocol == api.ProtoICMPv6 {
+		protocols = []api.L4Proto{api.L4Proto(u8proto.ICMPv6.String())}
 	}
 	for _, proto := range protocols {
 		one := api.PortProtocol{Port: p.Port, EndPort: p.EndPort, Protocol: proto}

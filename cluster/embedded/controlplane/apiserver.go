@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -67,7 +68,7 @@ func (c *ControlPlane) apiOptions(l net.Listener, etcdEndpoint string) *options.
 	o.ProxyClientCertFile = p.cert(certFrontProxy)
 	o.ProxyClientKeyFile = p.key(certFrontProxy)
 	o.AllowPrivileged = true
-	o.ServiceClusterIPRanges = c.cfg.ServiceCIDR.String()
+	o.ServiceClusterIPRanges = strings.Join(ranges(c.cfg.ServiceCIDR, c.cfg.ServiceCIDR6), ",")
 	o.EndpointReconcilerType = "lease"
 	o.KubeletConfig.TLSClientConfig.CertFile = p.cert(certKubeletClient)
 	o.KubeletConfig.TLSClientConfig.KeyFile = p.key(certKubeletClient)

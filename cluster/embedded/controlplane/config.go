@@ -37,7 +37,9 @@ type Config struct {
 	Listeners   []net.Listener
 	ServiceCIDR netip.Prefix
 	PodCIDR     netip.Prefix // the node's pod range
-	ClusterDNS  netip.Addr
+	// ServiceCIDR6 and PodCIDR6 are those of IPv6; zero in a cluster of IPv4.
+	ServiceCIDR6, PodCIDR6 netip.Prefix
+	ClusterDNS             netip.Addr
 	// DNSUpstream is whom cluster DNS asks for names that are not the cluster's.
 	// When it is valid, a new cluster is born with cluster DNS.
 	DNSUpstream netip.AddrPort
@@ -71,6 +73,14 @@ func (c *Config) validate() error {
 // endpoint is the API's host and port inside the node.
 func (c *Config) endpoint() string {
 	return net.JoinHostPort(c.NodeAddr.String(), strconv.Itoa(APIPort))
+}
+
+// ranges lists the ranges of each family as Kubernetes' flags take them.
+func ranges(four, six netip.Prefix) []string {
+	if six.IsValid() {
+		return []string{four.String(), six.String()}
+	}
+	return []string{four.String()}
 }
 
 // serviceIP is the address of the kubernetes Service: the first of the range.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
@@ -63,7 +64,7 @@ func (c *ControlPlane) runControllers(ctx context.Context, ready func()) error {
 	o.SecureServing.BindPort = 0
 	o.KubeCloudShared.UseServiceAccountCredentials = false
 	o.KubeCloudShared.AllocateNodeCIDRs = false
-	o.KubeCloudShared.ClusterCIDR = c.cfg.PodCIDR.String()
+	o.KubeCloudShared.ClusterCIDR = strings.Join(ranges(c.cfg.PodCIDR, c.cfg.PodCIDR6), ",")
 	o.SAController.ServiceAccountKeyFile = c.pki.key(keyServiceAccount)
 	o.SAController.RootCAFile = c.pki.cert(certCA)
 	o.CSRSigningController.ClusterSigningCertFile = c.pki.cert(certCA)

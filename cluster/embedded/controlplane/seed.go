@@ -234,7 +234,7 @@ func seedObjects(cfg *Config, rootCA string) map[string]runtime.Object {
 			corev1.LabelHostname:                    cfg.NodeName,
 			"node-role.kubernetes.io/control-plane": "",
 		}),
-		Spec: corev1.NodeSpec{PodCIDR: cfg.PodCIDR.String(), PodCIDRs: []string{cfg.PodCIDR.String()}},
+		Spec: corev1.NodeSpec{PodCIDR: cfg.PodCIDR.String(), PodCIDRs: ranges(cfg.PodCIDR, cfg.PodCIDR6)},
 	}
 	return out
 }

@@ -35,7 +35,7 @@ func TestContainerLife(t *testing.T) {
 		}
 	}
 	ip, err := n.PodSandboxStatus(t.Context(), &runtimeapi.PodSandboxStatusRequest{PodSandboxId: podID})
-	if err != nil || ip.Status.Network.Ip != "10.244.0.2" || len(ip.ContainersStatuses) != 1 {
+	if err != nil || ip.Status.Network.Ip != "10.244.0.2" || len(ip.Status.Network.AdditionalIps) != 1 || ip.Status.Network.AdditionalIps[0].Ip != "fd00:10:244::2" || len(ip.ContainersStatuses) != 1 {
 		t.Errorf("sandbox %v, %v", ip, err)
 	}
 	if len(n.standIns) != 1 || n.standIns[0].Pod != "web" || n.standIns[0].Image != "busybox" {

@@ -107,18 +107,20 @@ type fakeNetwork struct {
 	fail     error
 }
 
-func (n *fakeNetwork) Attach(_ context.Context, req AttachRequest) (netip.Addr, error) {
+func (n *fakeNetwork) Attach(_ context.Context, req AttachRequest) ([]netip.Addr, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.fail != nil {
-		return netip.Addr{}, n.fail
+		return nil, n.fail
 	}
 	var st unix.Stat_t
 	if err := unix.Stat(req.NetNS, &st); err != nil {
-		return netip.Addr{}, fmt.Errorf("stat %s: %w", req.NetNS, err)
+		return nil, fmt.Errorf("stat %s: %w", req.NetNS, err)
 	}
 	n.attached[req.SandboxID] = req
-	return netip.AddrFrom4([4]byte{10, 244, 0, byte(len(n.attached) + 1)}), nil
+	return []netip.Addr{
+		netip.AddrFrom4([4]byte{10, 244, 0, byte(len(n.attached) + 1)}), netip.MustParseAddr("fd00:10:244::2"),
+	}, nil
 }
 
 func (n *fakeNetwork) Detach(_ context.Context, id string) error {

@@ -28,8 +28,8 @@ type podSandbox struct {
 	ns      *namespaces
 	pause   *process // PID 1 of a shared PID namespace; else nil
 
-	ready bool       // guarded by service.mu
-	ip    netip.Addr // guarded by service.mu; zero on the node's network
+	ready bool         // guarded by service.mu
+	ips   []netip.Addr // guarded by service.mu; none on the node's network
 
 	stopping sync.Mutex // one StopPodSandbox at a time
 	attached bool       // guarded by stopping

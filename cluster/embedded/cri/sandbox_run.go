@@ -62,7 +62,7 @@ func (s *service) RunPodSandbox(ctx context.Context, req *runtimeapi.RunPodSandb
 	}
 	if p.ns.net != nil && s.cfg.Network != nil {
 		done.add(func(ctx context.Context) error { return s.cfg.Network.Detach(ctx, p.id) })
-		p.ip, err = s.cfg.Network.Attach(ctx, AttachRequest{
+		p.ips, err = s.cfg.Network.Attach(ctx, AttachRequest{
 			SandboxID: p.id, NetNS: p.ns.netPath(),
 			Namespace: config.Metadata.Namespace, Name: config.Metadata.Name, UID: config.Metadata.Uid,
 		})

@@ -47,8 +47,12 @@ func (p *podSandbox) status() *runtimeapi.PodSandboxStatus {
 		}},
 		Labels: p.config.Labels, Annotations: p.config.Annotations, RuntimeHandler: p.handler,
 	}
-	if p.ip.IsValid() {
-		st.Network.Ip = p.ip.String()
+	for i, ip := range p.ips {
+		if i == 0 {
+			st.Network.Ip = ip.String()
+		} else {
+			st.Network.AdditionalIps = append(st.Network.AdditionalIps, &runtimeapi.PodIP{Ip: ip.String()})
+		}
 	}
 	return st
 }

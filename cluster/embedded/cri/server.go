@@ -29,9 +29,10 @@ import (
 
 // Network connects sandboxes. Its methods may be called concurrently.
 type Network interface {
-	// Attach connects the network namespace and returns the pod's address. When it
-	// returns, the pod's identity and policy are in force.
-	Attach(ctx context.Context, req AttachRequest) (netip.Addr, error)
+	// Attach connects the network namespace and returns the pod's addresses, the
+	// first of which is the pod's own to who asks for one. When it returns, the pod's
+	// identity and policy are in force.
+	Attach(ctx context.Context, req AttachRequest) ([]netip.Addr, error)
 	// Detach frees what Attach took. Detaching what is not attached is no error.
 	Detach(ctx context.Context, sandboxID string) error
 }

@@ -44,6 +44,17 @@ var (
 	balancerCIDR = netip.MustParsePrefix("192.168.78.0/24")
 )
 
+// The same of IPv6, in a cluster that has it.
+var (
+	gatewayAddr6 = netip.MustParseAddr("fd00:77::1")
+	addresses6   = datapath.Addresses{
+		Node: netip.MustParseAddr("fd00:77::2"), Pods: netip.MustParsePrefix("fd00:10:244::/64"), Services: netip.MustParsePrefix("fd00:10:96::/112"),
+	}
+)
+
+// prefixLen6 is the length of the network of IPv6 between node and world.
+const prefixLen6 = 64
+
 const (
 	nodeName   = "netdojo"
 	worldIface = "eth0"
@@ -90,7 +101,8 @@ type node struct {
 
 	agent   atomic.Pointer[datapath.Agent]
 	world   atomic.Pointer[world.World]
-	readyMs atomic.Int64 // since the start; 0 while not ready
+	six     datapath.Addresses // the zero value in a cluster of IPv4
+	readyMs atomic.Int64       // since the start; 0 while not ready
 
 	undos []undo // in the order of the starts; written by start only
 }
@@ -118,6 +130,9 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	n := &node{cfg: cfg, spec: spec, log: log, stop: stop, trace: &trace{start: time.Now()}}
+	if spec.Dual() {
+		n.six = addresses6
+	}
 	srv, err := serve(n, filepath.Join(cfg.Dir, control.SocketName), log)
 	if err != nil {
 		return err
@@ -158,7 +173,7 @@ func (n *node) examine() <-chan error {
 	ready := n.trace.begin("kernel")
 	found := make(chan error, 1)
 	go func() {
-		features, err := ruleset.Probe()
+		features, err := ruleset.Probe(n.spec.Dual())
 		if err == nil {
 			err = features.Missing()
 		}

@@ -38,16 +38,13 @@ func (s *server) matrix(r *http.Request) (any, error) {
 	return m, misunderstood(err)
 }
 
-// lookUp gives the address that the simulated world has for a name.
+// lookUp gives the addresses that the simulated world has for a name.
 func (n *node) lookUp(name string) []netip.Addr {
 	w := n.world.Load()
 	if w == nil {
 		return nil
 	}
-	if addr, ok := w.Lookup(name); ok {
-		return []netip.Addr{addr}
-	}
-	return nil
+	return w.Lookup(name)
 }
 
 // misunderstood gives errors about the question the status that says so.

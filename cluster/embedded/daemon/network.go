@@ -61,21 +61,21 @@ func awaitConnect(ctx context.Context, addr netip.AddrPort) error {
 // Attach returns when the pod's identity and policy are live and it can reach
 // the API by its Service: what a pod's program does first on a cluster that has
 // just started must not wait for its next try.
-func (n network) Attach(ctx context.Context, r cri.AttachRequest) (netip.Addr, error) {
-	addr, err := n.agent.Attach(ctx, cni.AttachRequest{
+func (n network) Attach(ctx context.Context, r cri.AttachRequest) ([]netip.Addr, error) {
+	addrs, err := n.agent.Attach(ctx, cni.AttachRequest{
 		SandboxID: r.SandboxID, NetNS: r.NetNS, PodNamespace: r.Namespace, PodName: r.Name, PodUID: r.UID,
 	})
 	if err != nil {
-		return netip.Addr{}, err
+		return nil, err
 	}
 	select {
 	case <-n.api:
-		return addr, nil
+		return addrs, nil
 	case <-ctx.Done():
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), detachTimeout)
 		defer cancel()
 		err := fmt.Errorf("wait for the kubernetes Service: %w", ctx.Err())
-		return netip.Addr{}, errors.Join(err, n.agent.Detach(undo, r.SandboxID))
+		return nil, errors.Join(err, n.agent.Detach(undo, r.SandboxID))
 	}
 }
 

@@ -81,11 +81,16 @@ func (n *node) startWorld(ctx context.Context, way *outside.Dialer) error {
 	if n.spec.World == "internet" {
 		relay = way
 	}
-	w, err := world.Start(ctx, world.Config{
+	cfg := world.Config{
 		NodeAddr: nodeAddr, GatewayAddr: gatewayAddr, PrefixLen: 24, NodeIface: worldIface,
 		PodCIDR: podCIDR, Behind: []netip.Prefix{serviceCIDR, balancerCIDR}, Logger: n.log.With("component", "world"),
 		Seed: uint64(time.Now().UnixNano()), Outside: relay,
-	})
+	}
+	if n.spec.Dual() {
+		cfg.IPv6 = world.Link{Node: n.six.Node, Gateway: gatewayAddr6, PrefixLen: prefixLen6}
+		cfg.Behind = append(cfg.Behind, n.six.Services)
+	}
+	w, err := world.Start(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("start the world: %w", err)
 	}
@@ -97,12 +102,13 @@ func (n *node) startWorld(ctx context.Context, way *outside.Dialer) error {
 
 func (n *node) startControlPlane(ctx context.Context, listeners []net.Listener) (*controlplane.ControlPlane, error) {
 	cp, err := controlplane.Start(ctx, controlplane.Config{
-		Dir:         "/var/lib/netdojo/controlplane",
-		NodeName:    nodeName,
-		NodeAddr:    nodeAddr,
-		Listeners:   listeners,
-		ServiceCIDR: serviceCIDR,
-		PodCIDR:     podCIDR,
+		Dir:          "/var/lib/netdojo/controlplane",
+		NodeName:     nodeName,
+		NodeAddr:     nodeAddr,
+		Listeners:    listeners,
+		ServiceCIDR:  serviceCIDR,
+		PodCIDR:      podCIDR,
+		ServiceCIDR6: n.six.Services, PodCIDR6: n.six.Pods,
 		ClusterDNS:  clusterDNS,
 		DNSUpstream: n.world.Load().Resolver(),
 		ExtraSANs:   []string{"127.0.0.1", "localhost"},
@@ -137,6 +143,7 @@ func (n *node) startNode(ctx context.Context, cp *controlplane.ControlPlane, eve
 		WorldIface:  worldIface,
 		PodCIDR:     podCIDR,
 		ServiceCIDR: serviceCIDR, BalancerCIDR: balancerCIDR,
+		IPv6:        n.six,
 		ClusterDNS:  clusterDNS,
 		DNSDenyCode: n.spec.DNSRejectCode(),
 		APIServer:   netip.AddrPortFrom(nodeAddr, controlplane.APIPort),
@@ -174,7 +181,7 @@ func (n *node) startNode(ctx context.Context, cp *controlplane.ControlPlane, eve
 	cert, key, ca := cp.KubeletServing()
 	kctx, stop := context.WithCancel(ctx)
 	k, err := kubelet.Start(kctx, kubelet.Config{
-		NodeName: nodeName, NodeAddr: nodeAddr, RootDir: "/var/lib/kubelet", CRISocket: criSocket,
+		NodeName: nodeName, NodeAddr: nodeAddr, NodeAddr6: n.six.Node, RootDir: "/var/lib/kubelet", CRISocket: criSocket,
 		REST: cp.KubeletREST(), ClusterDNS: clusterDNS,
 		ServingCert: cert, ServingKey: key, ClientCA: ca,
 		Logger: n.log.With("component", "kubelet"), Trace: n.tracePhase,

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -59,7 +61,11 @@ func (n *node) relay(ctx context.Context, client kubernetes.Interface, conn net.
 	addr := net.JoinHostPort(svc.Spec.ClusterIP, strconv.Itoa(p.ServicePort))
 	for _, port := range svc.Spec.Ports {
 		if int(port.Port) == p.ServicePort && port.NodePort != 0 {
-			addr = net.JoinHostPort(nodeAddr.String(), strconv.Itoa(int(port.NodePort)))
+			node := nodeAddr
+			if slices.Equal(svc.Spec.IPFamilies, []corev1.IPFamily{corev1.IPv6Protocol}) {
+				node = n.six.Node
+			}
+			addr = net.JoinHostPort(node.String(), strconv.Itoa(int(port.NodePort)))
 		}
 	}
 	up, err := n.world.Load().Dial(ctx, "tcp", addr)

@@ -43,6 +43,7 @@ const LogDir = "/var/log/pods"
 type Config struct {
 	NodeName   string
 	NodeAddr   netip.Addr // the node's InternalIP; the kubelet serves on it
+	NodeAddr6  netip.Addr // the node's second one, of IPv6; the zero Addr is none
 	RootDir    string     // volumes, plugins, checkpoints
 	CRISocket  string     // path of the runtime's unix socket; it has to be served already
 	REST       *rest.Config
@@ -198,6 +199,9 @@ func (c *Config) server() (*options.KubeletServer, error) {
 	f.CertDirectory = filepath.Join(c.RootDir, "pki")
 	f.HostnameOverride = c.NodeName
 	f.NodeIP = c.NodeAddr.String()
+	if c.NodeAddr6.IsValid() {
+		f.NodeIP += "," + c.NodeAddr6.String()
+	}
 	f.NodeLabels = c.Labels
 	f.MinimumGCAge.Duration = 0
 	// Two, so that there always is a previous container to read logs of.

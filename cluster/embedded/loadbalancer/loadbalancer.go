@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -64,7 +65,8 @@ type Controller struct {
 	changed chan struct{}
 
 	// Of the one goroutine that reconciles.
-	have map[string]*balancer // by namespace/name
+	have    map[string]*balancer // by namespace/name
+	refused map[types.UID]bool   // Services of IPv6 alone that were told so
 }
 
 // balancer is a Service that has its addresses.
@@ -140,12 +142,21 @@ func mine(s *v1.Service) bool {
 
 func (c *Controller) reconcile(ctx context.Context, all []*v1.Service) error {
 	var errs []error
-	want := map[string]*v1.Service{}
+	want, refused := map[string]*v1.Service{}, map[types.UID]bool{}
 	for _, s := range all {
-		if mine(s) {
-			want[s.Namespace+"/"+s.Name] = s
+		switch name := s.Namespace + "/" + s.Name; {
+		case !mine(s):
+		case slices.Contains(s.Spec.IPFamilies, v1.IPv6Protocol) && !slices.Contains(s.Spec.IPFamilies, v1.IPv4Protocol):
+			if !c.refused[s.UID] {
+				c.cfg.Events.Event(s, v1.EventTypeWarning, "NoIPv6Address",
+					"load balancers have addresses of IPv4 only: add IPv4 to ipFamilies, or use the Service's other addresses")
+			}
+			refused[s.UID] = true
+		default:
+			want[name] = s
 		}
 	}
+	c.refused = refused
 	for name, b := range c.have {
 		if want[name] == nil {
 			errs = append(errs, b.close())

@@ -246,3 +246,27 @@ func TestWhoseServices(t *testing.T) {
 	r.status("foreign", "")
 	r.status("clusterip", "")
 }
+
+// TestIPv6Alone: a Service without IPv4 gets no address, and is told so once.
+func TestIPv6Alone(t *testing.T) {
+	r := newRig(t)
+	r.create(service("six", func(s *v1.Service) { s.UID, s.Spec.IPFamilies = "u6", []v1.IPFamily{v1.IPv6Protocol} }, 80))
+	r.create(service("both", func(s *v1.Service) { s.Spec.IPFamilies = []v1.IPFamily{v1.IPv6Protocol, v1.IPv4Protocol} }, 80))
+	r.status("both", "127.77.5.1 Proxy 80, 192.168.78.1 VIP")
+	r.create(service("again", nil, 80))
+	r.status("again", "127.77.5.2 Proxy 80, 192.168.78.2 VIP")
+	r.status("six", "")
+	select {
+	case e := <-r.events.Events:
+		if !strings.Contains(e, "NoIPv6Address") {
+			t.Errorf("event %q", e)
+		}
+	default:
+		t.Error("no event says why")
+	}
+	select {
+	case e := <-r.events.Events:
+		t.Errorf("another event: %q", e)
+	default:
+	}
+}

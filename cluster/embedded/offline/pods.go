@@ -159,7 +159,7 @@ func (c *cluster) setService(ctx context.Context, s *corev1.Service) error {
 				continue
 			}
 			if number := targetPort(port, p); number != 0 {
-				one.Backends = append(one.Backends, netip.AddrPortFrom(p.Addr, number))
+				one.Backends = append(one.Backends, netip.AddrPortFrom(p.Addrs[0], number))
 			}
 		}
 		c.view.Services = append(c.view.Services, one)

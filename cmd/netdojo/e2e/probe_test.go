@@ -35,9 +35,12 @@ type lab struct {
 	apply  *manifests.Client
 	world  map[string]netip.Addr // names of the world
 	podIPs map[string]string     // NAMESPACE/POD
+	ipv6   bool                  // addresses are of IPv6, of which the cluster has both
 }
 
-func newLab(t testing.TB, h cluster.Handle) *lab {
+func newLab(t testing.TB, h cluster.Handle) *lab { return newLabOf(t, h, false) }
+
+func newLabOf(t testing.TB, h cluster.Handle, ipv6 bool) *lab {
 	t.Helper()
 	kube, err := kubernetes.NewForConfig(h.RESTConfig())
 	if err != nil {
@@ -47,7 +50,7 @@ func newLab(t testing.TB, h cluster.Handle) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{t: t, h: h, kube: kube, apply: apply, world: map[string]netip.Addr{}, podIPs: map[string]string{}}
+	l := &lab{t: t, h: h, kube: kube, apply: apply, world: map[string]netip.Addr{}, podIPs: map[string]string{}, ipv6: ipv6}
 	data, err := os.ReadFile("testdata/policy-pods.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -56,6 +59,9 @@ func newLab(t testing.TB, h cluster.Handle) *lab {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	if err := apply.Wait(ctx, refs, func(string) {}); err != nil {
+		if ipv6 {
+			t.Fatal(err)
+		}
 		t.Fatalf("%v\n%s%s", err, shared.home.run("kubectl", "describe", "pods").stdout, shared.home.log())
 	}
 	pods, err := kube.CoreV1().Pods("").List(ctx, metav1.ListOptions{})
@@ -63,14 +69,14 @@ func newLab(t testing.TB, h cluster.Handle) *lab {
 		t.Fatal(err)
 	}
 	for _, p := range pods.Items {
-		l.podIPs[p.Namespace+"/"+p.Name] = p.Status.PodIP
+		l.podIPs[p.Namespace+"/"+p.Name] = l.of(p.Status.PodIP, podIP6(&p))
 	}
 	names := []string{"kubernetes.io", "cilium.io", "docs.cilium.io", "example.com"}
 	if err := h.ServeNames(ctx, names); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		out, code, err := l.exec(ctx, client, "getent", "ahostsv4", name)
+		out, code, err := l.exec(ctx, client, "getent", l.of("ahostsv4", "ahostsv6"), name)
 		if err != nil || code != 0 {
 			t.Fatalf("resolve %s in a pod: exit code %d, %v", name, code, err)
 		}
@@ -78,6 +84,28 @@ func newLab(t testing.TB, h cluster.Handle) *lab {
 	}
 	return l
 }
+
+// of is the text of the family that the lab speaks.
+func (l *lab) of(four, six string) string {
+	if l.ipv6 {
+		return six
+	}
+	return four
+}
+
+// podIP6 is a pod's second address; "" where it has none.
+func podIP6(p *corev1.Pod) string {
+	if len(p.Status.PodIPs) < 2 {
+		return ""
+	}
+	return p.Status.PodIPs[1].IP
+}
+
+// asIPv6 makes policies of the table say the same of the other family.
+var asIPv6 = strings.NewReplacer(
+	"}}/32", "}}/128", "0.0.0.0/0", `"::/0"`, "10.244.0.0/16", `"fd00:10:244::/64"`,
+	"family: IPv4", "family: IPv6", "type: 8", "type: 128",
+)
 
 // create applies YAML documents and returns what they are.
 func (l *lab) create(file, text string) []manifests.Ref {
@@ -143,6 +171,9 @@ func policyRef(r manifests.Ref) (cluster.PolicyRef, bool) {
 var worldAddr = regexp.MustCompile(`\{\{world ([a-z.]+)\}\}`)
 
 func (l *lab) expand(text string) string {
+	if l.ipv6 {
+		text = asIPv6.Replace(text)
+	}
 	return worldAddr.ReplaceAllStringFunc(text, func(m string) string {
 		return l.world[worldAddr.FindStringSubmatch(m)[1]].String()
 	})
@@ -174,7 +205,7 @@ func (l *lab) target(to string) (addr string, command []string) {
 	host, port, _ := strings.Cut(rest, ":")
 	var dial string
 	if scheme == "dns" {
-		return "", []string{"getent", "ahostsv4", rest}
+		return "", []string{"getent", l.of("ahostsv4", "ahostsv6"), rest}
 	}
 	switch kind, name, _ := strings.Cut(host, "/"); kind {
 	case "world":
@@ -191,14 +222,17 @@ func (l *lab) target(to string) (addr string, command []string) {
 			l.t.Fatal(err)
 		}
 		dial = svc.Spec.ClusterIP
+		if len(svc.Spec.ClusterIPs) > 1 && l.ipv6 { // the API's own Service has one
+			dial = svc.Spec.ClusterIPs[1]
+		}
 	default:
 		addr, dial = l.podIPs[host], l.podIPs[host]
 	}
 	switch scheme {
 	case "get", "post":
-		return addr, []string{"curl", "-sf", "-X", strings.ToUpper(scheme), "-o", "/dev/null", "--connect-timeout", "1", "http://" + dial + ":" + port}
+		return addr, []string{"curl", "-sf", "-X", strings.ToUpper(scheme), "-o", "/dev/null", "--connect-timeout", "1", "http://" + bracketed(dial) + ":" + port}
 	case "https":
-		return addr, []string{"curl", "-sIk", "-o", "/dev/null", "--connect-timeout", "1", "https://" + dial}
+		return addr, []string{"curl", l.of("-4sIk", "-6sIk"), "-o", "/dev/null", "--connect-timeout", "1", "https://" + dial}
 	case "tcp":
 		return addr, []string{"timeout", "1", "bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/%s/%s", dial, port)}
 	case "udp":
@@ -208,6 +242,14 @@ func (l *lab) target(to string) (addr string, command []string) {
 	}
 	l.t.Fatalf("no such probe: %s", to)
 	return "", nil
+}
+
+// bracketed is a host as URLs have it.
+func bracketed(host string) string {
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
 }
 
 // check runs a probe and holds it against what it wants. A deny counts only
@@ -287,6 +329,11 @@ func TestPolicies(t *testing.T) {
 	_, h := sharedCluster(t)
 	l := newLab(t, h)
 	t.Cleanup(func() { removePods(t, l) })
+	l.prove(t)
+}
+
+// prove runs the table of policies.
+func (l *lab) prove(t *testing.T) {
 	seen := map[probe]bool{} // positive controls
 	for _, c := range slices.Concat(policyCases, tierCases) {
 		t.Run(c.name, func(t *testing.T) {

@@ -44,8 +44,8 @@ type Sandbox struct {
 
 // Attached is the answer to an attach.
 type Attached struct {
-	Addr  netip.Addr `json:"addr"`
-	Iface string     `json:"iface"` // the name of the pod's end
+	Addrs []netip.Addr `json:"addrs"`
+	Iface string       `json:"iface"` // the name of the pod's end
 }
 
 // Config is the network's configuration as this plugin reads it.
@@ -89,10 +89,11 @@ func add(args *skel.CmdArgs) error {
 	result := &current.Result{
 		CNIVersion: current.ImplementedSpecVersion,
 		Interfaces: []*current.Interface{{Name: got.Iface, Sandbox: args.Netns}},
-		IPs: []*current.IPConfig{{
-			Interface: &iface,
-			Address:   net.IPNet{IP: got.Addr.AsSlice(), Mask: net.CIDRMask(got.Addr.BitLen(), got.Addr.BitLen())},
-		}},
+	}
+	for _, a := range got.Addrs {
+		result.IPs = append(result.IPs, &current.IPConfig{
+			Interface: &iface, Address: net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())},
+		})
 	}
 	return types.PrintResult(result, conf.CNIVersion)
 }

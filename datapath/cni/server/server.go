@@ -29,7 +29,7 @@ const ConfFile = "05-netdojo.conflist"
 
 // Network connects pods; a datapath.Agent is one.
 type Network interface {
-	Attach(ctx context.Context, req cni.AttachRequest) (netip.Addr, error)
+	Attach(ctx context.Context, req cni.AttachRequest) ([]netip.Addr, error)
 	Detach(ctx context.Context, sandbox string) error
 }
 
@@ -166,7 +166,7 @@ func (c Config) attach(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	addr, err := c.Network.Attach(r.Context(), cni.AttachRequest{
+	addrs, err := c.Network.Attach(r.Context(), cni.AttachRequest{
 		SandboxID: in.ID, NetNS: in.NetNS, PodNamespace: in.Namespace, PodName: in.Pod, PodUID: in.UID,
 	})
 	if err != nil {
@@ -174,7 +174,7 @@ func (c Config) attach(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	_ = json.NewEncoder(w).Encode(plugin.Attached{Addr: addr, Iface: cni.PodIface}) // a plugin that went away needs no answer
+	_ = json.NewEncoder(w).Encode(plugin.Attached{Addrs: addrs, Iface: cni.PodIface}) // a plugin that went away needs no answer
 }
 
 func (c Config) detach(w http.ResponseWriter, r *http.Request) {

@@ -33,12 +33,12 @@ type network struct {
 	refuse   error
 }
 
-func (n *network) Attach(_ context.Context, req cni.AttachRequest) (netip.Addr, error) {
+func (n *network) Attach(_ context.Context, req cni.AttachRequest) ([]netip.Addr, error) {
 	if n.refuse != nil {
-		return netip.Addr{}, n.refuse
+		return nil, n.refuse
 	}
 	n.attached[req.SandboxID] = req
-	return netip.MustParseAddr("10.244.3.7"), nil
+	return []netip.Addr{netip.MustParseAddr("10.244.3.7")}, nil
 }
 
 func (n *network) Detach(_ context.Context, sandbox string) error {

@@ -26,8 +26,11 @@ const (
 	refused = "refused"
 )
 
-// Gateway is every pod's next hop.
-var Gateway = netip.MustParseAddr("169.254.1.1")
+// Every pod's next hops.
+var (
+	gateway4 = netip.MustParseAddr("169.254.1.1")
+	gateway6 = netip.MustParseAddr("fe80::1")
+)
 
 // Main runs the tests again in namespaces of their own and exits with their
 // code. Call it from TestMain.
@@ -78,6 +81,11 @@ func Node(t testing.TB, addr netip.Addr) {
 		t.Skip("needs user and network namespaces")
 	}
 	write(t, "/proc/sys/net/ipv4/ip_forward", "1")
+	bits := 24
+	if addr.Is6() {
+		write(t, "/proc/sys/net/ipv6/conf/all/forwarding", "1")
+		bits = 64
+	}
 	lo, err := netlink.LinkByName("lo")
 	must(t, err)
 	must(t, netlink.LinkSetUp(lo))
@@ -89,11 +97,11 @@ func Node(t testing.TB, addr netip.Addr) {
 		link, err := netlink.LinkByName(name)
 		must(t, err)
 		if name == "eth0" {
-			must(t, netlink.AddrAdd(link, &netlink.Addr{IPNet: prefix(addr, 24)}))
+			must(t, netlink.AddrAdd(link, own(addr, bits)))
 		}
 		must(t, netlink.LinkSetUp(link))
 		if name == "eth0" {
-			must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: prefix(netip.IPv4Unspecified(), 0), Scope: netlink.SCOPE_LINK}))
+			must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: prefix(zero(addr), 0), Scope: netlink.SCOPE_LINK}))
 		}
 	}
 	waitUp(t, "eth0")
@@ -124,7 +132,7 @@ func NewPod(t testing.TB, link string, addr netip.Addr) *Pod {
 	host, err := netlink.LinkByName(link)
 	must(t, err)
 	must(t, netlink.LinkSetUp(host))
-	must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: host.Attrs().Index, Dst: prefix(addr, 32), Scope: netlink.SCOPE_LINK}))
+	must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: host.Attrs().Index, Dst: prefix(addr, addr.BitLen()), Scope: netlink.SCOPE_LINK}))
 	t.Cleanup(func() {
 		_ = netlink.LinkDel(host)
 		_ = p.ns.Close()
@@ -138,14 +146,17 @@ func NewPod(t testing.TB, link string, addr netip.Addr) *Pod {
 		if err != nil {
 			return err
 		}
-		index := eth0.Attrs().Index
+		index, gateway := eth0.Attrs().Index, gateway4
+		if addr.Is6() {
+			gateway = gateway6
+		}
 		return errors.Join(
 			netlink.LinkSetUp(lo), netlink.LinkSetUp(eth0),
-			netlink.AddrAdd(eth0, &netlink.Addr{IPNet: prefix(addr, 32)}),
-			netlink.RouteAdd(&netlink.Route{LinkIndex: index, Dst: prefix(Gateway, 32), Scope: netlink.SCOPE_LINK}),
-			netlink.NeighSet(&netlink.Neigh{LinkIndex: index, IP: Gateway.AsSlice(),
+			netlink.AddrAdd(eth0, own(addr, addr.BitLen())),
+			netlink.RouteAdd(&netlink.Route{LinkIndex: index, Dst: prefix(gateway, addr.BitLen()), Scope: netlink.SCOPE_LINK}),
+			netlink.NeighSet(&netlink.Neigh{LinkIndex: index, IP: gateway.AsSlice(),
 				HardwareAddr: host.Attrs().HardwareAddr, State: netlink.NUD_PERMANENT}),
-			netlink.RouteAdd(&netlink.Route{LinkIndex: index, Gw: Gateway.AsSlice(), Dst: prefix(netip.IPv4Unspecified(), 0)}),
+			netlink.RouteAdd(&netlink.Route{LinkIndex: index, Gw: gateway.AsSlice(), Dst: prefix(zero(addr), 0)}),
 		)
 	}))
 	must(t, netlink.NeighSet(&netlink.Neigh{LinkIndex: host.Attrs().Index, IP: addr.AsSlice(),
@@ -191,7 +202,7 @@ func (p *Pod) Dial(d net.Dialer, network, addr string) (c net.Conn, err error) {
 func (p *Pod) Listen(t testing.TB, addr string) net.Listener {
 	t.Helper()
 	var l net.Listener
-	must(t, p.Do(func() (err error) { l, err = net.Listen("tcp4", addr); return err }))
+	must(t, p.Do(func() (err error) { l, err = net.Listen("tcp", addr); return err }))
 	t.Cleanup(func() { _ = l.Close() })
 	return l
 }
@@ -200,7 +211,7 @@ func (p *Pod) Listen(t testing.TB, addr string) net.Listener {
 func (p *Pod) ListenPacket(t testing.TB, addr string) *net.UDPConn {
 	t.Helper()
 	var c net.PacketConn
-	must(t, p.Do(func() (err error) { c, err = net.ListenPacket("udp4", addr); return err }))
+	must(t, p.Do(func() (err error) { c, err = net.ListenPacket("udp", addr); return err }))
 	t.Cleanup(func() { _ = c.Close() })
 	return c.(*net.UDPConn)
 }
@@ -215,6 +226,15 @@ func (p *Pod) mac(t testing.TB) (hw net.HardwareAddr) {
 		return err
 	}))
 	return hw
+}
+
+// own is an address for a link, usable at once.
+func own(a netip.Addr, bits int) *netlink.Addr {
+	out := &netlink.Addr{IPNet: prefix(a, bits)}
+	if a.Is6() {
+		out.Flags = unix.IFA_F_NODAD
+	}
+	return out
 }
 
 func prefix(a netip.Addr, bits int) *net.IPNet {

@@ -12,8 +12,10 @@ import (
 // reaches through the node.
 type World struct {
 	Node, Addr netip.Addr
-	Serves     []netip.Addr
-	Behind     []netip.Prefix
+	// Node6 and Addr6 are those of IPv6; the zero values are none.
+	Node6, Addr6 netip.Addr
+	Serves       []netip.Addr
+	Behind       []netip.Prefix
 }
 
 // Connect makes the world and joins it by a link, eth0 at either end, to the
@@ -25,34 +27,57 @@ func (w World) Connect(t testing.TB) *Pod {
 	must(t, netlink.LinkAdd(&netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(world.ns),
 	}))
-	link, err := bringUp("eth0", netip.PrefixFrom(w.Node, 24))
+	link, err := bringUp("eth0", ends(w.Node, w.Node6)...)
 	must(t, err)
 	t.Cleanup(func() { _ = netlink.LinkDel(link) })
 	_, err = bringUp("lo")
 	must(t, err)
-	must(t, netlink.RouteReplace(&netlink.Route{
-		LinkIndex: link.Attrs().Index, Gw: w.Addr.AsSlice(), Dst: prefix(netip.IPv4Unspecified(), 0),
-	}))
+	for _, end := range ends(w.Addr, w.Addr6) {
+		must(t, netlink.RouteReplace(&netlink.Route{
+			LinkIndex: link.Attrs().Index, Gw: end.Addr().AsSlice(), Dst: prefix(zero(end.Addr()), 0),
+		}))
+	}
 	must(t, world.Do(w.setUp))
 	return world
 }
 
+// ends are the addresses of one end of the link.
+func ends(four, six netip.Addr) []netip.Prefix {
+	out := []netip.Prefix{netip.PrefixFrom(four, 24)}
+	if six.IsValid() {
+		out = append(out, netip.PrefixFrom(six, 64))
+	}
+	return out
+}
+
+// zero is the unspecified address of an address's family.
+func zero(a netip.Addr) netip.Addr {
+	if a.Is6() {
+		return netip.IPv6Unspecified()
+	}
+	return netip.IPv4Unspecified()
+}
+
 // setUp runs in the world.
 func (w World) setUp() error {
-	link, err := bringUp("eth0", netip.PrefixFrom(w.Addr, 24))
+	link, err := bringUp("eth0", ends(w.Addr, w.Addr6)...)
 	if err != nil {
 		return err
 	}
 	var serves []netip.Prefix
 	for _, a := range w.Serves {
-		serves = append(serves, netip.PrefixFrom(a, 32))
+		serves = append(serves, netip.PrefixFrom(a, a.BitLen()))
 	}
 	if _, err := bringUp("lo", serves...); err != nil {
 		return err
 	}
 	for _, p := range w.Behind {
+		via := w.Node
+		if p.Addr().Is6() {
+			via = w.Node6
+		}
 		err := netlink.RouteAdd(&netlink.Route{
-			LinkIndex: link.Attrs().Index, Gw: w.Node.AsSlice(), Dst: prefix(p.Addr(), p.Bits()),
+			LinkIndex: link.Attrs().Index, Gw: via.AsSlice(), Dst: prefix(p.Addr(), p.Bits()),
 		})
 		if err != nil {
 			return err
@@ -68,7 +93,7 @@ func bringUp(name string, addrs ...netip.Prefix) (netlink.Link, error) {
 		return nil, err
 	}
 	for _, a := range addrs {
-		if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: prefix(a.Addr(), a.Bits())}); err != nil {
+		if err := netlink.AddrAdd(link, own(a.Addr(), a.Bits())); err != nil {
 			return nil, err
 		}
 	}

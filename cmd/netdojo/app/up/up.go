@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/embedded"
 	"github.com/netdojo/netdojo/cluster/kind"
 	"github.com/netdojo/netdojo/cluster/kubeconfig"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
@@ -70,6 +71,7 @@ func SpecFlags(cmd *cobra.Command, e *env.Env, spec *cluster.Spec) {
 	f.StringVar(&spec.Datapath, "datapath", "netdojo", "what enforces policies: netdojo, or cilium (provider kind)")
 	f.StringVar(&spec.World, "world", "simulated", "what pods find outside the cluster: simulated or internet")
 	f.StringVar(&spec.DNSReject, "dns-reject-response-code", cluster.RejectRefused, "the answer to a DNS question that no rule allows: refused or nameError")
+	f.StringVar(&spec.IPFamily, "ip-family", cluster.FamilyIPv4, "the addresses of pods and Services: ipv4, or dual for IPv6 beside it (provider embedded)")
 	f.IntVar(&spec.Nodes, "nodes", 0, "how many nodes (provider kind; default: 1)")
 	f.StringVar(&spec.NodeImage, "node-image", "", "the image of the nodes (provider kind; default: the one that make kind-image built, else kind's own)")
 	f.StringVar(&spec.CiliumChart, "cilium-chart", "", "the chart that Cilium is installed from: a folder, a .tgz or a reference (datapath cilium; default: the one that netdojo carries)")
@@ -93,6 +95,7 @@ func CheckSpec(spec cluster.Spec) error {
 		{"datapath", spec.Datapath, []string{"netdojo", kind.DatapathCilium}},
 		{"world", spec.World, []string{"simulated", "internet"}},
 		{"dns-reject-response-code", cmp.Or(spec.DNSReject, cluster.RejectRefused), []string{cluster.RejectRefused, cluster.RejectNameError}},
+		{"ip-family", cmp.Or(spec.IPFamily, cluster.FamilyIPv4), []string{cluster.FamilyIPv4, cluster.FamilyDual}},
 	} {
 		if !slices.Contains(v.known, v.value) {
 			return exit.WithCure(exit.Usagef("--%s %q is not known", v.flag, v.value), "use --%s %s", v.flag, strings.Join(v.known, " or "))
@@ -104,6 +107,12 @@ func CheckSpec(spec cluster.Spec) error {
 		if given && spec.Provider != kind.Name {
 			return exit.WithCure(exit.Usagef("--%s is for the provider kind only", flag), "add --provider kind")
 		}
+	}
+	if spec.Dual() && spec.Provider != embedded.Name {
+		return exit.WithCure(exit.Usagef("--ip-family dual is for the provider embedded only"), "use --provider embedded, or leave --ip-family out")
+	}
+	if spec.Dual() && spec.World == "internet" {
+		return exit.WithCure(exit.Usagef("--ip-family dual: --world internet relays IPv4 only"), "use --world simulated, or leave --ip-family out")
 	}
 	if spec.Datapath == kind.DatapathCilium && spec.Provider != kind.Name {
 		return exit.WithCure(exit.Usagef("--datapath cilium is for the provider kind only"), "add --provider kind")
@@ -254,6 +263,8 @@ func already(ctx context.Context, o *Options, provider cluster.Provider, st clus
 			diff = "set of published ports"
 		case was.DNSRejectCode() != o.Spec.DNSRejectCode():
 			diff = "answer to refused DNS questions: it has " + cmp.Or(was.DNSReject, cluster.RejectRefused)
+		case was.Dual() != o.Spec.Dual():
+			diff = "IP family: it has " + cmp.Or(was.IPFamily, cluster.FamilyIPv4)
 		case o.Spec.Nodes != 0 && max(was.Nodes, 1) != o.Spec.Nodes:
 			diff = fmt.Sprintf("number of nodes: it has %d, not %d", max(was.Nodes, 1), o.Spec.Nodes)
 		case o.Spec.NodeImage != "" && was.NodeImage != o.Spec.NodeImage:

@@ -15,7 +15,7 @@ import (
 
 func TestFlags(t *testing.T) {
 	t.Setenv(env.ClusterVar, "")
-	plain := cluster.Spec{Name: "netdojo", Provider: "fake", Datapath: "netdojo", World: "simulated", DNSReject: cluster.RejectRefused}
+	plain := cluster.Spec{Name: "netdojo", Provider: "fake", Datapath: "netdojo", World: "simulated", DNSReject: cluster.RejectRefused, IPFamily: cluster.FamilyIPv4}
 	with := func(change func(*cluster.Spec)) cluster.Spec {
 		s := plain
 		change(&s)
@@ -26,9 +26,15 @@ func TestFlags(t *testing.T) {
 		want cluster.Spec
 		err  string
 	}{
-		"none":            {"", plain, ""},
-		"name":            {"--name two", with(func(s *cluster.Spec) { s.Name = "two" }), ""},
-		"name error":      {"--dns-reject-response-code nameError", with(func(s *cluster.Spec) { s.DNSReject = cluster.RejectNameError }), ""},
+		"none":       {"", plain, ""},
+		"name":       {"--name two", with(func(s *cluster.Spec) { s.Name = "two" }), ""},
+		"name error": {"--dns-reject-response-code nameError", with(func(s *cluster.Spec) { s.DNSReject = cluster.RejectNameError }), ""},
+		"both families": {"--provider embedded --ip-family dual", with(func(s *cluster.Spec) {
+			s.Provider, s.IPFamily = "embedded", cluster.FamilyDual
+		}), ""},
+		"IPv6 alone":      {"--ip-family ipv6", plain, "not known"},
+		"IPv6 elsewhere":  {"--provider kind --ip-family dual", plain, "provider embedded only"},
+		"IPv6 internet":   {"--provider embedded --ip-family dual --world internet", plain, "relays IPv4 only"},
 		"bad answer":      {"--dns-reject-response-code never", plain, "not known"},
 		"fresh on a port": {"--fresh --api-port 6443", with(func(s *cluster.Spec) { s.Fresh, s.APIPort = true, 6443 }), ""},
 		"publish": {"--publish 8080:lab/web:80", with(func(s *cluster.Spec) {

@@ -1,0 +1,135 @@
+//go:build linux
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/embedded"
+)
+
+// dualCluster brings up a cluster with IPv6 beside IPv4, of this test alone.
+func dualCluster(t *testing.T) (*home, cluster.Handle) {
+	t.Helper()
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err != nil {
+		t.Skip("needs IPv6 in the kernel")
+	}
+	home := newHome(t, t.TempDir())
+	home.must("up", "--ip-family", "dual")
+	t.Cleanup(func() { home.must("down", "--purge") })
+	h, err := embedded.New(embedded.Config{StateDir: home.state, Daemon: filepath.Join(binDir, "netdojo-cluster")}).
+		Open(t.Context(), cluster.DefaultName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return home, h
+}
+
+// TestPoliciesIPv6 is TestPolicies, with connections of IPv6 in a cluster of both.
+func TestPoliciesIPv6(t *testing.T) {
+	_, h := dualCluster(t)
+	newLabOf(t, h, true).prove(t)
+}
+
+const dualServices = `apiVersion: v1
+kind: Service
+metadata: {name: both}
+spec: {ipFamilyPolicy: RequireDualStack, selector: {app: server}, ports: [{port: 80, targetPort: http}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: six}
+spec: {ipFamilyPolicy: SingleStack, ipFamilies: [IPv6], selector: {app: server}, ports: [{port: 80, targetPort: http}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: headless}
+spec: {ipFamilyPolicy: PreferDualStack, clusterIP: None, selector: {app: server}, ports: [{port: 8080, targetPort: http}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: node}
+spec: {type: NodePort, ipFamilyPolicy: PreferDualStack, selector: {app: server}, ports: [{port: 80, targetPort: http, nodePort: 30080}]}
+`
+
+// TestDualStack is a cluster of both families as its user sees it: addresses of
+// nodes, pods and Services, DNS, flows and explanations; and after a stop all of
+// it again.
+func TestDualStack(t *testing.T) {
+	home, h := dualCluster(t)
+	l := newLabOf(t, h, true)
+	l.create("services.yaml", dualServices)
+	d := &desk{home, t}
+	jsonpath := func(path string, what ...string) string {
+		return d.kubectl(append(append([]string{"get"}, what...), "-o", "jsonpath="+path)...)
+	}
+	if got := jsonpath("{.items[0].spec.podCIDRs} {.items[0].status.addresses[?(@.type=='InternalIP')].address}", "nodes"); got !=
+		`["10.244.0.0/24","fd00:10:244::/64"] 192.168.77.2 fd00:77::2` {
+		t.Errorf("the node is %s", got)
+	}
+	pod, published := l.podIPs["default/server"], ""
+	eventually(t, "the CiliumEndpoint has both addresses", 10*time.Second, func() bool {
+		published = jsonpath("{.status.networking.addressing[0].ipv6}", "ciliumendpoint", "server")
+		return published == pod
+	})
+	if got := jsonpath("{.spec.ipFamilies}", "service", "both"); got != `["IPv4","IPv6"]` {
+		t.Errorf("the Service of both families has %s", got)
+	}
+
+	curl := func(want string, args ...string) {
+		t.Helper()
+		var out string
+		eventually(t, "curl "+strings.Join(args, " ")+" reaches "+want, 10*time.Second, func() bool {
+			out, _, _ = l.exec(t.Context(), client, append([]string{"curl", "-gsk", "-o", "/dev/null", "--connect-timeout", "1", "-w", "%{http_code} %{remote_ip}"}, args...)...)
+			return out == "200 "+want
+		})
+	}
+	both, six := jsonpath("{.spec.clusterIPs[1]}", "service", "both"), jsonpath("{.spec.clusterIP}", "service", "six")
+	curl(both, "-6", "http://both/public")
+	curl(jsonpath("{.spec.clusterIP}", "service", "both"), "-4", "http://both/public")
+	curl(six, "http://six/public")
+	curl(pod, "-6", "http://headless:8080/public")
+	curl("fd00:77::2", "http://[fd00:77::2]:30080/public")
+	curl("192.168.77.2", "http://192.168.77.2:30080/public")
+	curl(l.world["kubernetes.io"].String(), "-6", "https://kubernetes.io")
+	d.kubectl("exec", "server", "-c", "http", "--", "curl", "-gsf", "-o", "/dev/null", "--connect-timeout", "2", "http://["+six+"]/public") // itself
+
+	remove := l.policies(cnp(`{` + onServer + `, ingress: [{fromEndpoints: [{matchLabels: {app: client}}]}]}`))
+	curl(both, "-6", "http://both/public")
+	if _, code, _ := l.exec(t.Context(), other, "curl", "-6", "-s", "--connect-timeout", "1", "http://both/public"); code != 28 {
+		t.Errorf("a pod that the policy does not name: curl's exit code %d, want 28", code)
+	}
+	eventually(t, "the drop is a flow of IPv6 that names the Service and the policy", 5*time.Second, func() bool {
+		out := home.must("flows", "--output", "json", "--verdict", "dropped", "--last", "100")
+		return strings.Contains(out, `"ipVersion":"IPv6"`) && strings.Contains(out, `"destination":"`+pod+`"`) &&
+			strings.Contains(out, `"name":"both"`) && strings.Contains(out, `"name":"under-test"`)
+	})
+	if out := home.must("explain", "other", pod, "--port", "8080"); !strings.Contains(out, "is denied: CiliumNetworkPolicy default/under-test") {
+		t.Errorf("explain says:\n%s", out)
+	}
+	if out := home.must("explain", "client", "world"); !strings.Contains(out, "world-ipv4:443/TCP is allowed") || !strings.Contains(out, "world-ipv6:443/TCP is allowed") {
+		t.Errorf("explain says of the world:\n%s", out)
+	}
+	if out := mustCilium(home, "cilium-dbg", "endpoint", "list"); !strings.Contains(out, pod) {
+		t.Errorf("cilium-dbg lists no address of IPv6:\n%s", out)
+	}
+	remove()
+
+	// Another family asks for another cluster.
+	wantTold(t, home.run("up"), 3, "IP family: it has dual", "netdojo down")
+	home.must("down")
+	wantTold(t, home.run("up"), 3, "was made with --ip-family dual", "--fresh")
+	home.must("up", "--ip-family", "dual")
+	d.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+	if got := jsonpath("{.spec.clusterIPs[1]}", "service", "both"); got != both {
+		t.Errorf("the Service has another address after a stop: %s, was %s", got, both)
+	}
+	eventually(t, "the Service leads on after a stop", 10*time.Second, func() bool {
+		return home.run("kubectl", "exec", "client", "--", "curl", "-6sf", "-o", "/dev/null", "--connect-timeout", "1", "http://both/public").code == 0
+	})
+}
