@@ -74,8 +74,8 @@ names := sed 's/\.test .*//'
 
 # Tests that the race detector is no use to: its programs are not static, so that they
 # cannot be an image's; a list of imports has no races, nor has a comparison with what
-# Cilium sends to Envoy, whose protocol takes long to compile.
-unraced := ^(TestRealImage|TestInUserNamespace|TestImports|TestAgreesWithEnvoysRules)$$
+# Cilium sends to Envoy, whose protocol takes long to compile; nor have large policies.
+unraced := ^(TestRealImage|TestInUserNamespace|TestImports|TestAgreesWithEnvoysRules|TestTenThousandRules|TestHundredThousandCIDRs|TestThousandAddressesOfAName|TestIdentitiesUsedUp)$$
 
 # A plain run of the tests tries the seeds alone.
 FUZZTIME ?= 5s

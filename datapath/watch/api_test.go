@@ -18,6 +18,8 @@ type fakeAPI struct {
 	server *httptest.Server
 
 	mu       sync.Mutex
+	away     bool
+	horizon  int // a watch from before it is refused
 	version  int
 	objects  map[string]map[string]map[string]any // resource → namespace/name → object
 	watchers map[string][]chan map[string]any     // resource → streams
@@ -109,7 +111,28 @@ func (f *fakeAPI) all(resource string) []map[string]any {
 	return out
 }
 
+// goAway ends what is open and answers nothing until back is called. By then what
+// changed is too old to be watched from.
+func (f *fakeAPI) goAway() (back func()) {
+	f.mu.Lock()
+	f.away = true
+	f.watchers = map[string][]chan map[string]any{}
+	f.mu.Unlock()
+	f.server.CloseClientConnections()
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.away, f.horizon = false, f.version
+	}
+}
+
 func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	away := f.away
+	f.mu.Unlock()
+	if away {
+		panic(http.ErrAbortHandler)
+	}
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	version, parts := parts[1], parts[2:] // api/v1
 	if strings.HasPrefix(r.URL.Path, "/apis/") {
@@ -177,6 +200,12 @@ func (f *fakeAPI) stream(w http.ResponseWriter, r *http.Request, resource string
 	since, _ := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
 	events := make(chan map[string]any, 1000)
 	f.mu.Lock()
+	if since < f.horizon {
+		f.mu.Unlock()
+		w.WriteHeader(http.StatusGone)
+		_, _ = w.Write([]byte(`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Expired","code":410}`))
+		return
+	}
 	for _, o := range f.objects[resource] { // what came between list and watch
 		if v, _ := strconv.Atoi(text(o["metadata"].(map[string]any)["resourceVersion"])); v > since {
 			events <- map[string]any{"type": "ADDED", "object": clone(o)}

@@ -309,6 +309,26 @@ spec:
 	f.until("a deleted Service", func() bool { return f.action("60.0.0.2", 5432) == verdict.Drop })
 }
 
+// TestCutWatches: what changes while the API server is away is taken over when it
+// is back.
+func TestCutWatches(t *testing.T) {
+	f := start(t, false)
+	f.client()
+	f.yaml("ciliumnetworkpolicies", out)
+	f.until("the policy is in force", func() bool { return f.action("21.0.0.1", 80) == verdict.Drop })
+	back := f.goAway()
+	f.remove("ciliumnetworkpolicies", "default/out")
+	f.yaml("networkpolicies", `{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: np, namespace: default}, spec: {podSelector: {}, policyTypes: [Egress]}}`)
+	if f.action("21.0.0.1", 80) != verdict.Drop || f.action("20.0.0.1", 80) != verdict.Allow {
+		t.Error("without the API server, connections are not judged by what was known")
+	}
+	back()
+	f.until("what came meanwhile is known", func() bool {
+		_, old := f.e.PolicyState(policy.Key{Kind: policy.KindCiliumNetworkPolicy, Namespace: "default", Name: "out"})
+		return !old && f.action("20.0.0.1", 80) == verdict.Drop
+	})
+}
+
 func TestSecrets(t *testing.T) {
 	f := start(t, false)
 	f.client()
