@@ -289,7 +289,7 @@ func agrees(t *testing.T, e *Engine, c oracle.Conn, w *oracle.World, v verdict.V
 // decision walks rules that match by tier and priority; of one priority a deny
 // comes first, and a pass last.
 func decision(rules []explain.Rule) (allows, decided bool) {
-	place := func(list []string, what string) int { return slices.Index(list, what) }
+	place := slices.Index[[]string]
 	tier := func(r explain.Rule) int { return place([]string{"admin", "", "baseline"}, r.Tier) }
 	slices.SortFunc(rules, func(a, b explain.Rule) int {
 		actions := []string{"deny", "allow", "pass"}

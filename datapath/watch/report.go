@@ -172,7 +172,7 @@ func (w *Watcher) event(ctx context.Context, key policy.Key, obj metav1.Object, 
 	case policy.KindNetworkPolicy:
 		apiVersion = networkingv1.SchemeGroupVersion.String()
 	case policy.KindClusterNetworkPolicy:
-		apiVersion = policyv1alpha2.SchemeGroupVersion.String()
+		apiVersion = policyv1alpha2.GroupVersion.String()
 	}
 	message := st.Rejected
 	if !st.Enforced {
