@@ -90,7 +90,7 @@ fuzz:
 PAIRS ?= 60000
 SEED ?= $(shell date +%s)
 differential:
-	go test -count=1 -timeout 30m -run '^TestDifferential$$' -v ./datapath/policy -args -pairs $(PAIRS) -seed $(SEED)
+	go test -count=1 -timeout 30m -run '^(TestDifferential|TestDualStack)$$' -v ./datapath/policy -args -pairs $(PAIRS) -seed $(SEED)
 
 # The same with live probes in a cluster, where netdojo explain has to agree too.
 # `make test` makes a few of them.

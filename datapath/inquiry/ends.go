@@ -324,7 +324,13 @@ func (v *View) dns(word string, dst bool) ([]place, bool) {
 	if _, err := strconv.Atoi(labels[len(labels)-1]); err == nil {
 		return nil, false // a mistyped address
 	}
-	return []place{{end: policy.End{Name: name}, kind: "name", name: name, group: name}}, true
+	one := place{end: policy.End{Name: name}, kind: "name", name: name, group: name}
+	if !v.Node6.IsValid() {
+		return []place{one}, true
+	}
+	six := one
+	six.ipv6 = true
+	return []place{one, six}, true
 }
 
 func (v *View) notFound(word, namespace string) error {

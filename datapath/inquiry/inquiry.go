@@ -3,6 +3,7 @@ package inquiry
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -220,7 +221,7 @@ func (q *question) connection(w way) (explain.Connection, error) {
 		if c.Lookup, err = q.lookup(w.from, w.to.name); err != nil {
 			return c, err
 		}
-		to = q.nameEnd(w.to.name, c.Lookup)
+		to = q.nameEnd(w.to, c.Lookup)
 	}
 	found, err := q.engine.Explain(w.from.end, to, policy.Ask{Proto: w.proto, Port: w.port, DNS: q.req.DNS, HTTP: q.req.HTTP, SNI: q.req.SNI})
 	if err != nil {
@@ -273,27 +274,34 @@ func (p place) seen(peer verdict.Peer) explain.End {
 
 // nameEnd is the end that a DNS name stands for. Only what the proxy sees, now or
 // before, ties the address to the name.
-func (q *question) nameEnd(name string, l *explain.Lookup) policy.End {
-	end := policy.End{Name: name}
-	if l == nil || l.Seen {
-		if known := q.engine.AddrsOf(name); len(known) > 0 {
-			end.Addr = known[0]
-		} else if q.view.Resolve != nil {
-			if addrs := q.view.Resolve(name); len(addrs) > 0 {
-				end.Addr = addrs[0]
-			}
+func (q *question) nameEnd(to place, l *explain.Lookup) policy.End {
+	addr := q.addrOf(to)
+	switch {
+	case l == nil || l.Seen:
+		return policy.End{Name: to.name, Addr: addr}
+	case addr.IsValid(): // learned from another pod's question, or an earlier one
+		return policy.End{Addr: addr}
+	case !q.view.Node6.IsValid():
+		return policy.End{Entity: "world"}
+	case to.ipv6:
+		return policy.End{Entity: "world-ipv6"}
+	}
+	return policy.End{Entity: "world-ipv4"}
+}
+
+// addrOf is an address of a name, of the family that is meant: one that DNS has
+// given, or would give; the zero Addr where none is known.
+func (q *question) addrOf(to place) netip.Addr {
+	known := q.engine.AddrsOf(to.name)
+	if len(known) == 0 && q.view.Resolve != nil {
+		known = q.view.Resolve(to.name)
+	}
+	for _, a := range known {
+		if !q.view.Node6.IsValid() || a.Is6() == to.ipv6 {
+			return a
 		}
-		return end
 	}
-	for _, a := range q.engine.AddrsOf(name) {
-		return policy.End{Addr: a} // learned from another pod's question, or an earlier one
-	}
-	if q.view.Resolve != nil {
-		for _, a := range q.view.Resolve(name) {
-			return policy.End{Addr: a}
-		}
-	}
-	return policy.End{Entity: "world"}
+	return netip.Addr{}
 }
 
 // lookup explains the DNS question that a pod asks before it connects to a name.

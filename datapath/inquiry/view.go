@@ -159,8 +159,10 @@ type place struct {
 	group string // the workload that stands for several pods; else name
 	// dialed is set for a Service, with its backend as end.
 	dialed *Service
-	port   uint16 // of the backend; 0 leaves the port to the question
-	proto  uint8
+	// ipv6 says which of a name's addresses is meant, in a cluster of both families.
+	ipv6  bool
+	port  uint16 // of the backend; 0 leaves the port to the question
+	proto uint8
 }
 
 func podPlace(p Pod) place {

@@ -67,11 +67,14 @@ func parse(packet []byte) (q verdict.Query, ok bool) {
 	return q, true
 }
 
-// Extension headers of IPv6 (RFC 8200) that stand before the transport's.
+// Extension headers of IPv6 (RFC 8200) that stand before the transport's: those
+// that the kernel's conntrack skips, or it would remember for a transport what was
+// judged of something else.
 const (
 	extHopByHop = 0
 	extRouting  = 43
 	extFragment = 44
+	extAuth     = 51
 	extOptions  = 60
 )
 
@@ -86,6 +89,11 @@ func transport(next byte, b []byte) (proto byte, payload []byte, ok bool) {
 				return 0, nil, false
 			}
 			size += int(b[1]) * 8
+		case extAuth:
+			if len(b) < 2 {
+				return 0, nil, false
+			}
+			size = (int(b[1]) + 2) * 4
 		case extFragment:
 			if len(b) < 4 || binary.BigEndian.Uint16(b[2:])>>3 != 0 {
 				return 0, nil, false

@@ -60,6 +60,7 @@ func TestParse(t *testing.T) {
 		"6 udp":            {packet: ipv6(17, 0x30, 0x39, 0, 53, 0, 8, 0, 0), want: verdict.Query{Proto: 17, SrcPort: 12345, DstPort: 53}},
 		"6 icmp":           {packet: ipv6(58, 128, 1, 0, 0), want: verdict.Query{Proto: 58, SrcPort: 1, DstPort: 128}},
 		"6 extensions":     {packet: ipv6(0, slices.Concat([]byte{60, 0, 0, 0, 0, 0, 0, 0, 6, 1}, make([]byte, 14), tcp)...), want: verdict.Query{Proto: 6, SrcPort: 12345, DstPort: 80, TCPFlags: 0x12}},
+		"6 authenticated":  {packet: ipv6(51, slices.Concat([]byte{6, 1}, make([]byte, 10), tcp)...), want: verdict.Query{Proto: 6, SrcPort: 12345, DstPort: 80, TCPFlags: 0x12}},
 		"6 first fragment": {packet: ipv6(44, 17, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 2), want: verdict.Query{Proto: 17, SrcPort: 1, DstPort: 2}},
 		"6 later fragment": {packet: ipv6(44, 17, 0, 0, 9, 0, 0, 0, 0, 0, 1, 0, 2), bad: true},
 		"6 cut extension":  {packet: ipv6(0, 6, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2), bad: true},

@@ -136,9 +136,13 @@ type proofs struct {
 func readProofs(t *testing.T, sets []fieldSet) proofs {
 	t.Helper()
 	p := proofs{map[string][]string{}, map[string][]string{}, map[string][]string{}}
-	files, err := filepath.Glob("testdata/script/*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scripts: %v", err)
+	var files []string
+	for _, dir := range []string{"script", "dual"} {
+		found, err := filepath.Glob("testdata/" + dir + "/*.txtar")
+		if err != nil || len(found) == 0 {
+			t.Fatalf("no scripts in %s: %v", dir, err)
+		}
+		files = append(files, found...)
 	}
 	for _, file := range files {
 		ar, err := txtar.ParseFile(file)
@@ -291,7 +295,9 @@ const fieldsIntro = `# Every field of the policy API
 Made by ` + "`go test ./datapath/policy -run TestFields -args -update`" + ` from the schemas of
 Cilium's CRDs, from Kubernetes' Go type, and from the scripts in
 ` + "`datapath/policy/testdata/script`" + `, each of which puts policies in force and says what
-connections come to. A test fails when a field is in no script.
+connections come to. A test fails when a field is in no script. Those of
+` + "`datapath/policy/testdata/dual`" + ` (dual-*.txtar) do so by IPv6, in a cluster of both families,
+where all others are run as well.
 
 **served**: it is enforced, by Cilium's own engine. **refused**: the policy's
 condition and an event name the field; an allow rule with it allows nothing, a deny
@@ -312,4 +318,11 @@ once when that changes, and nothing matches while there is none; beside an inlin
 value Cilium does not ask the Secret, nor does a reference without a namespace find
 one (secrets.txtar). A DNS question that no rule allows is answered
 with REFUSED, or with NXDOMAIN after ` + "`" + `netdojo up --dns-reject-response-code nameError` + "`" + `.
+
+In a cluster of IPv4, the default, IPv6 is shut, and rules that speak of it select
+nobody. After ` + "`netdojo up --ip-family dual`" + ` connections of IPv6 are judged by the same
+rules: CIDRs of IPv6 with their exceptions, names by their AAAA answers, ICMPv6 by
+number and name. The entity world is then world-ipv4 and world-ipv6 together
+(dual-places.txtar), and a CIDR opens its own family only. The live table of policies
+(TestPoliciesIPv6) and the comparison with Cilium's simulator are made by IPv6 as well.
 `

@@ -119,6 +119,11 @@ func TestDualStack(t *testing.T) {
 		t.Errorf("cilium-dbg lists no address of IPv6:\n%s", out)
 	}
 	remove()
+	remove = l.policies(cnp(`{` + onClient + `, egress: [` + dnsRule + `, {toCIDR: [0.0.0.0/0]}]}`)) // which is ::/0 here
+	if out := home.must("explain", "client", "kubernetes.io"); !strings.Contains(out, "kubernetes.io:443/TCP is allowed") || !strings.Contains(out, "kubernetes.io:443/TCP is denied") {
+		t.Errorf("explain says of a name, of which one family is allowed:\n%s", out)
+	}
+	remove()
 
 	// Another family asks for another cluster.
 	wantTold(t, home.run("up"), 3, "IP family: it has dual", "netdojo down")
