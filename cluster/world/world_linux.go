@@ -46,12 +46,17 @@ func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 		return nil, err
 	}
 	avoid := []netip.Prefix{netip.PrefixFrom(cfg.GatewayAddr, cfg.PrefixLen).Masked()}
+	if cfg.Within.IsValid() {
+		avoid = []netip.Prefix{netip.PrefixFrom(cfg.GatewayAddr, 32)}
+	}
 	if cfg.PodCIDR.IsValid() {
 		avoid = append(avoid, cfg.PodCIDR.Masked())
 	}
+	addresses := newPicker(cfg.Seed, avoid...)
+	addresses.within = cfg.Within
 	w := &World{
 		cfg:      cfg,
-		book:     newBook(newPicker(cfg.Seed, avoid...)),
+		book:     newBook(addresses),
 		ca:       ca,
 		resolver: netip.AddrPortFrom(cfg.GatewayAddr, 53),
 	}
