@@ -20,7 +20,7 @@ govulncheck_version := v1.9.0
 freeze_version := v0.2.2
 freeze := bin/tools/freeze-$(freeze_version)
 
-.PHONY: demo test fuzz differential agree conformance conformance-short lint cross vuln bench screens docker kind-image kind-cilium test-kind test-cilium parity clean
+.PHONY: demo test fuzz differential agree conformance conformance-short lint cross vuln bench screens docker kind-image kind-cilium test-kind test-cilium parity bench-kind clean
 
 programs := netdojo netdojo-agent netdojo-cilium netdojo-cluster netdojo-coredns netdojo-helm netdojo-helper netdojo-kubectl
 packed := cmd/netdojo-cluster/packed/netdojo-helper cmd/netdojo-helm/packed/cilium.tgz \
@@ -174,6 +174,10 @@ test-cilium: build kind-cilium
 # Real Cilium against our datapath, policy by policy. Writes docs/parity.md.
 parity: build kind-image kind-cilium
 	go test -tags parity -count=1 -timeout 60m -run '^TestParity$$' -v ./$(e2e) -args -parity.out $(CURDIR)/docs/parity.md
+
+# kind clusters beside those that a user makes by hand, in docs/benchmarks.md.
+bench-kind: build kind-image kind-cilium
+	go test -tags bench,kind -count=1 -timeout 60m -run '^TestBenchKind$$' -v ./$(e2e)
 
 clean:
 	rm -rf .kind bin $(packed)

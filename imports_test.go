@@ -70,6 +70,18 @@ var bans = []ban{
 		reason: "cluster imports manifests and datapath only",
 	},
 	{
+		name:   "what providers share knows none of them",
+		of:     []string{"cluster/inside", "cluster/containers", "cluster/kubeconfig", "cluster/step"},
+		from:   []string{"cluster/kind/...", "cluster/existing/...", "cluster/embedded/..."},
+		reason: "it is used on clusters whoever made them",
+	},
+	{
+		name:   "a provider knows no other",
+		of:     []string{"cluster/existing/..."},
+		from:   []string{"cluster/kind/...", "cluster/embedded/..."},
+		reason: "it works where they were not",
+	},
+	{
 		name:   "manifests know no session",
 		of:     []string{"manifests/..."},
 		from:   []string{"labs/...", "runner/...", "checks/...", "cluster/embedded/...", "datapath/..."},
@@ -83,8 +95,11 @@ var bans = []ban{
 			"k8s.io/kubectl/...", "github.com/cilium/cilium/pkg/...", "github.com/coredns/coredns/...", "helm.sh/helm/...",
 			"cluster/embedded/daemon/...", "cluster/embedded/controlplane/...", "cluster/embedded/kubelet/...",
 		},
-		// The CRDs' YAML, which lint checks policies against.
-		but:    []string{"github.com/cilium/cilium/pkg/k8s/apis/cilium.io/client/crds/v2"},
+		// The CRDs' YAML, which lint checks policies against and kind clusters get.
+		but: []string{
+			"github.com/cilium/cilium/pkg/k8s/apis/cilium.io/client/crds/v2",
+			"github.com/cilium/cilium/pkg/k8s/apis/cilium.io/client/crds/v2alpha1",
+		},
 		reason: "linking Kubernetes' servers or the policy engine costs it 80 ms and 100 MB before main, kubectl 50 ms; programs of their own have them",
 	},
 	{

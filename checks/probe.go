@@ -117,7 +117,7 @@ func drowned(before, now Verdict) bool {
 // final says whether another probe of the same kind cannot find anything else.
 func final(c Cause) bool {
 	switch c {
-	case CauseNoControl, CauseTampered, CauseNoTool, CauseProbe, CausePolicyRejected, CauseFlowsLost:
+	case CauseNoControl, CauseTampered, CauseNoTool, CauseProbe, CausePolicyRejected, CauseUnsupported, CauseFlowsLost:
 		return true
 	}
 	return false

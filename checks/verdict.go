@@ -39,13 +39,14 @@ const (
 	CauseFlowsLost      Cause = "flows-lost"           // inconclusive: the flow stream broke off
 	CauseNotConverged   Cause = "not-converged"        // inconclusive: still changing at the deadline
 	CausePolicyRejected Cause = "policy-rejected"      // inconclusive: the datapath does not enforce the policy
+	CauseUnsupported    Cause = "not-supported"        // inconclusive: the cluster does not enforce what the task is about
 )
 
 // Causes lists every cause, for documentation and tests.
 func Causes() []Cause {
 	return []Cause{CauseOK, CausePolicyDrop, CausePolicyL7, CauseTimeout, CauseDNS, CauseRefused, CauseReset,
 		CauseTLS, CauseTimeoutNoDrop, CauseOtherDrop, CauseNoPod, CausePodNotReady, CauseNoTool, CauseExecLost,
-		CauseProbe, CauseNoControl, CauseTampered, CauseFlowsLost, CauseNotConverged, CausePolicyRejected}
+		CauseProbe, CauseNoControl, CauseTampered, CauseFlowsLost, CauseNotConverged, CausePolicyRejected, CauseUnsupported}
 }
 
 // Verdict is a check's finding with what proves it.

@@ -42,6 +42,11 @@ type Spec struct {
 	Nodes      int    `json:"nodes,omitempty"`      // 0 means one
 	NodeImage  string `json:"nodeImage,omitempty"`  // empty picks one
 	KindConfig string `json:"kindConfig,omitempty"` // a file of kind's configuration
+	// Of the provider existing only.
+	Context string `json:"context,omitempty"` // of the user's kubeconfig; empty is the current one
+	// Consent tells that the user agreed to work on a cluster that netdojo did not
+	// make. It is not kept.
+	Consent bool `json:"-"`
 	// Of the datapath cilium only.
 	CiliumChart   string   `json:"ciliumChart,omitempty"`   // folder, .tgz or reference; empty is the packed chart
 	CiliumVersion string   `json:"ciliumVersion,omitempty"` // empty takes what the chart is
@@ -136,6 +141,16 @@ type ImageLoader interface {
 	EnsureImages(ctx context.Context, refs []string, detail func(string)) error
 }
 
+// Guest is a Handle on a cluster that netdojo did not make. Sessions keep to
+// namespaces that are made for them, run what the cluster enforces, and say of the
+// rest why it is not supported there. It is an Examiner too, which knows kinds of
+// policies as features by their names.
+type Guest interface {
+	Examiner
+	// Settle makes sure of the namespace that a lab works in, and returns its name.
+	Settle(ctx context.Context, lab string) (string, error)
+}
+
 // Examiner is a Handle whose datapath may lack what labs need: real Cilium, as
 // somebody set it up. What it says is read back from the cluster, not from what
 // the cluster was asked to be.
@@ -186,3 +201,22 @@ type RejectedError struct {
 func (e *RejectedError) Error() string {
 	return e.Ref.Kind + " " + e.Ref.Name + " is rejected: " + e.Reason
 }
+
+// Problem is a failure with a cure.
+type Problem struct {
+	What string
+	Fix  string
+	Err  error
+}
+
+func (p *Problem) Error() string {
+	if p.Err == nil {
+		return p.What
+	}
+	return p.What + ": " + p.Err.Error()
+}
+
+// Cure says what the user can do about it.
+func (p *Problem) Cure() string { return p.Fix }
+
+func (p *Problem) Unwrap() error { return p.Err }

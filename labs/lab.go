@@ -11,6 +11,7 @@ package labs
 import (
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/netdojo/netdojo/checks"
@@ -114,6 +115,24 @@ func (l *Lab) Select(id string) (selected, prerequisites []Task, err error) {
 		ids = append(ids, t.ID)
 	}
 	return nil, nil, &UnknownError{What: "task", Name: id, Of: "lab " + l.ID, Known: ids}
+}
+
+// In is the lab in another namespace: what its files and checks say of the one that
+// it has is said of that. Objects of its files that name their own are left to the
+// reader.
+func (l *Lab) In(namespace string) *Lab {
+	moved := *l
+	moved.Namespace = namespace
+	moved.Tasks = slices.Clone(l.Tasks)
+	for i := range moved.Tasks {
+		moved.Tasks[i].Checks = slices.Clone(moved.Tasks[i].Checks)
+		for j := range moved.Tasks[i].Checks {
+			if from := &moved.Tasks[i].Checks[j].From; from.Namespace == l.Namespace {
+				from.Namespace = namespace
+			}
+		}
+	}
+	return &moved
 }
 
 // UnknownError is a lab or task that does not exist.

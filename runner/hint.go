@@ -55,6 +55,8 @@ func (s *session) mend(results []record.Check) string {
 			}
 		case checks.CausePolicyRejected:
 			return "The policy is not in force. Mend what the message names, and apply it again."
+		case checks.CauseUnsupported:
+			return "This cluster cannot show it. One of netdojo's own can: --provider embedded or kind"
 		case checks.CauseRefused, checks.CauseReset, checks.CauseTLS, checks.CauseTimeoutNoDrop:
 			return fmt.Sprintf("No policy answered for %s: what listens there, or something on the way, did. Until it can be reached again, nothing is proven of the policy.", r.To)
 		case checks.CauseNoPod:

@@ -122,16 +122,21 @@ func entry(c checks.Check, phase checks.Phase, r checks.Result) record.Check {
 
 // unjudged are the checks after a policy that was rejected: nothing was probed.
 func (s *session) unjudged(t labs.Task, rejected record.Applied) []record.Check {
+	return s.unprobed(t, checks.Verdict{
+		Kind: checks.Inconclusive, Cause: checks.CausePolicyRejected,
+		Detail: rejected.Kind + " " + rejected.Name + " is rejected, so nothing was probed",
+	})
+}
+
+// unprobed gives all checks after the policy the same verdict.
+func (s *session) unprobed(t labs.Task, verdict checks.Verdict) []record.Check {
 	s.emit(event.PhaseStarted{Task: t.ID, Phase: checks.After})
 	var entries []record.Check
 	for _, c := range t.Checks {
 		if c.After == "" {
 			continue
 		}
-		e := entry(c, checks.After, checks.Result{Verdict: checks.Verdict{
-			Kind: checks.Inconclusive, Cause: checks.CausePolicyRejected,
-			Detail: rejected.Kind + " " + rejected.Name + " is rejected, so nothing was probed",
-		}})
+		e := entry(c, checks.After, checks.Result{Verdict: verdict})
 		s.emit(event.CheckVerdict{Task: t.ID, Check: e})
 		entries = append(entries, e)
 	}

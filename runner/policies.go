@@ -262,7 +262,8 @@ func (s *session) cleanState(ctx context.Context) error {
 	}
 	var old []manifests.Ref
 	for _, p := range found {
-		if ours[p.ref.GVK.Kind+" "+p.ref.Name] {
+		// Somebody's clusterwide policy on their own cluster is theirs, whatever it is called.
+		if ours[p.ref.GVK.Kind+" "+p.ref.Name] && (p.ref.Namespace != "" || s.visit.home == "") {
 			old = append(old, p.ref)
 			continue
 		}

@@ -37,6 +37,7 @@ type session struct {
 	booted  bool // the session brought the cluster up
 	fresh   bool // and there was no state of it before
 	lost    bool // it ended under the session
+	visit   visit
 	created []manifests.Ref
 	applied []manifests.Ref // policies and what else solutions brought
 
@@ -215,6 +216,11 @@ func (s *session) judge(ctx context.Context) error {
 	}
 	for _, t := range s.tasks {
 		s.emit(event.TaskStarted{ID: t.ID, Title: t.Title})
+		if s.visit.unsupported[t.ID] != "" {
+			results := s.unsupported(t)
+			s.record(record.Task{ID: t.ID, Title: t.Title, Policies: policies, Checks: results, Hint: s.hint(t, results, len(policies) > 0)})
+			continue
+		}
 		results, err := s.phase(ctx, t, checks.After)
 		if err != nil {
 			return err
@@ -235,6 +241,12 @@ func (s *session) task(ctx context.Context, t labs.Task) error {
 	if err != nil {
 		s.record(task)
 		return err
+	}
+	if s.visit.unsupported[t.ID] != "" {
+		task.Checks = append(task.Checks, s.unsupported(t)...)
+		task.Hint = s.hint(t, task.Checks, false)
+		s.record(task)
+		return nil
 	}
 	files := s.answer(t)
 	if len(files) > 0 {

@@ -112,7 +112,11 @@ func (s *session) attach(ctx context.Context, h cluster.Handle) error {
 		return err
 	}
 	s.run.Provider, s.run.Datapath = st.Provider, st.Datapath
-	if err := s.examine(ctx, h); err != nil {
+	if guest, ok := h.(cluster.Guest); ok {
+		if err := s.settle(ctx, guest); err != nil {
+			return err
+		}
+	} else if err := s.examine(ctx, h); err != nil {
 		return err
 	}
 	if s.conn, err = s.o.connect(h); err != nil {
@@ -290,6 +294,11 @@ func (s *session) read(files []string) ([]manifests.Object, error) {
 		if err != nil {
 			return nil, err
 		}
+		for _, o := range found {
+			if s.visit.home != "" && o.GetNamespace() == s.visit.home {
+				o.SetNamespace(s.o.Lab.Namespace)
+			}
+		}
 		objects = append(objects, found...)
 	}
 	return objects, nil
@@ -299,6 +308,9 @@ func (s *session) read(files []string) ([]manifests.Object, error) {
 func (s *session) prerequisite(t labs.Task) step.Step {
 	return step.Step{Name: "Apply the solution of task " + t.ID, Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
 		var task record.Task
+		if why := s.visit.unsupported[t.ID]; why != "" {
+			return nil, fmt.Errorf("task %s is not supported here: %s", t.ID, why)
+		}
 		if err := s.applyFiles(ctx, &task, t.Solution, detail); err != nil {
 			return nil, err
 		}

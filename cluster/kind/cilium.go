@@ -3,13 +3,16 @@ package kind
 import (
 	"cmp"
 	"context"
-	"errors"
+	"embed"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
 
+	crdsv2 "github.com/cilium/cilium/pkg/k8s/apis/cilium.io/client/crds/v2"
+	crdsv2alpha1 "github.com/cilium/cilium/pkg/k8s/apis/cilium.io/client/crds/v2alpha1"
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/kind/pkg/cluster/nodes"
@@ -17,6 +20,7 @@ import (
 	"sigs.k8s.io/kind/pkg/log"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/containers"
 	"github.com/netdojo/netdojo/cluster/image"
 	"github.com/netdojo/netdojo/cluster/kind/chart"
 	"github.com/netdojo/netdojo/manifests"
@@ -30,17 +34,11 @@ const CiliumImage = "netdojo/kind-cilium:v1.36.3"
 // kubernetesVersion is what a chart is told before there is a cluster to ask.
 const kubernetesVersion = "v1.36.3"
 
-// Cilium's workloads, as its chart names them.
+// Cilium's release and workloads, as its chart names them.
 const (
-	ciliumRelease   = "cilium"
-	ciliumAgents    = "cilium"
-	ciliumOperator  = "cilium-operator"
-	ciliumEnvoy     = "cilium-envoy"
-	ciliumRelay     = "hubble-relay"
-	ciliumSettings  = "cilium-config"
-	ciliumSelector  = "k8s-app=cilium"
-	relaySelector   = "k8s-app=hubble-relay"
-	ciliumContainer = "cilium-agent"
+	ciliumRelease = "cilium"
+	ciliumAgents  = "cilium"
+	ciliumEnvoy   = "cilium-envoy"
 )
 
 // The way of pods to the world's container: the node's own routes but for its
@@ -55,7 +53,7 @@ const (
 // prepareCilium finds out what the chart makes, before a cluster is made for it.
 func (pl *plan) prepareCilium(ctx context.Context) error {
 	if _, err := os.Stat(pl.helm); err != nil {
-		return &Problem{What: "find netdojo's Helm", Err: err, Fix: "build all programs with make build, and keep them in one folder"}
+		return &cluster.Problem{What: "find netdojo's Helm", Err: err, Fix: "build all programs with make build, and keep them in one folder"}
 	}
 	answer, err := chart.Run(ctx, pl.helm, chart.Render, pl.chartRequest(ciliumValues(pl.Spec, "api", "6443", true, true)))
 	if err != nil {
@@ -93,36 +91,63 @@ func ciliumValues(spec cluster.Spec, apiHost, apiPort string, envoy, replaceKube
 	}
 }
 
-// installCilium brings the chart's images, the chart and the world; then the
+// bringCilium brings the chart's images and the chart, and the world with the
 // pods' way there.
-func (pl *plan) installCilium(ctx context.Context, h *handle, detail func(string)) error {
-	all, err := pl.engine.kind(log.NoopLogger{}).ListInternalNodes(pl.Name)
+func (pl *plan) bringCilium(ctx context.Context, h *handle, detail func(string)) error {
+	all, err := pl.engine.Kind(log.NoopLogger{}).ListInternalNodes(pl.Name)
 	if err != nil {
 		return fmt.Errorf("list the nodes: %w", err)
 	}
 	detail("installing Cilium " + pl.chart.Version + ", starting the world")
-	var world netip.Addr
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return pl.helmInstall(gctx, h, all, detail) })
+	if pl.CiliumChart == "" && pl.CiliumVersion == "" {
+		group.Go(func() error { return bringKinds(gctx, h) })
+	}
 	if pl.World == "simulated" {
-		group.Go(func() (err error) {
-			if world, err = pl.startWorld(gctx); err != nil {
+		group.Go(func() error {
+			if err := pl.startWorld(gctx); err != nil {
 				return err
 			}
-			return sendOutside(all, world)
+			return sendOutside(all, pl.world)
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	if !world.IsValid() {
-		return nil
-	}
-	client, err := manifests.New(h.rest)
+	return group.Wait()
+}
+
+// bringKinds brings Cilium's kinds of objects of the version that netdojo carries.
+// Its operator would, one after the other, and agents wait for them.
+func bringKinds(ctx context.Context, h *handle) error {
+	client, err := manifests.New(h.REST)
 	if err != nil {
 		return err
 	}
-	return h.forwardDNS(ctx, client, world)
+	group, ctx := errgroup.WithContext(ctx)
+	for _, files := range []embed.FS{crdsv2.EmbedFS, crdsv2alpha1.EmbedFS} {
+		paths, err := fs.Glob(files, "*.yaml")
+		if err != nil {
+			return err
+		}
+		for _, path := range paths {
+			group.Go(func() error {
+				text, err := files.ReadFile(path)
+				if err != nil {
+					return err
+				}
+				objects, err := manifests.Parse(path, text)
+				if err != nil {
+					return err
+				}
+				for _, o := range objects {
+					if _, err := client.Apply(ctx, o, ""); err != nil {
+						return fmt.Errorf("bring Cilium's kinds: %w", err)
+					}
+				}
+				return nil
+			})
+		}
+	}
+	return group.Wait()
 }
 
 func (pl *plan) helmInstall(ctx context.Context, h *handle, all []nodes.Node, detail func(string)) error {
@@ -134,7 +159,7 @@ func (pl *plan) helmInstall(ctx context.Context, h *handle, all []nodes.Node, de
 	if err := h.EnsureImages(ctx, slices.Compact(wanted), detail); err != nil {
 		return err
 	}
-	here, err := imageNames(all[0])
+	here, err := containers.ImageNames(all[0])
 	if err != nil {
 		return err
 	}
@@ -151,7 +176,7 @@ func (pl *plan) helmInstall(ctx context.Context, h *handle, all []nodes.Node, de
 	req := pl.chartRequest(ciliumValues(pl.Spec, host, port, envoy, own))
 	req.Kubeconfig = h.kubeconfig
 	if _, err := chart.Run(ctx, pl.helm, chart.Install, req); err != nil {
-		return &Problem{What: "install Cilium", Err: err, Fix: "see that the values in --cilium-values are the chart's, and `netdojo doctor --provider kind`"}
+		return &cluster.Problem{What: "install Cilium", Err: err, Fix: "see that the values in --cilium-values are the chart's, and `netdojo doctor --provider kind`"}
 	}
 	return nil
 }
@@ -180,6 +205,9 @@ func ownCgroups(node nodes.Node) (bool, error) {
 // keep their own way.
 func sendOutside(all []nodes.Node, world netip.Addr) error {
 	for _, node := range all {
+		for _, priority := range []string{knownPriority, podsPriority} {
+			_ = node.Command("ip", "rule", "del", "priority", priority).Run() // of an attempt before
+		}
 		for _, args := range []string{
 			"route replace default via " + world.String() + " table " + outsideTable,
 			"rule add priority " + knownPriority + " from " + podCIDR + " lookup main suppress_prefixlength 0",
@@ -191,105 +219,4 @@ func sendOutside(all []nodes.Node, world netip.Addr) error {
 		}
 	}
 	return nil
-}
-
-// ciliumDatapath is real Cilium.
-type ciliumDatapath struct{ *handle }
-
-func (d ciliumDatapath) waiting(ctx context.Context, nodes int) (string, error) {
-	apps := d.client.AppsV1()
-	agents, err := apps.DaemonSets(metav1.NamespaceSystem).Get(ctx, ciliumAgents, metav1.GetOptions{})
-	if err != nil {
-		return "Cilium", fmt.Errorf("look at Cilium's agents: %w", err)
-	}
-	if !rolledOut(agents, nodes) {
-		return fmt.Sprintf("Cilium's agents of %d of %d nodes", nodes-int(agents.Status.NumberReady), nodes), nil
-	}
-	operator, err := apps.Deployments(metav1.NamespaceSystem).Get(ctx, ciliumOperator, metav1.GetOptions{})
-	if err != nil {
-		return "Cilium's operator", fmt.Errorf("look at Cilium's operator: %w", err)
-	}
-	if operator.Status.ReadyReplicas < 1 {
-		return "Cilium's operator", nil
-	}
-	envoys, err := apps.DaemonSets(metav1.NamespaceSystem).Get(ctx, ciliumEnvoy, metav1.GetOptions{})
-	switch {
-	case notFound(err):
-	case err != nil:
-		return "Envoy", fmt.Errorf("look at Envoy: %w", err)
-	case !rolledOut(envoys, nodes):
-		return fmt.Sprintf("Envoy on %d of %d nodes", nodes-int(envoys.Status.NumberReady), nodes), nil
-	}
-	return d.relayWaiting(ctx, nodes)
-}
-
-// Lacks implements cluster.Examiner, for what is set in the cluster and runs
-// there: HTTP rules without Envoy are valid, and let everything pass.
-func (h *handle) Lacks(ctx context.Context, features []string) ([]cluster.Lack, error) {
-	d, ok := h.datapath.(ciliumDatapath)
-	if !ok {
-		return nil, nil
-	}
-	settings, err := d.settings(ctx)
-	if err != nil {
-		return nil, err
-	}
-	noEnvoy := func() (string, error) { return d.noEnvoy(ctx, settings) }
-	var lacks []cluster.Lack
-	for _, f := range features {
-		why, fix := "", "use --datapath netdojo, or a Cilium with l7Proxy and Envoy (envoy.enabled in --cilium-values)"
-		switch {
-		case !slices.Contains([]string{"dns", "http", "tls"}, f):
-			why, fix = "netdojo does not know how to find out", "use --datapath netdojo"
-		case settings["enable-l7-proxy"] != "true":
-			why = "Cilium's proxy is switched off (enable-l7-proxy)"
-		case f != "dns":
-			if why, err = noEnvoy(); err != nil {
-				return nil, err
-			}
-		}
-		if why != "" {
-			lacks = append(lacks, cluster.Lack{Feature: f, Why: why, Fix: fix})
-		}
-	}
-	return lacks, nil
-}
-
-func (d ciliumDatapath) settings(ctx context.Context) (map[string]string, error) {
-	config, err := d.client.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, ciliumSettings, metav1.GetOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("read Cilium's settings: %w", err)
-	}
-	return config.Data, nil
-}
-
-// noEnvoy says why Cilium has no Envoy; "" when it has: one in pods of its own,
-// or one in the agent's.
-func (d ciliumDatapath) noEnvoy(ctx context.Context, settings map[string]string) (string, error) {
-	if settings["external-envoy-proxy"] == "true" {
-		envoys, err := d.client.AppsV1().DaemonSets(metav1.NamespaceSystem).Get(ctx, ciliumEnvoy, metav1.GetOptions{})
-		switch {
-		case notFound(err):
-			return "Cilium expects an Envoy, and there is none", nil
-		case err != nil:
-			return "", fmt.Errorf("look at Envoy: %w", err)
-		case !rolledOut(envoys, int(envoys.Status.DesiredNumberScheduled)):
-			return fmt.Sprintf("Envoy runs on %d of %d nodes", envoys.Status.NumberReady, envoys.Status.DesiredNumberScheduled), nil
-		}
-		return "", nil
-	}
-	agents, err := d.agents(ctx)
-	if err != nil {
-		return "", err
-	}
-	for _, a := range agents {
-		_, err := d.exec(ctx, a.Name, ciliumContainer, "cilium-envoy", "--version")
-		if errors.Is(err, ctx.Err()) && ctx.Err() != nil {
-			return "", err
-		}
-		if err != nil {
-			return "no Envoy runs, and Cilium's agent has none in it", nil //nolint:nilerr // that is the answer
-		}
-	}
-	return "", nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/containers"
 	"github.com/netdojo/netdojo/cluster/kind/chart"
 	"github.com/netdojo/netdojo/cluster/kubeconfig"
 	"github.com/netdojo/netdojo/cluster/step"
@@ -38,14 +40,16 @@ const (
 // plan is all that a cluster's start needs to know.
 type plan struct {
 	record
-	engine        engine
+	engine        containers.Engine
 	agent, helper string // programs
 	helm          string // for Cilium
 	chart         chart.Answer
 	image         string // of the nodes
 	config        *v1alpha4.Cluster
 	agentImage    func() (namedImage, error)
-	early         chan struct{} // closed when loading the agent while kind worked has ended
+	early         chan struct{} // closed when what was begun while kind worked has ended
+	earlyErr      error         // why that failed; to be read after early is closed
+	world         netip.Addr    // of the simulated world, once it runs
 }
 
 // Up implements cluster.Provider.
@@ -70,10 +74,7 @@ func (p *Provider) Up(ctx context.Context, spec cluster.Spec, report step.Report
 			if h, err = p.open(pl.record); err != nil {
 				return nil, err
 			}
-			if pl.Datapath == DatapathCilium {
-				return nil, pl.installCilium(ctx, h, detail)
-			}
-			return nil, pl.installNetdojo(ctx, h, detail)
+			return nil, pl.install(ctx, h, detail)
 		}},
 		step.Step{Name: "Wait for the nodes and cluster DNS", Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
 			return nil, h.await(ctx, detail)
@@ -117,7 +118,7 @@ func (p *Provider) forget(name string) error {
 // plan finds out what is needed and refuses what cannot be.
 func (p *Provider) plan(ctx context.Context, pl *plan) error {
 	if len(pl.Publish) > 0 {
-		return &Problem{
+		return &cluster.Problem{
 			What: "the provider kind does not publish Services",
 			Fix:  "give kind's extraPortMappings in a file with --kind-config, or use kubectl port-forward",
 		}
@@ -135,10 +136,10 @@ func (p *Provider) plan(ctx context.Context, pl *plan) error {
 		}
 	}
 	pl.agentImage = sync.OnceValues(func() (namedImage, error) { return buildAgent(pl.agent, pl.helper) })
-	if pl.engine, err = findEngine(ctx); err != nil {
+	if pl.engine, err = containers.Find(ctx); err != nil {
 		return err
 	}
-	pl.Engine = pl.engine.program
+	pl.Engine = pl.engine.Program
 	if err := pl.free(ctx); err != nil {
 		return err
 	}
@@ -148,12 +149,12 @@ func (p *Provider) plan(ctx context.Context, pl *plan) error {
 	if pl.config, err = configure(pl.Spec); err != nil {
 		return err
 	}
-	there, err := pl.engine.has(ctx, "network", pl.engine.network())
+	there, err := pl.engine.Has(ctx, "network", pl.engine.Network())
 	if err != nil {
 		return err
 	}
 	if !there {
-		pl.Network = pl.engine.network()
+		pl.Network = pl.engine.Network()
 	}
 	return nil
 }
@@ -161,21 +162,21 @@ func (p *Provider) plan(ctx context.Context, pl *plan) error {
 // free says whether no other cluster of kind's has the name. One that netdojo
 // made is found by its record before it comes to this.
 func (pl *plan) free(ctx context.Context) error {
-	names, err := pl.engine.kind(log.NoopLogger{}).List()
+	names, err := pl.engine.Kind(log.NoopLogger{}).List()
 	if err != nil {
 		return fmt.Errorf("list kind's clusters: %w", err)
 	}
 	for _, name := range names {
 		if name == pl.Name {
-			return &Problem{
+			return &cluster.Problem{
 				What: fmt.Sprintf("kind has a cluster %s already, which netdojo did not make: it has another network than netdojo's datapath", name),
 				Fix:  "give the new cluster another --name, or remove that one: kind delete cluster --name " + name,
 			}
 		}
 	}
-	world, err := pl.engine.has(ctx, "container", worldName(pl.Name))
+	world, err := pl.engine.Has(ctx, "container", worldName(pl.Name))
 	if err == nil && world {
-		_, err = pl.engine.run(ctx, "rm", "--force", "--volumes", worldName(pl.Name)) // of a cluster that kind deleted
+		_, err = pl.engine.Run(ctx, "rm", "--force", "--volumes", worldName(pl.Name)) // of a cluster that kind deleted
 	}
 	return err
 }
@@ -190,7 +191,7 @@ func (pl *plan) nodeImage(ctx context.Context) (string, error) {
 	if pl.Datapath == DatapathCilium {
 		local = CiliumImage
 	}
-	there, err := pl.engine.has(ctx, "image", local)
+	there, err := pl.engine.Has(ctx, "image", local)
 	if err != nil {
 		return "", err
 	}
@@ -210,7 +211,7 @@ func configure(spec cluster.Spec) (*v1alpha4.Cluster, error) {
 			err = yaml.UnmarshalStrict(data, config)
 		}
 		if err != nil {
-			return nil, &Problem{What: "read kind's configuration " + spec.KindConfig, Err: err, Fix: "write it as https://kind.sigs.k8s.io/docs/user/configuration has it"}
+			return nil, &cluster.Problem{What: "read kind's configuration " + spec.KindConfig, Err: err, Fix: "write it as https://kind.sigs.k8s.io/docs/user/configuration has it"}
 		}
 	}
 	config.TypeMeta = v1alpha4.TypeMeta{Kind: "Cluster", APIVersion: "kind.x-k8s.io/v1alpha4"}
@@ -229,7 +230,7 @@ func configure(spec cluster.Spec) (*v1alpha4.Cluster, error) {
 			config.Nodes = append(config.Nodes, v1alpha4.Node{Role: v1alpha4.WorkerRole})
 		}
 	case spec.Nodes != 0 && spec.Nodes != len(config.Nodes):
-		return nil, &Problem{
+		return nil, &cluster.Problem{
 			What: fmt.Sprintf("kind's configuration has %d nodes and --nodes says %d", len(config.Nodes), spec.Nodes),
 			Fix:  "leave one of the two out",
 		}
@@ -240,15 +241,13 @@ func configure(spec cluster.Spec) (*v1alpha4.Cluster, error) {
 // create has kind create the cluster. kind cannot be interrupted: what it made
 // is deleted by the step's undo once it returns.
 func (p *Provider) create(ctx context.Context, pl *plan, detail func(string)) error {
-	k := pl.engine.kind(kindLog{detail})
+	k := pl.engine.Kind(kindLog{detail})
 	early, stop := context.WithCancel(ctx)
 	pl.early = make(chan struct{})
 	go func() {
 		defer close(pl.early)
 		defer stop()
-		if pl.Datapath == DatapathNetdojo {
-			_ = pl.loadEarly(early) // install tries again, and says why it cannot
-		}
+		pl.earlyErr = p.bringEarly(early, pl)
 	}()
 	err := k.Create(pl.Name,
 		kindcluster.CreateWithV1Alpha4Config(pl.config),
@@ -272,7 +271,7 @@ func (p *Provider) create(ctx context.Context, pl *plan, detail func(string)) er
 // explain keeps the nodes' logs of a failed start and says where they are.
 func (p *Provider) explain(pl *plan, k *kindcluster.Provider, err error) error {
 	logs := filepath.Join(p.dir(pl.Name), logsFolder)
-	problem := &Problem{What: "kind", Err: err, Fix: "see `netdojo doctor --provider kind`"}
+	problem := &cluster.Problem{What: "kind", Err: err, Fix: "see `netdojo doctor --provider kind`"}
 	if nodes, lerr := k.ListNodes(pl.Name); lerr == nil && len(nodes) > 0 {
 		if k.CollectLogs(pl.Name, logs) == nil {
 			problem.Fix += ", and the nodes' logs in " + logs

@@ -6,24 +6,101 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
-	"strconv"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
+	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/kind/pkg/log"
 
+	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/containers"
+	"github.com/netdojo/netdojo/cluster/inside"
 	"github.com/netdojo/netdojo/manifests"
 	"github.com/netdojo/netdojo/manifests/builtin"
 )
 
+// reachPause is between two attempts to reach an API server that starts: each runs
+// programs of the engine's.
+const reachPause = 250 * time.Millisecond
+
+// bringEarly brings the datapath while kind sets Kubernetes up, which mostly waits:
+// from the moment that the API server takes orders. What fails then is tried again.
+func (p *Provider) bringEarly(ctx context.Context, pl *plan) error {
+	var h *handle
+	group, gctx := errgroup.WithContext(ctx)
+	if pl.Datapath == DatapathNetdojo {
+		group.Go(func() error { return pl.loadAgent(gctx) })
+	}
+	group.Go(func() (err error) {
+		h, err = p.reach(gctx, pl)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return pl.bring(ctx, h, func(string) {})
+}
+
+// reach connects to the API server as soon as it lets netdojo in.
+func (p *Provider) reach(ctx context.Context, pl *plan) (*handle, error) {
+	quiet := pl.engine.Kind(log.NoopLogger{})
+	tick := time.NewTicker(reachPause)
+	defer tick.Stop()
+	for {
+		if p.writeKubeconfig(pl.Name, quiet) == nil {
+			if h, err := p.open(pl.record); err == nil {
+				if _, err := h.Client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{}); err == nil {
+					return h, nil
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// install makes sure of what bringEarly began, and configures cluster DNS, which
+// kubeadm brings last.
+func (pl *plan) install(ctx context.Context, h *handle, detail func(string)) error {
+	select {
+	case <-pl.early:
+	case <-ctx.Done():
+		<-pl.early
+		return ctx.Err()
+	}
+	if pl.earlyErr != nil {
+		if err := pl.bring(ctx, h, detail); err != nil {
+			return err
+		}
+	}
+	if !pl.world.IsValid() {
+		return nil
+	}
+	detail("configuring cluster DNS")
+	client, err := manifests.New(h.REST)
+	if err != nil {
+		return err
+	}
+	return h.forwardDNS(ctx, client, pl.world)
+}
+
+// bring has the nodes get the datapath, and starts the world.
+func (pl *plan) bring(ctx context.Context, h *handle, detail func(string)) error {
+	if pl.Datapath == DatapathCilium {
+		return pl.bringCilium(ctx, h, detail)
+	}
+	return pl.bringNetdojo(ctx, h, detail)
+}
+
 // apiServer is where the nodes reach the API server: the name works for all of
 // them, and its certificate has it.
 func (pl *plan) apiServer() (host, port string, err error) {
-	text, err := pl.engine.kind(log.NoopLogger{}).KubeConfig(pl.Name, true)
+	text, err := pl.engine.Kind(log.NoopLogger{}).KubeConfig(pl.Name, true)
 	if err != nil {
 		return "", "", fmt.Errorf("find the API server: %w", err)
 	}
@@ -41,12 +118,12 @@ func (pl *plan) apiServer() (host, port string, err error) {
 // forwardDNS has kubeadm's CoreDNS ask the world for what is not the cluster's.
 // Its image stays; the rest becomes what the embedded cluster has.
 func (h *handle) forwardDNS(ctx context.Context, client *manifests.Client, world netip.Addr) error {
-	dns, err := h.client.AppsV1().Deployments(metav1.NamespaceSystem).Get(ctx, "coredns", metav1.GetOptions{})
+	dns, err := h.Client.AppsV1().Deployments(metav1.NamespaceSystem).Get(ctx, "coredns", metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("find cluster DNS: %w", err)
 	}
 	objects, err := builtin.CoreDNS(builtin.CoreDNSConfig{
-		Upstream: netip.AddrPortFrom(world, 53), Image: dns.Spec.Template.Spec.Containers[0].Image,
+		Upstream: netip.AddrPortFrom(world, 53), Image: dns.Spec.Template.Spec.Containers[0].Image, Late: true,
 	})
 	if err != nil {
 		return err
@@ -76,7 +153,7 @@ func (h *handle) await(ctx context.Context, detail func(string)) error {
 	tick := time.NewTicker(lookPause)
 	defer tick.Stop()
 	for {
-		waiting, err := h.notReady(ctx)
+		waiting, err := h.NotReady(ctx, h.datapath)
 		if err == nil && waiting == "" {
 			return nil
 		}
@@ -88,52 +165,10 @@ func (h *handle) await(ctx context.Context, detail func(string)) error {
 			if err == nil {
 				err = fmt.Errorf("waiting for %s", waiting)
 			}
-			return &Problem{What: "the cluster does not get ready", Err: err, Fix: "see its pods with `netdojo kubectl -n kube-system get pods`, and `netdojo doctor --provider kind`"}
+			return &cluster.Problem{What: "the cluster does not get ready", Err: err, Fix: "see its pods with `netdojo kubectl -n kube-system get pods`, and `netdojo doctor --provider kind`"}
 		case <-tick.C:
 		}
 	}
-}
-
-// notReady names what is not ready; "" when all is.
-func (h *handle) notReady(ctx context.Context) (string, error) {
-	nodes, err := h.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return "the API server", fmt.Errorf("list nodes: %w", err)
-	}
-	if what, err := h.datapath.waiting(ctx, len(nodes.Items)); what != "" || err != nil {
-		return what, err
-	}
-	for i := range nodes.Items {
-		if !ready(&nodes.Items[i]) {
-			return "node " + nodes.Items[i].Name, nil
-		}
-	}
-	dns, err := h.client.AppsV1().Deployments(metav1.NamespaceSystem).Get(ctx, "coredns", metav1.GetOptions{})
-	if err != nil {
-		return "cluster DNS", fmt.Errorf("look at cluster DNS: %w", err)
-	}
-	if dns.Status.ObservedGeneration < dns.Generation || dns.Status.UpdatedReplicas < 1 || dns.Status.ReadyReplicas < 1 {
-		return "cluster DNS", nil
-	}
-	// Pods of the namespace default cannot be made before its account is.
-	if _, err := h.client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{}); err != nil {
-		return "the default service account", nil //nolint:nilerr // it comes
-	}
-	return "", nil
-}
-
-func rolledOut(d *appsv1.DaemonSet, nodes int) bool {
-	return d.Status.ObservedGeneration >= d.Generation && int(d.Status.DesiredNumberScheduled) == nodes &&
-		int(d.Status.UpdatedNumberScheduled) == nodes && int(d.Status.NumberReady) == nodes
-}
-
-func ready(n *corev1.Node) bool {
-	for _, c := range n.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
 }
 
 // open connects to a cluster by its private kubeconfig.
@@ -153,14 +188,23 @@ func (p *Provider) open(r record) (*handle, error) {
 		return nil, err
 	}
 	h := &handle{
-		record: r, engine: engine{r.Engine}, rest: config, client: client, kubeconfig: path,
-		imagesDir: filepath.Join(p.cfg.StateDir, "images"), helper: helper,
+		record: r, Cluster: inside.Cluster{Name: r.Name, REST: config, Client: client}, engine: containers.Engine{Program: r.Engine},
+		kubeconfig: path, imagesDir: filepath.Join(p.cfg.StateDir, "images"), helper: helper,
 	}
-	h.datapath = netdojoDatapath{h}
+	h.datapath = h.Netdojo()
 	if r.Datapath == DatapathCilium {
-		h.datapath = ciliumDatapath{h}
+		h.datapath = h.Cilium()
 	}
 	return h, nil
 }
 
-func port(n int) string { return strconv.Itoa(n) }
+// worldName is the container of a cluster's simulated world.
+func worldName(cluster string) string { return cluster + "-world" }
+
+// startWorld runs the simulated world, and notes where.
+func (pl *plan) startWorld(ctx context.Context) (err error) {
+	pl.world, err = containers.World{
+		Engine: pl.engine, Cluster: pl.Name, Name: worldName(pl.Name), Image: pl.image, Agent: pl.agent, Pods: netip.MustParsePrefix(podCIDR),
+	}.Start(ctx)
+	return err
+}

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/kind/pkg/log"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/containers"
 	"github.com/netdojo/netdojo/cluster/step"
 )
 
@@ -49,25 +50,6 @@ var _ cluster.Provider = (*Provider)(nil)
 
 // New returns a provider; it touches nothing yet.
 func New(cfg Config) *Provider { return &Provider{cfg: cfg} }
-
-// Problem is a failure with a cure.
-type Problem struct {
-	What string
-	Fix  string
-	Err  error
-}
-
-func (p *Problem) Error() string {
-	if p.Err == nil {
-		return p.What
-	}
-	return p.What + ": " + p.Err.Error()
-}
-
-// Cure says what the user can do about it.
-func (p *Problem) Cure() string { return p.Fix }
-
-func (p *Problem) Unwrap() error { return p.Err }
 
 // Files in a cluster's folder.
 const (
@@ -98,7 +80,7 @@ func (p *Provider) read(name string) (record, error) {
 		return r, err
 	}
 	if err := json.Unmarshal(data, &r); err != nil {
-		return r, &Problem{What: "read what cluster " + name + " is", Err: err, Fix: "remove the cluster with `kind delete cluster --name " + name + "`, and the folder " + p.dir(name)}
+		return r, &cluster.Problem{What: "read what cluster " + name + " is", Err: err, Fix: "remove the cluster with `kind delete cluster --name " + name + "`, and the folder " + p.dir(name)}
 	}
 	return r, nil
 }
@@ -109,7 +91,7 @@ func (p *Provider) write(r record) error {
 		return fmt.Errorf("encode what cluster %s is: %w", r.Name, err)
 	}
 	if err := os.MkdirAll(p.dir(r.Name), 0o755); err != nil {
-		return &Problem{What: "make the state folder", Err: err, Fix: "set NETDOJO_STATE_DIR to a folder that you may write"}
+		return &cluster.Problem{What: "make the state folder", Err: err, Fix: "set NETDOJO_STATE_DIR to a folder that you may write"}
 	}
 	next := filepath.Join(p.dir(r.Name), recordFile+".next")
 	if err := os.WriteFile(next, data, 0o644); err != nil {
@@ -134,7 +116,7 @@ func (p *Provider) Open(ctx context.Context, name string) (cluster.Handle, error
 	if err != nil {
 		return nil, err
 	}
-	running, err := engine{r.Engine}.running(ctx, name)
+	running, err := containers.Engine{Program: r.Engine}.Running(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -142,12 +124,6 @@ func (p *Provider) Open(ctx context.Context, name string) (cluster.Handle, error
 		return nil, fmt.Errorf("%s: %w", name, cluster.ErrNotRunning)
 	}
 	return p.open(r)
-}
-
-// running says whether a cluster has a node container that runs.
-func (e engine) running(ctx context.Context, name string) (bool, error) {
-	ids, err := e.run(ctx, "ps", "--quiet", "--filter", "label=io.x-k8s.kind.cluster="+name)
-	return ids != "", err
 }
 
 // Down implements cluster.Provider. A kind cluster's objects live and go with
@@ -171,31 +147,18 @@ func (p *Provider) Down(ctx context.Context, name string, _ bool, report step.Re
 // remove deletes a cluster's containers and the network that it brought. What
 // is gone already is no error.
 func (p *Provider) remove(ctx context.Context, r record) error {
-	e := engine{r.Engine}
+	e := containers.Engine{Program: r.Engine}
 	errs := []error{
-		e.kind(log.NoopLogger{}).Delete(r.Name, filepath.Join(p.dir(r.Name), kindKubeconfigFile)),
-		e.removeWorld(ctx, r.Name),
+		e.Kind(log.NoopLogger{}).Delete(r.Name, filepath.Join(p.dir(r.Name), kindKubeconfigFile)),
+		e.RemoveWorld(ctx, worldName(r.Name)),
 	}
 	if r.Network != "" {
-		errs = append(errs, e.removeNetwork(ctx, r.Network))
+		errs = append(errs, e.RemoveNetwork(ctx, r.Network))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("delete kind cluster %s: %w", r.Name, err)
 	}
 	return nil
-}
-
-// removeNetwork removes a network that no container uses.
-func (e engine) removeNetwork(ctx context.Context, name string) error {
-	if there, err := e.has(ctx, "network", name); err != nil || !there {
-		return err
-	}
-	users, err := e.run(ctx, "ps", "--all", "--quiet", "--filter", "network="+name)
-	if err != nil || users != "" {
-		return err
-	}
-	_, err = e.run(ctx, "network", "rm", name)
-	return err
 }
 
 // Status implements cluster.Provider.
@@ -209,7 +172,7 @@ func (p *Provider) Status(ctx context.Context, name string) (cluster.Status, err
 		return st, err
 	}
 	st.Datapath, st.World = r.Datapath, r.World
-	running, err := engine{r.Engine}.running(ctx, name)
+	running, err := containers.Engine{Program: r.Engine}.Running(ctx, name)
 	if err != nil {
 		st.Detail = err.Error()
 		return st, nil
@@ -266,7 +229,7 @@ func (p *Provider) programs() (agent, helper string, err error) {
 	}
 	for _, path := range []string{agent, helper} {
 		if _, err := os.Stat(path); err != nil {
-			return "", "", &Problem{What: "find a program of the nodes'", Err: err, Fix: "build all programs with make build, and keep them in one folder"}
+			return "", "", &cluster.Problem{What: "find a program of the nodes'", Err: err, Fix: "build all programs with make build, and keep them in one folder"}
 		}
 	}
 	return agent, helper, nil

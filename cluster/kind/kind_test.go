@@ -12,6 +12,8 @@ import (
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/containers"
+	"github.com/netdojo/netdojo/cluster/inside"
 	"github.com/netdojo/netdojo/manifests"
 )
 
@@ -53,7 +55,7 @@ nodes:
 			tc.spec.Name = "mine"
 			c, err := configure(tc.spec)
 			if tc.refused != "" {
-				var p *Problem
+				var p *cluster.Problem
 				if !errors.As(err, &p) || p.Cure() == "" || !strings.Contains(err.Error(), tc.refused) {
 					t.Errorf("got %v, want a problem with %q", err, tc.refused)
 				}
@@ -93,8 +95,8 @@ func TestKindLog(t *testing.T) {
 
 func TestAgentObjects(t *testing.T) {
 	for _, o := range []agentObjects{
-		{Image: "docker.io/netdojo/agent:1", ServiceCIDR: serviceCIDR, APIHost: "x-control-plane", APIPort: "6443", ControlPort: controlPort, FlowPort: flowPort},
-		{Image: "docker.io/netdojo/agent:1", ServiceCIDR: serviceCIDR, ClusterCIDR: podCIDR, World: "172.18.0.4", APIHost: "x-control-plane", APIPort: "6443", ControlPort: controlPort, FlowPort: flowPort},
+		{Image: "docker.io/netdojo/agent:1", ServiceCIDR: serviceCIDR, APIHost: "x-control-plane", APIPort: "6443", ControlPort: inside.ControlPort, FlowPort: inside.FlowPort},
+		{Image: "docker.io/netdojo/agent:1", ServiceCIDR: serviceCIDR, ClusterCIDR: podCIDR, World: "172.18.0.4", APIHost: "x-control-plane", APIPort: "6443", ControlPort: inside.ControlPort, FlowPort: inside.FlowPort},
 	} {
 		text, err := renderAgent(o)
 		if err != nil {
@@ -136,8 +138,8 @@ func TestWithoutClusters(t *testing.T) {
 	if err := p.Down(ctx, "x", true, nil); err != nil {
 		t.Errorf("down: %v", err)
 	}
-	_, err := findEngine(ctx)
-	var problem *Problem
+	_, err := containers.Find(ctx)
+	var problem *cluster.Problem
 	if !errors.As(err, &problem) || problem.Cure() == "" {
 		t.Errorf("no engine: %v", err)
 	}
@@ -161,21 +163,20 @@ func TestRecord(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(p.dir("two"), recordFile), []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	var problem *Problem
+	var problem *cluster.Problem
 	if _, err := p.read("two"); !errors.As(err, &problem) || problem.Cure() == "" {
 		t.Errorf("a damaged record: %v", err)
 	}
 }
 
-// TestMergedEnds: the stream of no node, and one that is closed, end.
-func TestMergedEnds(t *testing.T) {
-	m := merge(nil)
-	if _, err := m.Recv(); err == nil {
-		t.Error("a flow from nowhere")
-	}
-	for range 2 {
-		if err := m.Close(); err != nil {
-			t.Error(err)
+func TestHolds(t *testing.T) {
+	here := map[string]bool{"docker.io/library/aa:1": true, "docker.io/xx/bb:2": true}
+	for _, tc := range []struct {
+		images []string
+		want   bool
+	}{{[]string{"aa:1", "xx/bb:2"}, true}, {[]string{"aa:1", "cc:1"}, false}, {nil, false}} {
+		if got := holds(here, tc.images); got != tc.want {
+			t.Errorf("%v: %v", tc.images, got)
 		}
 	}
 }

@@ -16,9 +16,10 @@ var firstOctets = []byte{13, 18, 20, 23, 31, 34, 44, 52, 63, 65, 76, 93, 104, 10
 // picker gives each name an address of its own. The same seed and name give the
 // same address again, whatever was asked before, unless two names' networks meet.
 type picker struct {
-	seed  uint64
-	avoid []netip.Prefix
-	taken map[netip.Prefix]struct{} // networks in use, of both sizes
+	seed   uint64
+	avoid  []netip.Prefix
+	within netip.Prefix              // where it is valid: what addresses are picked from
+	taken  map[netip.Prefix]struct{} // networks in use, of both sizes
 }
 
 // No two names share a network of the wide size, so that a policy's CIDR of up
@@ -70,6 +71,9 @@ func (p *picker) candidate(name string, try uint64) netip.Addr {
 	binary.BigEndian.PutUint64(head[:8], p.seed)
 	binary.BigEndian.PutUint64(head[8:], try)
 	sum := sha256.Sum256(append(head[:], name...))
+	if p.within.IsValid() {
+		return p.inside(binary.BigEndian.Uint32(sum[:4]))
+	}
 	return netip.AddrFrom4([4]byte{
 		firstOctets[int(sum[0])%len(firstOctets)],
 		sum[1],
@@ -92,6 +96,18 @@ func sixOf(four netip.Addr) netip.Addr {
 	copy(out[4:], four.AsSlice())
 	out[15] = 1
 	return netip.AddrFrom16(out)
+}
+
+// inside is an address of p.within, never the first or last of a network.
+func (p *picker) inside(n uint32) netip.Addr {
+	first := p.within.Masked().Addr().As4()
+	n = binary.BigEndian.Uint32(first[:]) | n&(1<<(32-p.within.Bits())-1)
+	if last := n & 0xff; last == 0 || last == 0xff {
+		n ^= 1
+	}
+	var addr [4]byte
+	binary.BigEndian.PutUint32(addr[:], n)
+	return netip.AddrFrom4(addr)
 }
 
 // claim takes an address that was asked for by its number.

@@ -45,6 +45,27 @@ func TestExpand(t *testing.T) {
 	}
 }
 
+// TestAddressesWithin: a world on a network of others keeps to its part of it, and
+// gives each name a network of its own all the same.
+func TestAddressesWithin(t *testing.T) {
+	within := netip.MustParsePrefix("172.18.128.0/17")
+	p := newPicker(7, netip.MustParsePrefix("172.18.0.3/32"))
+	p.within = within
+	seen := map[netip.Prefix]string{}
+	for i := range 60 {
+		name := fmt.Sprintf("name-%d.test", i)
+		addr, err := p.addr(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := addr.As4()[3]
+		if !within.Contains(addr) || last == 0 || last == 255 || seen[network(addr, narrow)] != "" {
+			t.Errorf("%s has %s", name, addr)
+		}
+		seen[network(addr, narrow)] = name
+	}
+}
+
 func TestAddresses(t *testing.T) {
 	names := func(seed uint64) map[string]netip.Addr {
 		b := newBook(newPicker(seed, netip.MustParsePrefix("44.0.0.0/8")), false)

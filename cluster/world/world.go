@@ -34,6 +34,9 @@ type Config struct {
 	Logger      *slog.Logger   // optional
 	Seed        uint64         // the same seed gives names the same addresses
 	Outside     Outside        // optional: relay to it instead of simulating
+	// Within is where names get addresses from; where it is not valid, from all of
+	// the internet's. It may be a part of the link's own network.
+	Within netip.Prefix
 	// Here makes the calling process's whole network namespace the world, with the
 	// link that it has: a container on a network of nodes. GatewayAddr is its
 	// address there; NodeAddr, NodeIface and Behind say nothing then, and Outside

@@ -49,12 +49,17 @@ func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 		return nil, err
 	}
 	avoid := []netip.Prefix{netip.PrefixFrom(cfg.GatewayAddr, cfg.PrefixLen).Masked()}
+	if cfg.Within.IsValid() {
+		avoid = []netip.Prefix{netip.PrefixFrom(cfg.GatewayAddr, 32)}
+	}
 	if cfg.PodCIDR.IsValid() {
 		avoid = append(avoid, cfg.PodCIDR.Masked())
 	}
+	addresses := newPicker(cfg.Seed, avoid...)
+	addresses.within = cfg.Within
 	w := &World{
 		cfg:      cfg,
-		book:     newBook(newPicker(cfg.Seed, avoid...), cfg.IPv6.Gateway.IsValid()),
+		book:     newBook(addresses, cfg.IPv6.Gateway.IsValid()),
 		ca:       ca,
 		resolver: netip.AddrPortFrom(cfg.GatewayAddr, 53),
 	}

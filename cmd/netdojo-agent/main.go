@@ -103,6 +103,7 @@ func runWorld(ctx context.Context, args []string) error {
 	flags.StringVar(&cfg.Iface, "iface", "eth0", "the link to the nodes")
 	kubeconfig := flags.String("kubeconfig", "/kubeconfig", "how to reach the API server")
 	prefix(flags, &cfg.Avoid, "avoid", "a network that no name gets an address of")
+	prefix(flags, &cfg.Within, "within", "a network that all names get addresses of; none means the internet's")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

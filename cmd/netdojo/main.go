@@ -10,6 +10,7 @@ import (
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/doctor"
 	"github.com/netdojo/netdojo/cluster/embedded"
+	"github.com/netdojo/netdojo/cluster/existing"
 	"github.com/netdojo/netdojo/cluster/kind"
 	"github.com/netdojo/netdojo/cmd/netdojo/app"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
@@ -23,11 +24,16 @@ func main() {
 	if runtime.GOOS != "linux" {
 		slices.Reverse(kinds) // the embedded cluster needs Linux
 	}
+	kinds = append(kinds, env.Kind{Name: existing.Name, New: newExisting})
 	os.Exit(app.Main(os.Args[1:], kinds))
 }
 
 func newKind(e *env.Env) (cluster.Provider, error) {
 	return kind.New(kind.Config{StateDir: e.StateDir, Agent: filepath.Join(filepath.Dir(e.Daemon), "netdojo-agent")}), nil
+}
+
+func newExisting(e *env.Env) (cluster.Provider, error) {
+	return existing.New(existing.Config{StateDir: e.StateDir, Agent: filepath.Join(filepath.Dir(e.Daemon), "netdojo-agent")}), nil
 }
 
 func newEmbedded(e *env.Env) (cluster.Provider, error) {

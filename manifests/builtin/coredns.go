@@ -28,6 +28,9 @@ type CoreDNSConfig struct {
 	ServiceIP     netip.Addr     // of the Service kube-dns; 10.96.0.10
 	ClusterDomain string         // cluster.local
 	Image         string         // CoreDNSImage
+	// Late keeps its pod from nodes that are not ready. Where a network comes after
+	// the pod, the kubelet tries again to mount its configuration only seconds later.
+	Late bool
 }
 
 // CoreDNS returns the objects of cluster DNS in the order to create them: the

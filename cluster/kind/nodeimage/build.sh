@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the node image of kind clusters without a container registry: Debian
 # packages, the project's own Kubernetes, containerd, and the control plane's
-# images, unpacked already. kind's own image has kindnetd and kube-proxy as well;
-# netdojo's datapath takes the place of both.
+# images, unpacked already. Plain kind runs from it too, with plain-cni.yaml where
+# its own image has kindnetd.
 #
 #   build.sh TAG FOLDER [ARCHIVE]…    intermediate results stay in FOLDER and are
 #                                     used again; images of archives go into the node
@@ -69,8 +69,10 @@ programs() {
 	stage "  kubernetes" go build -ldflags "$flags" -o "$bin/kubernetes" ./cluster/kind/nodeimage/kubernetes
 	stage "  netdojo's" go build -ldflags "-s -w" -o "$bin/" ./cmd/netdojo-coredns ./cmd/netdojo-helper \
 		./cluster/kind/nodeimage/runcfit ./cluster/kind/nodeimage/archive
-	stage "  loopback and kind" go build -ldflags "-s -w" -o "$bin/" \
-		github.com/containernetworking/plugins/plugins/main/loopback sigs.k8s.io/kind
+	mkdir -p "$bin/cni"
+	stage "  CNI plugins" go build -ldflags "-s -w" -o "$bin/cni/" \
+		github.com/containernetworking/plugins/plugins/{main/loopback,main/ptp,ipam/host-local}
+	stage "  kind" go build -ldflags "-s -w" -o "$bin/" sigs.k8s.io/kind
 	# These two want other versions of what the project links.
 	stage "  containerd" env GOFLAGS= GOBIN="$bin/containerd" go install -tags "no_aufs no_zfs no_btrfs no_devmapper" \
 		-ldflags "-s -w -X github.com/containerd/containerd/v2/version.Version=$containerd" \
@@ -81,6 +83,16 @@ programs() {
 # The version that kubeadm asks for of an image.
 asked() { "$work/names/kubeadm" config images list --kubernetes-version "$kubernetes" 2>/dev/null | grep "/$1:"; }
 
+# A layer of Debian's iptables and shell with their libraries, for kube-proxy and
+# for what stands in for kindnetd.
+tools() {
+	chroot "$work/debian" bash -ec '
+		wanted=(/usr/bin/{bash,cat,ip,mv,sleep} /usr/sbin/ip{,6}tables{,-save,-restore} /usr/lib/*/xtables/*.so)
+		{ printf "%s\n" "${wanted[@]}"; ldd "${wanted[@]}" | grep -o "/[^ :]*\.so[^ :]*"; } | while read -r path; do
+			echo "$(readlink -f "${path%/*}")/${path##*/}" # through links of folders
+		done | sort -u | sed "s|^/||" | tar -C / -chf - --files-from=- --owner=0 --group=0 --numeric-owner' >"$work/tools.tar"
+}
+
 # What kubeadm and containerd ask for by name, from one tar of programs each.
 archives() {
 	mkdir -p "$work/names"
@@ -88,11 +100,14 @@ archives() {
 	rm -rf "$work/archives"
 	mkdir "$work/archives"
 	local name names=""
-	for name in kube-apiserver kube-controller-manager kube-scheduler; do
+	for name in kube-apiserver kube-controller-manager kube-scheduler kube-proxy; do
 		names+=$registry/$name:$kubernetes,
 	done
-	"$bin/archive" -tag "$names$(asked etcd)" "$bin/kubernetes=/usr/local/bin/kubernetes" \
-		"/usr/local/bin/"{kube-apiserver,kube-controller-manager,kube-scheduler,etcd,kubectl}"->kubernetes" >"$work/archives/kubernetes.tar"
+	tools
+	"$bin/archive" -tag "$names$(asked etcd)" -layer "$work/tools.tar" "$bin/kubernetes=/usr/local/bin/kubernetes" \
+		"/usr/local/bin/"{kube-apiserver,kube-controller-manager,kube-scheduler,kube-proxy,etcd,kubectl}"->kubernetes" \
+		/{bin,sbin,lib,lib64}"->usr/"{bin,sbin,lib,lib64} >"$work/archives/kubernetes.tar"
+	rm "$work/tools.tar"
 	"$bin/archive" -tag "$(asked coredns)" -entrypoint /coredns "$bin/netdojo-coredns=/coredns" >"$work/archives/coredns.tar"
 	"$bin/archive" -tag "$(asked pause)" -entrypoint /netdojo-helper,pause -user 65535:65535 \
 		"$bin/netdojo-helper=/netdojo-helper" >"$work/archives/pause.tar"
@@ -144,7 +159,7 @@ assemble() {
 
 	install -m 755 "$bin"/containerd/* "$bin/crictl" "$node/usr/local/bin/"
 	install -m 755 "$bin/runcfit" "$node/usr/local/sbin/runc" # before Debian's in the path
-	install -D -m 755 "$bin/loopback" "$node/opt/cni/bin/loopback"
+	install -D -m 755 -t "$node/opt/cni/bin" "$bin"/cni/*
 	install -m 755 "$bin/kubernetes" "$node/usr/bin/kubernetes"
 	local name
 	for name in kubeadm kubelet kubectl; do
@@ -152,6 +167,16 @@ assemble() {
 	done
 	mkdir -p "$node"/etc/cni/net.d "$node"/etc/kubernetes/manifests "$node"/kind/manifests "$node"/var/lib/containerd
 	cp -a "$work/images/." "$node/var/lib/containerd/"
+	# kind has the engine make a volume of /var, and the engine then copies what the
+	# image has there: with all of Cilium's that took 40 s. So layers lie elsewhere, and
+	# links lead to them: below pods they are only read.
+	local layer layers=$node/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots
+	mkdir "$node/kind/layers"
+	for layer in "$layers"/*; do
+		mv "$layer" "$node/kind/layers/"
+		ln -s "/kind/layers/${layer##*/}" "$layer"
+	done
+	sed -e "s#IMAGE#$registry/kube-proxy:$kubernetes#" "$here/plain-cni.yaml" >"$node/kind/manifests/default-cni.yaml"
 	printf %s "$kubernetes" >"$node/kind/version"
 	printf '%s\n' 'apiVersion: storage.k8s.io/v1' 'kind: StorageClass' 'metadata:' '  name: standard' \
 		'  annotations: {storageclass.kubernetes.io/is-default-class: "true"}' \
@@ -193,7 +218,7 @@ load() {
 # What the image is made of, and where that is noted.
 note=$work/recipe.${tag//[\/:]/-}
 recipe() {
-	{ echo "$tag"; cat "$here/build.sh"; find "$bin" "${more[@]}" -type f -print0 | sort -z | xargs -0 sha256sum; } | sha256sum
+	{ echo "$tag"; cat "$here/build.sh" "$here/plain-cni.yaml"; find "$bin" "${more[@]}" -type f -print0 | sort -z | xargs -0 sha256sum; } | sha256sum
 }
 
 # Debian comes over the network while the compiler works.

@@ -28,7 +28,8 @@ import (
 type Config struct {
 	Iface  string // the container's link to the nodes
 	Avoid  netip.Prefix
-	Socket string // where names are taken, see control
+	Within netip.Prefix // where names get addresses from, as in world.Config
+	Socket string       // where names are taken, see control
 	// REST is the cluster's API, to learn names from its policies.
 	REST   *rest.Config
 	Logger *slog.Logger
@@ -41,7 +42,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	w, err := world.Start(ctx, world.Config{
-		Here: true, GatewayAddr: own.Addr(), PrefixLen: own.Bits(), PodCIDR: cfg.Avoid,
+		Here: true, GatewayAddr: own.Addr(), PrefixLen: own.Bits(), PodCIDR: cfg.Avoid, Within: cfg.Within,
 		Seed: uint64(time.Now().UnixNano()), Logger: cfg.Logger,
 	})
 	if err != nil {

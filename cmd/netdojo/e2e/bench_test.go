@@ -24,11 +24,8 @@ import (
 )
 
 const (
-	runs        = 10 // of whole commands
-	policyRuns  = 50
-	benchReport = "../../../docs/benchmarks.md"
-	// partsHeading begins what a run of this test leaves as it is.
-	partsHeading = "## Single parts\n"
+	runs       = 10 // of whole commands
+	policyRuns = 50
 )
 
 // figures are measurements of one thing.
@@ -41,15 +38,8 @@ func (f figures) at(q float64) float64 {
 
 // TestBenchmarks measures the product as a user has it and writes the table.
 func TestBenchmarks(t *testing.T) {
-	var out strings.Builder
-	fmt.Fprintf(&out, "# Benchmarks\n\nMade by `make bench` on %s: %d CPUs, %s, kernel %s.\nMedians, with the smallest and largest of the runs.\n\n",
-		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), memory(t), kernel(t))
-	fmt.Fprint(&out, "| figure | runs | median | min | max | target | for comparison |\n| --- | --- | --- | --- | --- | --- | --- |\n")
-	row := func(name, unit string, f figures, target, other string) {
-		line := fmt.Sprintf("| %s | %d | %.4g %s | %.4g | %.4g | %s | %s |", name, len(f), f.at(0.5), unit, f.at(0), f.at(1), target, other)
-		t.Log(line)
-		fmt.Fprintln(&out, line)
-	}
+	out := newTable(t, "make bench")
+	row := out.row
 
 	up, spans := benchUp(t)
 	row("`netdojo up`: nothing → node Ready, cluster DNS answering", "s", up, "≤ 4 s, stretch 3", "kind + real Cilium 38–47 s; kind alone 22–30 s")
@@ -73,26 +63,56 @@ func TestBenchmarks(t *testing.T) {
 	row("the screen takes a second's worth of 10,000 flows a minute, 200 checks", "ms", update, "≤ 2 ms", "")
 	row("the screen draws a frame then", "ms", frame, "≤ 8 ms", "")
 
-	fmt.Fprintf(&out, "\np99 of policy applied → first refused: L3/L4 %.3g ms, FQDN %.3g ms.\n", l34.at(0.99), fqdn.at(0.99))
-	writeEngine(t, &out)
-	fmt.Fprint(&out, "\n## Where `up` spends its time\n\nMedian milliseconds since the daemon started, from its control socket (`GET /v1/trace`).\n\n| component | starts | ready |\n| --- | --- | --- |\n")
+	fmt.Fprintf(out, "\np99 of policy applied → first refused: L3/L4 %.3g ms, FQDN %.3g ms.\n", l34.at(0.99), fqdn.at(0.99))
+	writePart(t, partCommands, out.String())
+	writePart(t, partEngine, engineTable(t))
+	var trace strings.Builder
+	fmt.Fprint(&trace, "| component | starts | ready |\n| --- | --- | --- |\n")
 	for _, s := range spans {
-		fmt.Fprintf(&out, "| %s | %.0f | %.0f |\n", s.component, s.start.at(0.5), s.ready.at(0.5))
+		fmt.Fprintf(&trace, "| %s | %.0f | %.0f |\n", s.component, s.start.at(0.5), s.ready.at(0.5))
 	}
-	fmt.Fprint(&out, "\nThe figures of single parts are Go benchmarks: `go test -bench . ./datapath/... ./cluster/world`.\n")
-	if old, err := os.ReadFile(benchReport); err == nil {
-		if _, parts, ok := strings.Cut(string(old), partsHeading); ok {
-			fmt.Fprint(&out, "\n"+partsHeading+parts) // measured by themselves, written by hand
-		}
+	writePart(t, partUp, trace.String())
+}
+
+// writePart replaces one part of docs/benchmarks.md.
+func writePart(t *testing.T, part, text string) {
+	t.Helper()
+	report, err := os.ReadFile(benchReport)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := os.WriteFile(benchReport, []byte(out.String()), 0o644); err != nil {
+	if err := os.WriteFile(benchReport, []byte(withPart(string(report), part, text)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// writeEngine runs the policy engine's own benchmarks of a large cluster.
-func writeEngine(t *testing.T, out *strings.Builder) {
+// table is a part of the report with a row for each figure.
+type table struct {
+	strings.Builder
+	t *testing.T
+}
+
+// newTable begins a table of what a command measures here and now.
+func newTable(t *testing.T, command string) *table {
 	t.Helper()
+	out := &table{t: t}
+	fmt.Fprintf(out, "Made by `%s` on %s: %d CPUs, %s, kernel %s.\nMedians, with the smallest and largest of the runs.\n\n",
+		command, time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), memory(t), kernel(t))
+	fmt.Fprint(out, "| figure | runs | median | min | max | target | for comparison |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+	return out
+}
+
+func (out *table) row(name, unit string, f figures, target, other string) {
+	out.t.Helper()
+	line := fmt.Sprintf("| %s | %d | %.4g %s | %.4g | %.4g | %s | %s |", name, len(f), f.at(0.5), unit, f.at(0), f.at(1), target, other)
+	out.t.Log(line)
+	fmt.Fprintln(out, line)
+}
+
+// engineTable runs the policy engine's own benchmarks of a large cluster.
+func engineTable(t *testing.T) string {
+	t.Helper()
+	var out strings.Builder
 	metrics := map[string]map[string]string{} // benchmark → unit → figure
 	for bench, times := range map[string]string{"Load": "5x", "Update": "300x", "Explain": "300x"} {
 		cmd := exec.Command("go", "test", "-run", "^$", "-bench", "^BenchmarkThousand"+bench+"$", "-benchtime", times, "../../../datapath/policy")
@@ -109,9 +129,7 @@ func writeEngine(t *testing.T, out *strings.Builder) {
 			}
 		}
 	}
-	fmt.Fprint(out, "\n## The policy engine among 1,000 policies and 1,000 identities\n\n"+
-		"Made by `go test ./datapath/policy -run '^$' -bench Thousand`.\n\n"+
-		"| figure | median | p99 | target |\n| --- | --- | --- | --- |\n")
+	fmt.Fprint(&out, "| figure | median | p99 | target |\n| --- | --- | --- | --- |\n")
 	for _, row := range []struct{ name, bench, target string }{
 		{"load all of them", "Load", "≤ 3 s"},
 		{"one policy changed among them → a connection is judged by it", "Update", "≤ 200 ms"},
@@ -119,9 +137,10 @@ func writeEngine(t *testing.T, out *strings.Builder) {
 	} {
 		line := fmt.Sprintf("| %s | %s ms | %s ms | %s |", row.name, metrics[row.bench]["p50-ms"], metrics[row.bench]["p99-ms"], row.target)
 		t.Log(line)
-		fmt.Fprintln(out, line)
+		fmt.Fprintln(&out, line)
 	}
-	fmt.Fprintf(out, "| heap that they hold | %s MB | | ≤ 250 MB |\n", metrics["Load"]["heap-MB"])
+	fmt.Fprintf(&out, "| heap that they hold | %s MB | | ≤ 250 MB |\n", metrics["Load"]["heap-MB"])
+	return out.String()
 }
 
 type span struct {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/consent"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/preflight"
@@ -44,7 +45,10 @@ func Find(ctx context.Context, e *env.Env, w Wanted) (Target, error) {
 	t := Target{Provider: provider, Spec: w.Spec, Running: st.Running, known: known}
 	switch {
 	case !st.Running:
-		return t, preflight.Quick(ctx, e, w.Spec)
+		if err := preflight.Quick(ctx, e, w.Spec); err != nil {
+			return t, err
+		}
+		return t, consent.Ask(ctx, e, &t.Spec)
 	case w.Insists && w.Provider != st.Provider:
 		return t, exit.WithCure(fmt.Errorf("cluster %s runs already, made by provider %s", w.Name, st.Provider),
 			"leave --provider out to use it, or give another --name")

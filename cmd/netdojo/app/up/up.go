@@ -16,8 +16,10 @@ import (
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/embedded"
+	"github.com/netdojo/netdojo/cluster/existing"
 	"github.com/netdojo/netdojo/cluster/kind"
 	"github.com/netdojo/netdojo/cluster/kubeconfig"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/consent"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/preflight"
@@ -74,6 +76,8 @@ func SpecFlags(cmd *cobra.Command, e *env.Env, spec *cluster.Spec) {
 	f.StringVar(&spec.IPFamily, "ip-family", cluster.FamilyIPv4, "the addresses of pods and Services: ipv4, or dual for IPv6 beside it (provider embedded)")
 	f.IntVar(&spec.Nodes, "nodes", 0, "how many nodes (provider kind; default: 1)")
 	f.StringVar(&spec.NodeImage, "node-image", "", "the image of the nodes (provider kind; default: the one that make kind-image built, else kind's own)")
+	f.StringVar(&spec.Context, "context", "", "the context of your kubeconfig whose cluster is used (provider existing; default: the current one)")
+	f.BoolVarP(&spec.Consent, "yes", "y", false, "do not ask before a cluster is used that netdojo did not make (provider existing)")
 	f.StringVar(&spec.CiliumChart, "cilium-chart", "", "the chart that Cilium is installed from: a folder, a .tgz or a reference (datapath cilium; default: the one that netdojo carries)")
 	f.StringVar(&spec.CiliumVersion, "cilium-version", "", "the chart's version, where --cilium-chart is a reference (datapath cilium)")
 	f.StringArrayVar(&spec.CiliumValues, "cilium-values", nil, "a file of the chart's values, which go over netdojo's (datapath cilium)")
@@ -114,6 +118,21 @@ func CheckSpec(spec cluster.Spec) error {
 	if spec.Dual() && spec.World == "internet" {
 		return exit.WithCure(exit.Usagef("--ip-family dual: --world internet relays IPv4 only"), "use --world simulated, or leave --ip-family out")
 	}
+	for flag, given := range map[string]bool{"context": spec.Context != "", "yes": spec.Consent} {
+		if given && spec.Provider != existing.Name {
+			return exit.WithCure(exit.Usagef("--%s is for the provider existing only", flag), "add --provider existing")
+		}
+	}
+	if spec.Provider == existing.Name {
+		for flag, given := range map[string]bool{
+			"publish": len(spec.Publish) > 0, "fresh": spec.Fresh, "api-port": spec.APIPort != 0,
+			"dns-reject-response-code": cmp.Or(spec.DNSReject, cluster.RejectRefused) != cluster.RejectRefused,
+		} {
+			if given {
+				return exit.WithCure(exit.Usagef("--%s is not for the provider existing: the cluster is what it is", flag), "leave it out")
+			}
+		}
+	}
 	if spec.Datapath == kind.DatapathCilium && spec.Provider != kind.Name {
 		return exit.WithCure(exit.Usagef("--datapath cilium is for the provider kind only"), "add --provider kind")
 	}
@@ -144,7 +163,7 @@ func (o *Options) complete() error {
 		}
 		o.Spec.Publish = append(o.Spec.Publish, parsed)
 	}
-	return nil
+	return CheckSpec(o.Spec)
 }
 
 func parsePublish(s string) (cluster.Publish, error) {
@@ -201,6 +220,9 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	if err := preflight.Quick(ctx, o.Env, o.Spec); err != nil {
+		return err
+	}
+	if err := consent.Ask(ctx, o.Env, &o.Spec); err != nil {
 		return err
 	}
 
@@ -273,6 +295,8 @@ func already(ctx context.Context, o *Options, provider cluster.Provider, st clus
 			diff = "chart of Cilium's: it has " + cmp.Or(was.CiliumChart, "the one that netdojo carries")
 		case len(o.Spec.CiliumValues) > 0 && !slices.Equal(was.CiliumValues, o.Spec.CiliumValues):
 			diff = "set of Cilium's values: it has " + cmp.Or(strings.Join(was.CiliumValues, ", "), "netdojo's alone")
+		case o.Spec.Context != "" && was.Context != o.Spec.Context:
+			diff = "context: it has " + was.Context
 		case o.Spec.KindConfig != "" && was.KindConfig != o.Spec.KindConfig:
 			diff = "configuration of kind's: it has " + cmp.Or(was.KindConfig, "none")
 		}
@@ -301,12 +325,20 @@ func already(ctx context.Context, o *Options, provider cluster.Provider, st clus
 	return nil
 }
 
+// wantedDatapath is what is asked for: of a cluster that is there, what it has.
+func wantedDatapath(spec cluster.Spec, st cluster.Status) string {
+	if spec.Provider == existing.Name {
+		return st.Datapath
+	}
+	return spec.Datapath
+}
+
 // difference names the first thing in which a running cluster is not what spec
 // asks for, with both values; "" when there is none.
 func difference(spec cluster.Spec, st cluster.Status) string {
 	for _, v := range []struct{ what, want, have string }{
 		{"provider", spec.Provider, st.Provider},
-		{"datapath", spec.Datapath, st.Datapath},
+		{"datapath", wantedDatapath(spec, st), st.Datapath},
 		{"world", spec.World, st.World},
 	} {
 		if v.have != "" && v.want != v.have {

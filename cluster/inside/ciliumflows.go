@@ -1,4 +1,4 @@
-package kind
+package inside
 
 import (
 	"bufio"
@@ -30,7 +30,7 @@ const relayPort = 4245
 // the node's network, and no policy reaches it. Hubble's relay, which is next, is a
 // pod that a clusterwide policy cuts off; it is for agents that want certificates.
 // Then come the agents' own commands.
-func (d ciliumDatapath) follow(ctx context.Context, req *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
+func (d cilium) Follow(ctx context.Context, req *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
 	settings, err := d.settings(ctx)
 	if err != nil {
 		return nil, err
@@ -91,14 +91,14 @@ func plainHubble(settings map[string]string) int {
 	return port
 }
 
-func (d ciliumDatapath) dialRelay(pod string) func(context.Context) (net.Conn, error) {
+func (d cilium) dialRelay(pod string) func(context.Context) (net.Conn, error) {
 	return func(ctx context.Context) (net.Conn, error) { return d.dial(ctx, pod, relayPort, relayPort) }
 }
 
 // relayWaiting says whether the relay, where there is one, has found the agents.
 // Its own readiness probe begins ten seconds after it does.
-func (d ciliumDatapath) relayWaiting(ctx context.Context, nodes int) (string, error) {
-	_, err := d.client.AppsV1().Deployments(metav1.NamespaceSystem).Get(ctx, ciliumRelay, metav1.GetOptions{})
+func (d cilium) relayWaiting(ctx context.Context, nodes int) (string, error) {
+	_, err := d.Client.AppsV1().Deployments(metav1.NamespaceSystem).Get(ctx, ciliumRelay, metav1.GetOptions{})
 	if notFound(err) {
 		return "", nil
 	}
@@ -139,7 +139,7 @@ type lines struct {
 
 // lines runs the command and parses its lines; nil is one without a flow. It
 // returns with the first line: by then the command listens.
-func (d ciliumDatapath) lines(ctx context.Context, agent string, parse func(line []byte) (*flowpb.Flow, error), command ...string) (*lines, error) {
+func (d cilium) lines(ctx context.Context, agent string, parse func(line []byte) (*flowpb.Flow, error), command ...string) (*lines, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &lines{flows: make(chan *flowpb.Flow, 64), cancel: cancel}
 	r, w := io.Pipe()
@@ -212,7 +212,7 @@ func (l *lines) Close() error {
 // observe follows an agent's Hubble by its own command. That prints nothing when
 // it begins, so one flow more than asked for is taken, and left out: an agent has
 // always seen some, if only of cluster DNS.
-func (d ciliumDatapath) observe(ctx context.Context, agent string, req *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
+func (d cilium) observe(ctx context.Context, agent string, req *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
 	last := req.Number
 	command := []string{"hubble", "observe", "--server", "unix:///var/run/cilium/hubble.sock", "-o", "jsonpb"}
 	if req.Follow {
@@ -239,7 +239,7 @@ func parseObserved(line []byte) (*flowpb.Flow, error) {
 
 // monitor follows what an agent drops, where there is no Hubble. That it listens is
 // said on standard error, its first line elsewhere is the first drop.
-func (d ciliumDatapath) monitor(ctx context.Context, agent string, _ *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
+func (d cilium) monitor(ctx context.Context, agent string, _ *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
 	return d.lines(ctx, agent, parseMonitored,
 		"sh", "-c", "exec cilium-dbg monitor --type drop --json 2>&1")
 }

@@ -1,4 +1,4 @@
-package kind
+package inside
 
 import (
 	"fmt"
@@ -96,14 +96,15 @@ func TestPlainHubble(t *testing.T) {
 	}
 }
 
-func TestHolds(t *testing.T) {
-	here := map[string]bool{"docker.io/library/aa:1": true, "docker.io/xx/bb:2": true}
-	for _, tc := range []struct {
-		images []string
-		want   bool
-	}{{[]string{"aa:1", "xx/bb:2"}, true}, {[]string{"aa:1", "cc:1"}, false}, {nil, false}} {
-		if got := holds(here, tc.images); got != tc.want {
-			t.Errorf("%v: %v", tc.images, got)
+// TestMergedEnds: the stream of no node, and one that is closed, end.
+func TestMergedEnds(t *testing.T) {
+	m := merge(nil)
+	if _, err := m.Recv(); err == nil {
+		t.Error("a flow from nowhere")
+	}
+	for range 2 {
+		if err := m.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package kind
+package inside
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -39,7 +40,7 @@ func openTunnel(config *rest.Config, client kubernetes.Interface, pod string, re
 		func(err error) bool { return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err) })
 	var ports []string
 	for _, r := range remote {
-		ports = append(ports, "0:"+port(r))
+		ports = append(ports, "0:"+strconv.Itoa(r))
 	}
 	t := &tunnel{ports: map[int]uint16{}, stop: make(chan struct{}), done: make(chan struct{})}
 	ready := make(chan struct{})
@@ -70,7 +71,7 @@ func openTunnel(config *rest.Config, client kubernetes.Interface, pod string, re
 
 func (t *tunnel) dial(ctx context.Context, remote int) (net.Conn, error) {
 	var d net.Dialer
-	return d.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", port(int(t.ports[remote]))))
+	return d.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(t.ports[remote]))))
 }
 
 func (t *tunnel) ended() bool {

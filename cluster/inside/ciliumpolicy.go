@@ -1,4 +1,4 @@
-package kind
+package inside
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -32,10 +31,10 @@ var policyKinds = map[string]schema.GroupVersionKind{
 const policyPause = 50 * time.Millisecond
 
 // agents lists Cilium's agents that run.
-func (d ciliumDatapath) agents(ctx context.Context) ([]corev1.Pod, error) {
+func (d cilium) agents(ctx context.Context) ([]corev1.Pod, error) {
 	running, err := d.running(ctx, ciliumSelector)
 	if err == nil && len(running) == 0 {
-		err = &Problem{What: "no agent of Cilium's runs in cluster " + d.Name, Fix: "see its pods with `netdojo kubectl -n kube-system get pods`"}
+		err = &cluster.Problem{What: "no agent of Cilium's runs in cluster " + d.Name, Fix: "see its pods with `netdojo kubectl -n kube-system get pods`"}
 	}
 	return running, err
 }
@@ -47,7 +46,7 @@ func (d ciliumDatapath) agents(ctx context.Context) ([]corev1.Pod, error) {
 // An agent names policies by UID and not by generation. So for a policy that was
 // changed it is a second one, which selects nothing, that is waited for: agents
 // take objects of a kind in the order of their changes.
-func (d ciliumDatapath) enforced(ctx context.Context, ref cluster.PolicyRef) error {
+func (d cilium) Enforced(ctx context.Context, ref cluster.PolicyRef) error {
 	agents, err := d.agents(ctx)
 	if err != nil {
 		return err
@@ -72,12 +71,12 @@ func (d ciliumDatapath) enforced(ctx context.Context, ref cluster.PolicyRef) err
 }
 
 // mark makes a policy of the same kind as ref that selects nothing.
-func (d ciliumDatapath) mark(ctx context.Context, ref cluster.PolicyRef) (uid string, remove func(), err error) {
+func (d cilium) mark(ctx context.Context, ref cluster.PolicyRef) (uid string, remove func(), err error) {
 	gvk, ok := policyKinds[ref.Kind]
 	if !ok {
 		return "", nil, fmt.Errorf("%s is no kind of policy", ref.Kind)
 	}
-	client, err := manifests.New(d.rest)
+	client, err := manifests.New(d.REST)
 	if err != nil {
 		return "", nil, err
 	}
@@ -124,7 +123,7 @@ const lookBreak = "-- endpoints --"
 
 // realised waits for one agent. A policy of the first generation that does not
 // come may have been rejected: that is looked up on the way.
-func (d ciliumDatapath) realised(ctx context.Context, agent, uid string, ref cluster.PolicyRef) error {
+func (d cilium) realised(ctx context.Context, agent, uid string, ref cluster.PolicyRef) error {
 	tick := time.NewTicker(policyPause)
 	defer tick.Stop()
 	last := "its agents were not asked yet"
@@ -191,11 +190,11 @@ func pendingIn(out []byte, uid string, there bool) (string, error) {
 
 // rejected is a *cluster.RejectedError where the operator found the policy
 // invalid: agents leave such a one out, or keep what it was before.
-func (d ciliumDatapath) rejected(ctx context.Context, ref cluster.PolicyRef) error {
+func (d cilium) rejected(ctx context.Context, ref cluster.PolicyRef) error {
 	if ref.Kind == "NetworkPolicy" {
 		return nil
 	}
-	client, err := manifests.New(d.rest)
+	client, err := manifests.New(d.REST)
 	if err != nil {
 		return err
 	}
@@ -215,5 +214,3 @@ func (d ciliumDatapath) rejected(ctx context.Context, ref cluster.PolicyRef) err
 	}
 	return nil
 }
-
-func notFound(err error) bool { return apierrors.IsNotFound(err) }

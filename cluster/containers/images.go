@@ -1,4 +1,4 @@
-package kind
+package containers
 
 import (
 	"bytes"
@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -21,64 +20,12 @@ import (
 	"github.com/netdojo/netdojo/cluster/image"
 )
 
-// namedImage is an image with its full name.
-type namedImage struct {
-	name string
-	v1.Image
-}
-
-// buildAgent makes the image of the agent out of the programs, named by what is
-// in it.
-func buildAgent(agent, helper string) (namedImage, error) {
-	img, err := image.Build(
-		image.Config{Entrypoint: []string{"/netdojo-agent"}, WorkingDir: "/"},
-		image.Files(
-			image.File{Path: "netdojo-helper", Source: helper, Mode: 0o755},
-			image.File{Path: "netdojo-agent", Source: agent, Mode: 0o755},
-			image.File{Path: "tmp/", Mode: 0o1777},
-		))
-	if err != nil {
-		return namedImage{}, err
-	}
-	id, err := img.ConfigName()
-	if err != nil {
-		return namedImage{}, fmt.Errorf("name the agent's image: %w", err)
-	}
-	return namedImage{"docker.io/netdojo/agent:" + id.Hex[:12], img}, nil
-}
-
-// loadEarly loads the agent's image while kind sets Kubernetes up, which mostly
-// waits: into each node as soon as its container runtime answers.
-func (pl *plan) loadEarly(ctx context.Context) error {
-	agent, err := pl.agentImage()
-	if err != nil {
-		return err
-	}
-	tick := time.NewTicker(lookPause)
-	defer tick.Stop()
-	for {
-		all, err := pl.engine.kind(log.NoopLogger{}).ListInternalNodes(pl.Name)
-		up := err == nil && len(all) == len(pl.config.Nodes)
-		for _, node := range all {
-			up = up && node.Command("ctr", "version").Run() == nil
-		}
-		if up {
-			return load(ctx, all, map[string]v1.Image{agent.name: agent})
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
-}
-
-// load loads images into nodes that do not have them, into all at once.
-func load(ctx context.Context, to []nodes.Node, images map[string]v1.Image) error {
+// Load loads images into nodes that do not have them, into all at once.
+func Load(ctx context.Context, to []nodes.Node, images map[string]v1.Image) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, node := range to {
 		group.Go(func() error {
-			have, err := imageNames(node)
+			have, err := ImageNames(node)
 			if err != nil {
 				return err
 			}
@@ -103,8 +50,8 @@ func load(ctx context.Context, to []nodes.Node, images map[string]v1.Image) erro
 	return group.Wait()
 }
 
-// imageNames are the full names of a node's images.
-func imageNames(node nodes.Node) (map[string]bool, error) {
+// ImageNames are the full names of a node's images.
+func ImageNames(node nodes.Node) (map[string]bool, error) {
 	lines, err := exec.OutputLines(node.Command("ctr", "--namespace=k8s.io", "images", "list", "--quiet"))
 	if err != nil {
 		return nil, fmt.Errorf("list the images of %s: %w", node, err)
@@ -116,17 +63,24 @@ func imageNames(node nodes.Node) (map[string]bool, error) {
 	return have, nil
 }
 
-// EnsureImages has the nodes hold the images that are named: those of the image
+// Store is where images come from that nodes are to hold.
+type Store struct {
+	Engine Engine
+	Dir    string // the image store
+	Helper string // netdojo-helper, the stand-ins' program
+}
+
+// EnsureImages has the nodes of a cluster hold the images that are named: those of the image
 // store, and stand-ins, built from the node's own programs. An image that is
 // neither is left to the nodes, which ask its registry.
-func (h *handle) EnsureImages(ctx context.Context, refs []string, detail func(string)) error {
-	store, err := image.Open(image.Options{Dir: h.imagesDir})
+func (s Store) EnsureImages(ctx context.Context, cluster string, refs []string, detail func(string)) error {
+	store, err := image.Open(image.Options{Dir: s.Dir})
 	if err != nil {
 		return err
 	}
-	all, err := h.engine.kind(log.NoopLogger{}).ListInternalNodes(h.Name)
+	all, err := s.Engine.Kind(log.NoopLogger{}).ListInternalNodes(cluster)
 	if err != nil || len(all) == 0 {
-		return fmt.Errorf("list the nodes of %s: %w", h.Name, err)
+		return fmt.Errorf("list the nodes of %s: %w", cluster, err)
 	}
 	images := map[string]v1.Image{}
 	var base image.Layer
@@ -158,7 +112,7 @@ func (h *handle) EnsureImages(ctx context.Context, refs []string, detail func(st
 				return err
 			}
 		}
-		own, err := in.StandInLayer(h.helper)
+		own, err := in.StandInLayer(s.Helper)
 		if err != nil {
 			return err
 		}
@@ -170,7 +124,7 @@ func (h *handle) EnsureImages(ctx context.Context, refs []string, detail func(st
 		return nil
 	}
 	detail("loading " + strings.Join(slices.Sorted(maps.Keys(images)), ", "))
-	return load(ctx, all, images)
+	return Load(ctx, all, images)
 }
 
 // toolNames are the programs of a node that stand-ins have, where the node has

@@ -1,4 +1,4 @@
-package kind
+package inside
 
 import (
 	"bytes"
@@ -18,22 +18,22 @@ import (
 
 // exec runs a command in a container of a pod of kube-system, and gives what it
 // printed. The error has what it complained of.
-func (h *handle) exec(ctx context.Context, pod, container string, command ...string) ([]byte, error) {
+func (c *Cluster) exec(ctx context.Context, pod, container string, command ...string) ([]byte, error) {
 	var out bytes.Buffer
-	err := h.stream(ctx, &out, pod, container, command...)
+	err := c.stream(ctx, &out, pod, container, command...)
 	return out.Bytes(), err
 }
 
 // stream is exec with the output as it comes.
-func (h *handle) stream(ctx context.Context, out io.Writer, pod, container string, command ...string) error {
-	target := h.client.CoreV1().RESTClient().Post().Resource("pods").Namespace(metav1.NamespaceSystem).Name(pod).SubResource("exec").
+func (c *Cluster) stream(ctx context.Context, out io.Writer, pod, container string, command ...string) error {
+	target := c.Client.CoreV1().RESTClient().Post().Resource("pods").Namespace(metav1.NamespaceSystem).Name(pod).SubResource("exec").
 		VersionedParams(&corev1.PodExecOptions{Container: container, Command: command, Stdout: true, Stderr: true}, scheme.ParameterCodec).URL()
 	fail := func(err error) error { return fmt.Errorf("run %s in %s: %w", command[0], pod, err) }
-	spdy, err := remotecommand.NewSPDYExecutor(h.rest, http.MethodPost, target)
+	spdy, err := remotecommand.NewSPDYExecutor(c.REST, http.MethodPost, target)
 	if err != nil {
 		return fail(err)
 	}
-	websocket, err := remotecommand.NewWebSocketExecutor(h.rest, http.MethodGet, target.String())
+	websocket, err := remotecommand.NewWebSocketExecutor(c.REST, http.MethodGet, target.String())
 	if err != nil {
 		return fail(err)
 	}
