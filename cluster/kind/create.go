@@ -47,6 +47,7 @@ type plan struct {
 	image         string // of the nodes
 	config        *v1alpha4.Cluster
 	agentImage    func() (namedImage, error)
+	created       chan struct{} // closed when kind has done its part
 	early         chan struct{} // closed when what was begun while kind worked has ended
 	earlyErr      error         // why that failed; to be read after early is closed
 	world         netip.Addr    // of the simulated world, once it runs
@@ -243,7 +244,7 @@ func configure(spec cluster.Spec) (*v1alpha4.Cluster, error) {
 func (p *Provider) create(ctx context.Context, pl *plan, detail func(string)) error {
 	k := pl.engine.Kind(kindLog{detail})
 	early, stop := context.WithCancel(ctx)
-	pl.early = make(chan struct{})
+	pl.early, pl.created = make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(pl.early)
 		defer stop()
@@ -255,6 +256,7 @@ func (p *Provider) create(ctx context.Context, pl *plan, detail func(string)) er
 		kindcluster.CreateWithRetain(true),
 		kindcluster.CreateWithKubeconfigPath(filepath.Join(p.dir(pl.Name), kindKubeconfigFile)),
 	)
+	close(pl.created)
 	if err != nil || ctx.Err() != nil {
 		stop()
 		<-pl.early

@@ -2,10 +2,13 @@ package kind
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,9 +24,8 @@ import (
 	"github.com/netdojo/netdojo/manifests/builtin"
 )
 
-// reachPause is between two attempts to reach an API server that starts: each runs
-// programs of the engine's.
-const reachPause = 250 * time.Millisecond
+// reachPause is between two looks at an API server that starts.
+const reachPause = 200 * time.Millisecond
 
 // bringEarly brings the datapath while kind sets Kubernetes up, which mostly waits:
 // from the moment that the API server takes orders. What fails then is tried again.
@@ -43,13 +45,29 @@ func (p *Provider) bringEarly(ctx context.Context, pl *plan) error {
 	return pl.bring(ctx, h, func(string) {})
 }
 
-// reach connects to the API server as soon as it lets netdojo in.
+// reach connects to the API server as soon as it lets netdojo in. Until it answers
+// it is looked for at its port alone: kind's library starts programs of the engine's
+// for each question, on a machine that has enough to do.
 func (p *Provider) reach(ctx context.Context, pl *plan) (*handle, error) {
 	quiet := pl.engine.Kind(log.NoopLogger{})
+	port, found := "", false
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // nothing is told to it, and its word is checked later
+	}}
 	tick := time.NewTicker(reachPause)
 	defer tick.Stop()
 	for {
-		if p.writeKubeconfig(pl.Name, quiet) == nil {
+		if !found {
+			port, found = pl.apiPort(ctx)
+		}
+		up := found && healthy(ctx, &client, "https://"+port+"/healthz")
+		select {
+		case <-pl.created: // it is, wherever the engine has its port
+			up = true
+		default:
+		}
+		if up && p.writeKubeconfig(pl.Name, quiet) == nil {
 			if h, err := p.open(pl.record); err == nil {
 				if _, err := h.Client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{}); err == nil {
 					return h, nil
@@ -62,6 +80,36 @@ func (p *Provider) reach(ctx context.Context, pl *plan) (*handle, error) {
 		case <-tick.C:
 		}
 	}
+}
+
+// apiPort is where the engine publishes the port of the API server; ok is false where
+// it is not that of a node of the usual name, as with several control planes.
+func (pl *plan) apiPort(ctx context.Context) (port string, ok bool) {
+	text, err := pl.engine.Run(ctx, "port", pl.Name+"-control-plane", "6443/tcp")
+	if err != nil {
+		return "", false
+	}
+	first, _, _ := strings.Cut(text, "\n")
+	addr, err := netip.ParseAddrPort(strings.TrimSpace(first))
+	if err != nil {
+		return "", false
+	}
+	if addr.Addr().IsUnspecified() {
+		addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), addr.Port())
+	}
+	return addr.String(), true
+}
+
+func healthy(ctx context.Context, client *http.Client, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return false
+	}
+	return res.Body.Close() == nil && res.StatusCode == http.StatusOK
 }
 
 // install makes sure of what bringEarly began, and configures cluster DNS, which
@@ -140,7 +188,7 @@ func (h *handle) forwardDNS(ctx context.Context, client *manifests.Client, world
 }
 
 // lookPause is between two looks at what is waited for.
-const lookPause = 100 * time.Millisecond
+const lookPause = 200 * time.Millisecond
 
 // startTimeout bounds the wait for the nodes, their agents and cluster DNS.
 const startTimeout = 3 * time.Minute
