@@ -24,7 +24,7 @@ freeze := bin/tools/freeze-$(freeze_version)
 
 programs := netdojo netdojo-agent netdojo-cilium netdojo-cluster netdojo-coredns netdojo-helm netdojo-helper netdojo-kubectl
 packed := cmd/netdojo-cluster/packed/netdojo-helper cmd/netdojo-helm/packed/cilium.tgz \
-	manifests/builtin/crds/packed/clusternetworkpolicies.yaml
+	manifests/builtin/packed/clusternetworkpolicies.yaml
 
 # The go command knows best whether a program is up to date, and one call of it
 # links one program while it compiles the next.
@@ -46,7 +46,7 @@ cmd/netdojo-helm/packed/cilium.tgz: go.mod
 	mv $@.next $@
 
 # The one kind of policy that Cilium serves and does not define.
-manifests/builtin/crds/packed/clusternetworkpolicies.yaml: go.mod
+manifests/builtin/packed/clusternetworkpolicies.yaml: go.mod
 	cp "$$(go list -m -f '{{.Dir}}' sigs.k8s.io/network-policy-api)/config/crd/experimental/policy.networking.k8s.io_clusternetworkpolicies.yaml" $@.next
 	chmod u+w $@.next && mv $@.next $@
 

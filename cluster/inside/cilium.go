@@ -123,6 +123,8 @@ func (d cilium) Lacks(ctx context.Context, features []string) ([]cluster.Lack, e
 	for _, f := range features {
 		why, fix := "", "use --datapath netdojo, or a Cilium with l7Proxy and Envoy (envoy.enabled in --cilium-values)"
 		switch {
+		case f == "ClusterNetworkPolicy" && settings["enable-k8s-cluster-network-policy"] != "true":
+			why, fix = "Cilium serves no ClusterNetworkPolicy (enable-k8s-cluster-network-policy)", "set k8sClusterNetworkPolicy.enabled in --cilium-values"
 		case policyKinds[f].Kind != "":
 		case !slices.Contains(proxied, f):
 			why, fix = "netdojo does not know how to find out", "use --datapath netdojo"

@@ -24,6 +24,7 @@ var policyKinds = map[string]schema.GroupVersionKind{
 	"CiliumNetworkPolicy":            {Group: "cilium.io", Version: "v2", Kind: "CiliumNetworkPolicy"},
 	"CiliumClusterwideNetworkPolicy": {Group: "cilium.io", Version: "v2", Kind: "CiliumClusterwideNetworkPolicy"},
 	"NetworkPolicy":                  {Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"},
+	"ClusterNetworkPolicy":           {Group: "policy.networking.k8s.io", Version: "v1alpha2", Kind: "ClusterNetworkPolicy"},
 }
 
 // policyPause is between two looks at an agent's endpoints; each look is two
@@ -86,9 +87,16 @@ func (d cilium) mark(ctx context.Context, ref cluster.PolicyRef) (uid string, re
 	u.SetGroupVersionKind(gvk)
 	u.SetName("netdojo-marker-" + id)
 	u.SetLabels(map[string]string{cluster.MarkerLabel: ""})
-	if ref.Kind == "NetworkPolicy" {
+	switch ref.Kind {
+	case "NetworkPolicy":
 		u.Object["spec"] = map[string]any{"podSelector": nobody, "policyTypes": []any{"Ingress"}}
-	} else {
+	case "ClusterNetworkPolicy":
+		everybody := map[string]any{"namespaces": map[string]any{}}
+		u.Object["spec"] = map[string]any{
+			"tier": "Baseline", "priority": int64(0), "subject": map[string]any{"pods": map[string]any{"namespaceSelector": map[string]any{}, "podSelector": nobody}},
+			"ingress": []any{map[string]any{"action": "Accept", "from": []any{everybody}}},
+		}
+	default:
 		u.Object["spec"] = map[string]any{"endpointSelector": nobody, "ingress": []any{map[string]any{}}}
 	}
 	object := manifests.Object{Unstructured: u}

@@ -24,6 +24,7 @@ import (
 	"github.com/netdojo/netdojo/cluster/image"
 	"github.com/netdojo/netdojo/cluster/kind/chart"
 	"github.com/netdojo/netdojo/manifests"
+	"github.com/netdojo/netdojo/manifests/builtin"
 )
 
 // CiliumImage is the node image that `make kind-cilium` builds: LocalImage with
@@ -88,6 +89,8 @@ func ciliumValues(spec cluster.Spec, apiHost, apiPort string, envoy, replaceKube
 		"envoy":                 values{"enabled": envoy},
 		"dnsProxy":              values{"dnsRejectResponseCode": cmp.Or(spec.DNSReject, cluster.RejectRefused)},
 		"hubble":                values{"tls": values{"enabled": false}},
+		// Of another version the kind may be another, and nobody brings it.
+		"k8sClusterNetworkPolicy": values{"enabled": spec.CiliumChart == "" && spec.CiliumVersion == ""},
 	}
 }
 
@@ -115,14 +118,22 @@ func (pl *plan) bringCilium(ctx context.Context, h *handle, detail func(string))
 	return group.Wait()
 }
 
-// bringKinds brings Cilium's kinds of objects of the version that netdojo carries.
-// Its operator would, one after the other, and agents wait for them.
+// bringKinds brings Cilium's kinds of objects of the version that netdojo carries,
+// and ClusterNetworkPolicy. Its operator would bring its own, one after the other, and
+// agents wait for them.
 func bringKinds(ctx context.Context, h *handle) error {
 	client, err := manifests.New(h.REST)
 	if err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		definition, err := builtin.ClusterNetworkPolicies()
+		if err == nil {
+			_, err = client.Apply(ctx, manifests.Object{Unstructured: definition}, "")
+		}
+		return err
+	})
 	for _, files := range []embed.FS{crdsv2.EmbedFS, crdsv2alpha1.EmbedFS} {
 		paths, err := fs.Glob(files, "*.yaml")
 		if err != nil {

@@ -152,7 +152,7 @@ func tryAll(t *testing.T, h cluster.Handle) []row {
 func (l *lab) handPicked(t *testing.T) []row {
 	var rows []row
 	seen := map[probe]bool{} // positive controls
-	for _, c := range policyCases {
+	for _, c := range slices.Concat(policyCases, tierCases) {
 		if strings.Contains(c.policy, "http:") || strings.Contains(c.policy, "serverNames:") {
 			continue
 		}

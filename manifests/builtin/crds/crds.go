@@ -3,7 +3,6 @@
 package crds
 
 import (
-	"embed"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -12,7 +11,9 @@ import (
 	"github.com/cilium/cilium/pkg/k8s/apis/cilium.io/client"
 	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/netdojo/netdojo/manifests/builtin"
 )
 
 // SchemaVersionLabel is the label in which Cilium notes its schema's version on
@@ -34,12 +35,8 @@ var kinds = []struct{ name, path string }{
 	{client.CNCRDName, "/apis/cilium.io/v2/ciliumnodes"},
 }
 
-// clusterPolicies is the kind that Cilium serves beside its own: its definition is
-// packed when netdojo is built, from the module that Cilium takes the Go type from.
+// clusterPolicies is the kind that Cilium serves beside its own.
 const clusterPolicies = "/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies"
-
-//go:embed all:packed
-var packed embed.FS
 
 // Paths are the API's paths of the lists of all kinds that CRDs define.
 func Paths() []string {
@@ -67,21 +64,18 @@ func All(logger *slog.Logger) ([]*apiextv1.CustomResourceDefinition, error) {
 	return append(out, kcnp), nil
 }
 
-// ClusterNetworkPolicies is the definition of the Kubernetes network policy API's
-// ClusterNetworkPolicy, its experimental channel: Cilium serves domainNames, which
-// the other lacks. Its short name is left out, as it is that of CiliumNetworkPolicy.
+// ClusterNetworkPolicies is that of builtin, every default filled in.
 func ClusterNetworkPolicies() (*apiextv1.CustomResourceDefinition, error) {
-	raw, err := packed.ReadFile("packed/clusternetworkpolicies.yaml")
+	object, err := builtin.ClusterNetworkPolicies()
 	if err != nil {
-		return nil, fmt.Errorf("%w: this program was not built by make build", err)
+		return nil, err
 	}
 	var crd apiextv1.CustomResourceDefinition
-	if err := yaml.Unmarshal(raw, &crd); err != nil {
-		return nil, fmt.Errorf("parse the definition of ClusterNetworkPolicy: %w", err)
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &crd); err != nil {
+		return nil, fmt.Errorf("read the definition of ClusterNetworkPolicy: %w", err)
 	}
 	out := complete(&crd)
 	out.Annotations = crd.Annotations // that the group was approved of
-	out.Spec.Names.ShortNames = nil
 	return out, nil
 }
 
