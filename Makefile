@@ -150,7 +150,7 @@ $(freeze):
 # where it does not run. Debian's packages and what was compiled stay in .kind.
 kind_image := netdojo/kind-node:v$(KUBERNETES_VERSION)
 kind-image: docker
-	KUBERNETES_VERSION=$(KUBERNETES_VERSION) cluster/kind/nodeimage/build.sh $(kind_image) .kind
+	$(compile) KUBERNETES_VERSION=$(KUBERNETES_VERSION) cluster/kind/nodeimage/build.sh $(kind_image) .kind
 
 docker:
 	go build -o bin/tools/runcfit ./cluster/kind/nodeimage/runcfit
@@ -161,7 +161,7 @@ docker:
 kind_cilium := netdojo/kind-cilium:v$(KUBERNETES_VERSION)
 kind-cilium: docker bin/netdojo-helm
 	cluster/kind/nodeimage/cilium.sh bin/netdojo-helm .kind/cilium
-	KUBERNETES_VERSION=$(KUBERNETES_VERSION) cluster/kind/nodeimage/build.sh $(kind_cilium) .kind .kind/cilium/archives/*.tar
+	$(compile) KUBERNETES_VERSION=$(KUBERNETES_VERSION) cluster/kind/nodeimage/build.sh $(kind_cilium) .kind .kind/cilium/archives/*.tar
 
 # What the provider kind promises, on Docker.
 test-kind: build kind-image
