@@ -92,7 +92,7 @@ func (s *session) unsupportedBy(ctx context.Context, g cluster.Guest, t labs.Tas
 }
 
 // clusterwide are the kinds that labs have beside those of namespaces.
-var clusterwide = []string{"Namespace", "CiliumClusterwideNetworkPolicy", "CiliumCIDRGroup"}
+var clusterwide = []string{"Namespace", "CiliumClusterwideNetworkPolicy", "CiliumCIDRGroup", "ClusterNetworkPolicy"}
 
 // leaves says what of the objects is not of the lab's own namespace; "" for nothing.
 func leaves(objects []manifests.Object, home string) string {
