@@ -41,14 +41,19 @@ bin/netdojo-helm: cmd/netdojo-helm/packed/cilium.tgz
 # Cilium's own chart, with its licence, from the module that the engine comes from.
 # The same module makes the same bytes.
 cmd/netdojo-helm/packed/cilium.tgz: go.mod
-	charts=$$(go list -m -f '{{.Dir}}' github.com/cilium/cilium)/install/kubernetes && \
-	tar -C "$$charts" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=u+w -cf - cilium | gzip -9n >$@.next
+	$(call from,github.com/cilium/cilium) && \
+	tar -C "$$module/install/kubernetes" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=u+w -cf $@.tar cilium
+	gzip -9n <$@.tar >$@.next && rm $@.tar
 	mv $@.next $@
 
 # The one kind of policy that Cilium serves and does not define.
 manifests/builtin/packed/clusternetworkpolicies.yaml: go.mod
-	cp "$$(go list -m -f '{{.Dir}}' sigs.k8s.io/network-policy-api)/config/crd/experimental/policy.networking.k8s.io_clusternetworkpolicies.yaml" $@.next
-	chmod u+w $@.next && mv $@.next $@
+	$(call from,sigs.k8s.io/network-policy-api) && \
+	install -m 644 "$$module/config/crd/experimental/policy.networking.k8s.io_clusternetworkpolicies.yaml" $@.next
+	mv $@.next $@
+
+# $$module is the folder of a module of go.mod's, which may have to be fetched.
+from = go mod download $(1) && module=$$(go list -m -f '{{.Dir}}' $(1))
 
 demo: build
 	bin/netdojo run 04 --wait-timeout
