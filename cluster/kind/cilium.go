@@ -76,7 +76,7 @@ func (pl *plan) chartRequest(values map[string]any) chart.Request {
 // and kube-proxy is replaced but where sockets would be changed machine-wide.
 func ciliumValues(spec cluster.Spec, apiHost, apiPort string, envoy, replaceKubeProxy bool) map[string]any {
 	type values = map[string]any
-	return values{
+	out := values{
 		"ipam":                  values{"mode": "kubernetes"},
 		"k8sServiceHost":        apiHost,
 		"k8sServicePort":        apiPort,
@@ -92,6 +92,10 @@ func ciliumValues(spec cluster.Spec, apiHost, apiPort string, envoy, replaceKube
 		// Of another version the kind may be another, and nobody brings it.
 		"k8sClusterNetworkPolicy": values{"enabled": spec.CiliumChart == "" && spec.CiliumVersion == ""},
 	}
+	if spec.CIDRMatch != "" {
+		out["policyCIDRMatchMode"] = []any{spec.CIDRMatch}
+	}
+	return out
 }
 
 // bringCilium brings the chart's images and the chart, and the world with the

@@ -89,7 +89,7 @@ func (q *question) ruleHint(r *explain.Rule, c *explain.Connection, w way) *expl
 		case "port":
 			h = portHint(m, c, w)
 		case "cidr":
-			if w.from.pod != nil && w.to.pod != nil || w.to.end.Host || w.from.end.Host {
+			if w.from.pod != nil && w.to.pod != nil && !q.engine.CIDRsMatchPods() || w.to.end.Host || w.from.end.Host {
 				h = &explain.Hint{Code: explain.HintCIDR, Text: "a CIDR selects what is outside the cluster, never its pods and nodes: select them by labels or entities"}
 			}
 		case "name":

@@ -212,6 +212,7 @@ func randomConn(w *oracle.World, r *rand.Rand) oracle.Conn {
 // the same is checked along.
 func TestDifferential(t *testing.T) {
 	w := randomWorld()
+	w.CIDRsMatchPods = podCIDRs()
 	e := newEngine(t)
 	fill(t, e, w)
 	r := &oracle.Random{Rand: rand.New(rand.NewPCG(*randomSeed, 0)), Words: randomWords(w)}

@@ -280,6 +280,9 @@ func (e *Engine) identify(ctx context.Context, uid string, ep *endpoint) error {
 	for _, l := range k8s.NamedPortsIdentityLabels(named) {
 		lbls[l.Key] = l
 	}
+	if e.cfg.CIDRsMatchPods {
+		lbls.MergeLabels(e.cidrLabels(ep.addrs))
+	}
 	id, fresh, err := e.ids.acquire(lbls)
 	if err != nil {
 		return err

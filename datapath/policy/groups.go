@@ -89,6 +89,9 @@ func (e *Engine) setGroup(ctx context.Context, name string, prefixes map[netip.P
 	if err := waitIPCache(ctx, e.ipc, revision); err != nil {
 		return fmt.Errorf("apply CIDR group %s: %w", name, err)
 	}
+	if err := e.matchPods(ctx); err != nil {
+		return err
+	}
 	e.bump()
 	return nil
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -242,6 +243,9 @@ func (e *Engine) replace(ctx context.Context, key Key, o *object, src source.Sou
 			e.ipc.RemoveMetadataBatch(add...)
 			return fmt.Errorf("number its CIDRs: %w", err)
 		}
+		if err := e.matchPods(ctx); err != nil {
+			return err
+		}
 	}
 	engineMu.Lock()
 	affected, revision, _ := e.repo.ReplaceByResource(entries, resource)
@@ -258,6 +262,7 @@ func (e *Engine) replace(ctx context.Context, key Key, o *object, src source.Sou
 	if len(drop) > 0 {
 		// Connections are judged by the new rules already; only the numbers go.
 		e.ipc.RemoveMetadataBatch(drop...)
+		err = errors.Join(err, e.matchPods(context.WithoutCancel(ctx)))
 	}
 	e.bump()
 	return err

@@ -36,25 +36,40 @@ var (
 	podCIDR6  = netip.MustParsePrefix("fd00:10:244::/112")
 )
 
-// envDual makes a process of tests one of dual stack: IPv6 is an option of the
-// whole process in Cilium's engine.
-const envDual = "NETDOJO_TEST_DUAL"
+// envMode makes a process of tests one of another mode: options of Cilium's engine
+// are the whole process's.
+const (
+	envMode       = "NETDOJO_TEST_MODE"
+	modeDual      = "dual"
+	modePodCIDRs  = "podcidr"
+	dualScripts   = "testdata/" + modeDual + "/*.txtar"
+	podCIDRScript = "testdata/" + modePodCIDRs + "/*.txtar"
+)
 
-func dual() bool { return os.Getenv(envDual) != "" }
+func dual() bool     { return os.Getenv(envMode) == modeDual }
+func podCIDRs() bool { return os.Getenv(envMode) == modePodCIDRs }
 
 // TestDualStack runs other tests in a process with both families: the scripts of
 // IPv4, whose claims hold there too, those in testdata/dual, and the comparison
 // with Cilium's simulator.
 func TestDualStack(t *testing.T) {
-	if dual() {
-		t.Skip("it runs already")
-	}
+	inMode(t, modeDual)
+}
+
+// TestCIDRsMatchPods does the same where CIDRs match pods, with the scripts in
+// testdata/podcidr alone.
+func TestCIDRsMatchPods(t *testing.T) {
+	inMode(t, modePodCIDRs)
+}
+
+func inMode(t *testing.T, mode string) {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^(TestScripts|TestDifferential)$", "-test.v",
 		fmt.Sprintf("-pairs=%d", *randomPairs), fmt.Sprintf("-seed=%d", *randomSeed))
-	cmd.Env = append(os.Environ(), envDual+"=1")
+	cmd.Env = append(os.Environ(), envMode+"="+mode)
 	out, err := cmd.CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("--- PASS: TestScripts/dual")) || !bytes.Contains(out, []byte("--- PASS: TestDifferential")) {
-		t.Errorf("with both families: %v\n%s", err, out)
+	if err != nil || !bytes.Contains(out, []byte("--- PASS: TestScripts/"+mode)) || !bytes.Contains(out, []byte("--- PASS: TestDifferential")) {
+		t.Errorf("%v\n%s", err, out)
 	}
 	t.Log(string(pairsAgree.Find(out)))
 }
@@ -70,6 +85,7 @@ func newEngine(t testing.TB, change ...func(*Config)) *Engine {
 		cfg.NodeAddrs = append(cfg.NodeAddrs, nodeAddr6)
 		cfg.PodCIDRs = append(cfg.PodCIDRs, podCIDR6)
 	}
+	cfg.CIDRsMatchPods = podCIDRs()
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -87,12 +103,16 @@ var pairsAgree = regexp.MustCompile(`\d+ pairs agree, \d+ of them allowed`)
 // TestScripts runs testdata/script: each file feeds one engine objects and says
 // what connections and DNS questions come to. The verbs are in run.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/script/*.txtar")
+	pattern, least := "testdata/script/*.txtar", 40
+	if podCIDRs() {
+		pattern, least = podCIDRScript, 10
+	}
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
 	if dual() {
-		more, err := filepath.Glob("testdata/dual/*.txtar")
+		more, err := filepath.Glob(dualScripts)
 		if err != nil || len(more) == 0 {
 			t.Fatalf("no scripts of dual stack: %v", err)
 		}
@@ -119,8 +139,8 @@ func TestScripts(t *testing.T) {
 			claims += s.claims
 		})
 	}
-	if claims < 40 {
-		t.Errorf("the scripts make %d claims, want at least 40", claims)
+	if claims < least {
+		t.Errorf("the scripts make %d claims, want at least %d", claims, least)
 	}
 }
 

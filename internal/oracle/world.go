@@ -59,6 +59,8 @@ type World struct {
 	Groups     map[string]Group
 	Node       netip.Addr // the node and its API server
 	RemoteNode netip.Addr
+	// CIDRsMatchPods is Cilium's option policy-cidr-match-mode with the value pods.
+	CIDRsMatchPods bool
 	// Node6 and RemoteNode6 are the same nodes in IPv6, which a world may be without.
 	Node6, RemoteNode6 netip.Addr
 
@@ -182,6 +184,14 @@ func (w *World) identity(a netip.Addr) (*identity.Identity, *Pod) {
 		add("io.cilium.k8s.policy.cluster", "default")
 		if p.ServiceAccount != "" {
 			add("io.cilium.k8s.policy.serviceaccount", p.ServiceAccount)
+		}
+		if w.CIDRsMatchPods {
+			for k, l := range labels.GetCIDRLabels(netip.PrefixFrom(a, a.BitLen())) {
+				if l.Source == labels.LabelSourceCIDR {
+					lbls[k] = l
+				}
+			}
+			w.outside(a, lbls)
 		}
 		return identity.NewIdentity(1, lbls), p
 	}
