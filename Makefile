@@ -106,9 +106,11 @@ agree: build
 # Kubernetes' own end-to-end tests of network policies, DNS, Services and
 # EndpointSlices against the embedded cluster: FOCUS is a regular expression of specs.
 FOCUS ?=
+# Those about dual stack: make conformance IP_FAMILY=dual FOCUS=IPv6DualStack
+IP_FAMILY ?=
 conformance: build
 	go test -count=1 -tags conformance -timeout 90m -v ./internal/conformance -args -ginkgo.no-color \
-		$(if $(FOCUS),-ginkgo.focus '$(FOCUS)')
+		$(if $(FOCUS),-ginkgo.focus '$(FOCUS)') $(if $(IP_FAMILY),-ip-family $(IP_FAMILY))
 
 # The few of them that CI runs: each kind once.
 conformance-short:

@@ -40,10 +40,11 @@ var fakeKinds = map[string][2]string{
 	cnps:            {"cilium.io/v2", "CiliumNetworkPolicy"},
 	"/api/v1/nodes": {"v1", "Node"},
 	networkPolicies: {"networking.k8s.io/v1", "NetworkPolicy"},
-	cilium + "ciliumclusterwidenetworkpolicies": {"cilium.io/v2", "CiliumClusterwideNetworkPolicy"},
-	cilium + "ciliumcidrgroups":                 {"cilium.io/v2", "CiliumCIDRGroup"},
-	cilium + "ciliumendpoints":                  {"cilium.io/v2", "CiliumEndpoint"},
-	cilium + "ciliumidentities":                 {"cilium.io/v2", "CiliumIdentity"},
+	"/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies": {"policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"},
+	cilium + "ciliumclusterwidenetworkpolicies":                      {"cilium.io/v2", "CiliumClusterwideNetworkPolicy"},
+	cilium + "ciliumcidrgroups":                                      {"cilium.io/v2", "CiliumCIDRGroup"},
+	cilium + "ciliumendpoints":                                       {"cilium.io/v2", "CiliumEndpoint"},
+	cilium + "ciliumidentities":                                      {"cilium.io/v2", "CiliumIdentity"},
 }
 
 type fakeEvent struct {

@@ -236,6 +236,9 @@ func (p *Provider) Status(ctx context.Context, name string) (cluster.Status, err
 	st.World = spec.World
 	if !running(dir) {
 		st.Detail = "stopped; `netdojo up` brings its objects back"
+		if spec.Dual() {
+			st.Detail = "stopped; `netdojo up --ip-family dual` brings its objects back"
+		}
 		return st, nil
 	}
 	st.Running = true

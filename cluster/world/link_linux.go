@@ -220,7 +220,7 @@ func bringUp(h *netlink.Handle, name string, addr netip.Addr, prefixLen int) (ne
 	if err := h.LinkSetUp(end); err != nil {
 		return nil, fmt.Errorf("bring up %s: %w", name, err)
 	}
-	return end, nil
+	return end, awaitLocal(h, addr)
 }
 
 // replaceDefault sets the default route of an address's family.
@@ -240,11 +240,36 @@ func linkAddr(addr netip.Addr, prefixLen int) *netlink.Addr {
 	return out
 }
 
+// localPatience bounds the wait for an address of IPv6.
+const localPatience = 5 * time.Second
+
+// awaitLocal returns when what is sent to an address is taken: the kernel makes one
+// of IPv6 so in the background.
+func awaitLocal(h *netlink.Handle, addr netip.Addr) error {
+	if addr.Is4() {
+		return nil
+	}
+	for end := time.Now().Add(localPatience); ; time.Sleep(upPeriod) {
+		routes, err := h.RouteGet(addr.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%s is not taken after %s", addr, localPatience)
+		}
+	}
+}
+
 // addAddrs makes the world answer at addresses from now on.
 func (l *link) addAddrs(addrs []netip.Addr) error {
 	for _, addr := range addrs {
 		if err := l.inside.AddrAdd(l.lo, linkAddr(addr, addr.BitLen())); err != nil && !errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("give the world the address %s: %w", addr, err)
+		}
+	}
+	for _, addr := range addrs {
+		if err := awaitLocal(l.inside, addr); err != nil {
+			return fmt.Errorf("give the world an address: %w", err)
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -50,7 +51,12 @@ func links(t *testing.T) (names []string) {
 
 func TestAttach(t *testing.T) { testAttach(t, netip.Prefix{}) }
 
-func TestAttachDual(t *testing.T) { testAttach(t, netip.MustParsePrefix("fd00:10:244::/120")) }
+func TestAttachDual(t *testing.T) {
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err != nil {
+		t.Skip("needs IPv6 in the kernel")
+	}
+	testAttach(t, netip.MustParsePrefix("fd00:10:244::/120"))
+}
 
 func testAttach(t *testing.T, six netip.Prefix) {
 	n := network(t, six)

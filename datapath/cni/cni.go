@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -231,12 +232,14 @@ func (n *Network) connect(ctx context.Context, req AttachRequest, r Result) erro
 	if err := n.setUpNode(r); err != nil {
 		return err
 	}
-	return waitForCarrier(ctx, pod)
+	return waitUntilReady(ctx, pod, r.Addrs)
 }
 
-// waitForCarrier returns when the pod's end sends: the kernel gives it a queue
-// some time after the node's end went up, and drops until then.
-func waitForCarrier(ctx context.Context, pod *netlink.Handle) error {
+// waitUntilReady returns when the pod sends and receives. The kernel gives its end
+// a queue some time after the node's end went up, and drops until then; and what
+// is sent to an address of IPv6 is the pod's only when a worker of the kernel's
+// has made it so.
+func waitUntilReady(ctx context.Context, pod *netlink.Handle, addrs []netip.Addr) error {
 	ctx, cancel := context.WithTimeout(ctx, carrierPatience)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Microsecond)
@@ -246,15 +249,23 @@ func waitForCarrier(ctx context.Context, pod *netlink.Handle) error {
 		if err != nil {
 			return fmt.Errorf("find pod's link: %w", err)
 		}
-		if link.Attrs().OperState == netlink.OperUp {
+		up := link.Attrs().OperState == netlink.OperUp
+		if up && !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Is6() && !isLocal(pod, a) }) {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait until pod's link is up, it is %s: %w", link.Attrs().OperState, ctx.Err())
+			return fmt.Errorf("wait until pod's link is up with its addresses, it is %s: %w", link.Attrs().OperState, ctx.Err())
 		case <-tick.C:
 		}
 	}
+}
+
+// isLocal says whether a namespace takes what is sent to an address. An error is
+// that there is no way there at all.
+func isLocal(h *netlink.Handle, a netip.Addr) bool {
+	routes, err := h.RouteGet(a.AsSlice())
+	return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
 }
 
 // noIPv6Address keeps a link from having a link-local address.

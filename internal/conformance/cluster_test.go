@@ -4,11 +4,15 @@ package conformance
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 )
+
+// ipFamily is netdojo's flag of that name: specs about dual stack need dual.
+var ipFamily = flag.String("ip-family", "ipv4", "the cluster's IP family: ipv4 or dual")
 
 // conformanceCluster is the embedded cluster that the specs run against.
 type conformanceCluster struct {
@@ -33,7 +37,7 @@ func up() (*conformanceCluster, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("build the suite's images: %w", err), c.down())
 	}
-	for _, args := range [][]string{{"up"}, {"image", "load", archive}} {
+	for _, args := range [][]string{{"up", "--ip-family", *ipFamily}, {"image", "load", archive}} {
 		if err := c.run(args...); err != nil {
 			return nil, errors.Join(err, c.down())
 		}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -105,6 +106,7 @@ func Node(t testing.TB, addr netip.Addr) {
 		}
 	}
 	waitUp(t, "eth0")
+	must(t, waitLocal(addr))
 }
 
 // Pod is a namespace with one address behind the node.
@@ -162,7 +164,7 @@ func NewPod(t testing.TB, link string, addr netip.Addr) *Pod {
 	must(t, netlink.NeighSet(&netlink.Neigh{LinkIndex: host.Attrs().Index, IP: addr.AsSlice(),
 		HardwareAddr: p.mac(t), State: netlink.NUD_PERMANENT}))
 	waitUp(t, link)
-	must(t, p.Do(func() error { waitUp(t, "eth0"); return nil }))
+	must(t, p.Do(func() error { waitUp(t, "eth0"); return waitLocal(addr) }))
 	return p
 }
 
@@ -175,6 +177,23 @@ func waitUp(t testing.TB, name string) {
 		}
 	}
 	t.Errorf("link %s does not come up", name)
+}
+
+// waitLocal waits until the calling thread's namespace takes what is sent to
+// addresses: those of IPv6 are added in the background.
+func waitLocal(addrs ...netip.Addr) error {
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		missing := slices.IndexFunc(addrs, func(a netip.Addr) bool {
+			routes, err := netlink.RouteGet(a.AsSlice())
+			return err != nil || len(routes) == 0 || routes[0].Type != unix.RTN_LOCAL
+		})
+		switch {
+		case missing < 0:
+			return nil
+		case time.Now().After(end):
+			return fmt.Errorf("address %s is not taken", addrs[missing])
+		}
+	}
 }
 
 // Do runs f on a thread in the pod's namespace. Sockets that f opens stay

@@ -97,5 +97,13 @@ func bringUp(name string, addrs ...netip.Prefix) (netlink.Link, error) {
 			return nil, err
 		}
 	}
-	return link, netlink.LinkSetUp(link)
+	if err := netlink.LinkSetUp(link); err != nil {
+		return nil, err
+	}
+	for _, a := range addrs {
+		if err := waitLocal(a.Addr()); err != nil {
+			return nil, err
+		}
+	}
+	return link, nil
 }
