@@ -216,21 +216,34 @@ func ownCgroups(node nodes.Node) (bool, error) {
 	return slices.Equal(lines, []string{"cgroup2fs"}), nil
 }
 
-// sendOutside leads what pods send to unknown addresses to the world; the nodes
-// keep their own way.
+// outsideUnit has a node lead pods to the world each time that it starts: kind's nodes
+// are systemd's. The rules may be there from an attempt before.
+const outsideUnit = `[Unit]
+Description=The way of pods to netdojo's simulated world
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'ip rule del priority %[3]s; ip rule del priority %[4]s; true'
+ExecStart=/bin/sh -c 'ip route replace default via %[1]s table %[5]s'
+ExecStart=/bin/sh -c 'ip rule add priority %[3]s from %[2]s lookup main suppress_prefixlength 0'
+ExecStart=/bin/sh -c 'ip rule add priority %[4]s from %[2]s lookup %[5]s'
+
+[Install]
+WantedBy=multi-user.target
+`
+
+// outsideScript takes the unit and starts it.
+const outsideScript = `cat >/etc/systemd/system/netdojo-outside.service &&
+	systemctl daemon-reload && systemctl enable --quiet netdojo-outside && systemctl restart netdojo-outside`
+
+// sendOutside leads what pods send to unknown addresses to the world, for as long as
+// the nodes are; the nodes keep their own way.
 func sendOutside(all []nodes.Node, world netip.Addr) error {
+	unit := fmt.Sprintf(outsideUnit, world, podCIDR, knownPriority, podsPriority, outsideTable)
 	for _, node := range all {
-		for _, priority := range []string{knownPriority, podsPriority} {
-			_ = node.Command("ip", "rule", "del", "priority", priority).Run() // of an attempt before
-		}
-		for _, args := range []string{
-			"route replace default via " + world.String() + " table " + outsideTable,
-			"rule add priority " + knownPriority + " from " + podCIDR + " lookup main suppress_prefixlength 0",
-			"rule add priority " + podsPriority + " from " + podCIDR + " lookup " + outsideTable,
-		} {
-			if out, err := exec.CombinedOutputLines(node.Command("ip", strings.Fields(args)...)); err != nil {
-				return fmt.Errorf("lead pods of %s to the world: %w: %s", node, err, strings.Join(out, " "))
-			}
+		if out, err := exec.CombinedOutputLines(node.Command("sh", "-c", outsideScript).SetStdin(strings.NewReader(unit))); err != nil {
+			return fmt.Errorf("lead pods of %s to the world: %w: %s", node, err, strings.Join(out, " "))
 		}
 	}
 	return nil

@@ -65,6 +65,23 @@ func TestCiliumMainJob(t *testing.T) {
 	}
 }
 
+// TestCiliumAcrossNodes: two nodes with real Cilium, client and server on different
+// ones; and lab 04 there, also after a node's container was restarted.
+func TestCiliumAcrossNodes(t *testing.T) {
+	nothingLeft(t)
+	h := newHome(t, t.TempDir())
+	t.Cleanup(func() { h.must("down", "--name", "e2e-across") })
+	drops := acrossNodes(t, h, "--provider", "kind", "--datapath", "cilium")
+	for _, check := range []string{"stranger", "friend-other-path"} {
+		if drops[check] == "" {
+			t.Errorf("%s: no drop among %v", check, drops)
+		}
+	}
+	proveVerdicts(t, h.must("run", "04", "--name", "e2e-across", "--output", "json"))
+	docker(t, "restart", "e2e-across-control-plane")
+	proveVerdicts(t, h.must("run", "04", "--name", "e2e-across", "--output", "json"))
+}
+
 // keepDbg keeps what the agent prints, with traffic of the lab's in the monitor.
 func keepDbg(t *testing.T, h *home) {
 	t.Helper()

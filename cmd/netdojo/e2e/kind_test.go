@@ -90,7 +90,19 @@ func TestKindMainJob(t *testing.T) {
 func TestKindAcrossNodes(t *testing.T) {
 	h := newHome(t, t.TempDir())
 	t.Cleanup(func() { h.must("down", "--name", "e2e-across") })
-	h.must("up", "--provider", "kind", "--nodes", "2", "--name", "e2e-across")
+	drops := acrossNodes(t, h, "--provider", "kind")
+	for check, policy := range map[string]string{"stranger": "CiliumNetworkPolicy/server-from-friend", "friend-other-path": "CiliumNetworkPolicy/friend-to-server"} {
+		if !strings.Contains(drops[check], policy) {
+			t.Errorf("%s: dropped by %q, want %s", check, drops[check], policy)
+		}
+	}
+}
+
+// acrossNodes runs the lab across on a cluster e2e-across of two nodes, which it
+// brings up, and gives the drops after the policy by check.
+func acrossNodes(t *testing.T, h *home, args ...string) map[string]string {
+	t.Helper()
+	h.must(append([]string{"up", "--nodes", "2", "--name", "e2e-across"}, args...)...)
 	lab, err := filepath.Abs("testdata/across")
 	if err != nil {
 		t.Fatal(err)
@@ -100,11 +112,6 @@ func TestKindAcrossNodes(t *testing.T) {
 	for _, f := range findings(t, out) {
 		if f.Phase == checks.After {
 			drops[f.Check] = f.Drop
-		}
-	}
-	for check, policy := range map[string]string{"stranger": "CiliumNetworkPolicy/server-from-friend", "friend-other-path": "CiliumNetworkPolicy/friend-to-server"} {
-		if !strings.Contains(drops[check], policy) {
-			t.Errorf("%s: dropped by %q, want %s", check, drops[check], policy)
 		}
 	}
 	pods := h.in("e2e-across").must("kubectl", "get", "pods", "-n", "across", "-o", "custom-columns=A:.metadata.labels.app,N:.spec.nodeName", "--no-headers")
@@ -117,6 +124,7 @@ func TestKindAcrossNodes(t *testing.T) {
 	if where["friend"] == "" || where["friend"] == where["server"] || where["stranger"] == where["server"] {
 		t.Errorf("pods are on these nodes: %v", where)
 	}
+	return drops
 }
 
 // TestKindScripts shows what a user of kind sees of netdojo's clusters.
