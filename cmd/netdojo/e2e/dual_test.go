@@ -32,6 +32,7 @@ func dualCluster(t *testing.T) (*home, cluster.Handle) {
 
 // TestPoliciesIPv6 is TestPolicies, with connections of IPv6 in a cluster of both.
 func TestPoliciesIPv6(t *testing.T) {
+	t.Parallel()
 	_, h := dualCluster(t)
 	newLabOf(t, h, true).prove(t)
 }

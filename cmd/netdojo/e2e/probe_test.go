@@ -326,6 +326,7 @@ func removePods(t *testing.T, l *lab) {
 }
 
 func TestPolicies(t *testing.T) {
+	t.Parallel() // beside the same by IPv6: both wait most of the time
 	_, h := sharedCluster(t)
 	l := newLab(t, h)
 	t.Cleanup(func() { removePods(t, l) })
