@@ -306,18 +306,20 @@ Cilium's own parser has no such policy.
 
 Beside fields: protocol SCTP is judged like TCP and UDP (ports.txtar); host policies
 are refused because the node's own traffic is not judged, as in Cilium without its
-host firewall; toNodes and fromNodes are refused because Cilium itself takes them
-only with the option enable-node-selector-labels. Tiers and priorities are those
-of ClusterNetworkPolicy (policy.networking.k8s.io/v1alpha2): Cilium serves that kind
-with its option enable-k8s-cluster-network-policy and leaves its definition to the
-user; here it is there from the start, without the short name cnp, which is
-CiliumNetworkPolicy's. Its networks select what is outside the cluster, as other
-CIDRs do (Cilium's policy-cidr-match-mode is empty). A header is compared with a Secret as with the
-chart's default tls.secretSync: the value of its key generic or of its only key, at
-once when that changes, and nothing matches while there is none; beside an inline
-value Cilium does not ask the Secret, nor does a reference without a namespace find
-one (secrets.txtar). A DNS question that no rule allows is answered
-with REFUSED, or with NXDOMAIN after ` + "`" + `netdojo up --dns-reject-response-code nameError` + "`" + `.
+host firewall; toNodes and fromNodes are refused because Cilium itself takes them only
+with the option enable-node-selector-labels. Tiers and priorities are those of
+ClusterNetworkPolicy (policy.networking.k8s.io/v1alpha2): Cilium serves that kind with
+its option enable-k8s-cluster-network-policy and leaves its definition to the user;
+here it is there from the start, without the short name cnp, which is
+CiliumNetworkPolicy's. Its networks select what is outside the cluster, as other CIDRs
+do; after ` + "`" + `netdojo up --policy-cidr-match-mode pods` + "`" + ` all of them select pods by their
+addresses too (testdata/podcidr), as with Cilium's option of that name. A header is
+compared with a Secret as with the chart's default tls.secretSync: the value of its
+key generic or of its only key, at once when that changes, and nothing matches while
+there is none; beside an inline value Cilium does not ask the Secret, nor does a
+reference without a namespace find one (secrets.txtar). A DNS question that no rule
+allows is answered with REFUSED, or with NXDOMAIN after
+` + "`" + `netdojo up --dns-reject-response-code nameError` + "`" + `.
 
 In a cluster of IPv4, the default, IPv6 is shut, and rules that speak of it select
 nobody. After ` + "`netdojo up --ip-family dual`" + ` connections of IPv6 are judged by the same
