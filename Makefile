@@ -128,11 +128,12 @@ lint: $(golangci_lint)
 		else echo "the vulnerability database does not answer: dependencies were not checked, see make vuln"; fi
 
 # The client for other systems. Not part of lint: each compiles all it links anew.
+client := ./cmd/netdojo ./cmd/netdojo-kubectl
 clients := darwin-arm64 darwin-amd64 windows-amd64
 .PHONY: $(clients:%=client-%)
 cross: $(clients:%=client-%)
 $(clients:%=client-%): client-%:
-	GOOS=$(word 1,$(subst -, ,$*)) GOARCH=$(word 2,$(subst -, ,$*)) $(compile) go build -ldflags '-s -w' -o bin/$*/ ./cmd/netdojo ./cmd/netdojo-kubectl
+	GOOS=$(word 1,$(subst -, ,$*)) GOARCH=$(word 2,$(subst -, ,$*)) $(compile) go build -ldflags '-s -w' -o bin/$*/ $(client)
 
 vuln:
 	go run golang.org/x/vuln/cmd/govulncheck@$(govulncheck_version) ./...
