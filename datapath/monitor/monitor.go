@@ -94,6 +94,7 @@ func (s *Server) Close() error {
 // serve sends a client what happens until it leaves. A client never writes: a
 // read that returns is its end.
 func (s *Server) serve(ctx context.Context, conn net.Conn) {
+	defer conn.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })

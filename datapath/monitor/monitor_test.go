@@ -181,6 +181,45 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// silent is a log in which nothing happens.
+type silent struct{ asked chan struct{} }
+
+func (silent) Head() uint64 { return 0 }
+func (s silent) Next(ctx context.Context, _ uint64) (verdict.Event, uint64, error) {
+	s.asked <- struct{}{}
+	<-ctx.Done()
+	return verdict.Event{}, 0, ctx.Err()
+}
+
+// TestCloseEndsClients: a client that waits for an event is told of the end, whichever
+// of the server's goroutines learns of it first.
+func TestCloseEndsClients(t *testing.T) {
+	for range 300 {
+		log := silent{asked: make(chan struct{})}
+		socket := filepath.Join(t.TempDir(), "m.sock")
+		s, err := Start(t.Context(), Config{Socket: socket, Events: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-log.asked
+		closed := make(chan error, 1)
+		go func() { closed <- s.Close() }()
+		select {
+		case err := <-closed:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("Close waits for a client that nobody tells")
+		}
+		conn.Close()
+	}
+}
+
 // overrun is a log that has lost what a slow client did not read.
 type overrun struct{ calls int }
 
