@@ -76,17 +76,18 @@ func (c *Cluster) Enforcer(name string) Datapath {
 	}
 	for _, k := range known {
 		if k.enforcer == name {
-			return others{name, k.kinds}
+			return others{c.Name, name, k.kinds}
 		}
 	}
-	return others{Nothing, nil}
+	return others{c.Name, Nothing, nil}
 }
 
 // others are datapaths that netdojo cannot look into: it knows what they enforce,
 // and not when, nor what they drop.
 type others struct {
-	name  string
-	kinds []string // of policies
+	cluster string // its name
+	name    string
+	kinds   []string // of policies
 }
 
 func (o others) Enforcer() string { return o.name }

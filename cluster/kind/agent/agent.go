@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -105,7 +106,38 @@ func (a *agent) status() control.Status {
 	if !s.Ready {
 		s.Waiting = []string{"datapath of " + a.cfg.NodeName}
 	}
+	mux.HandleFunc("POST /v1/explain/each", control.Answer(func(r *http.Request) (any, error) {
+		return agentapi.ExplainEach(r, a.datapath.Load(), a.resolve)
+	}))
+	mux.HandleFunc("POST /v1/matrix", control.Answer(func(r *http.Request) (any, error) {
+		return agentapi.Matrix(r, a.datapath.Load())
+	}))
 	return s
+}
+
+// resolveTimeout bounds a question to the world, which is a neighbour.
+const resolveTimeout = time.Second
+
+// resolve gives the addresses that the simulated world has for a name; none where
+// the outside is the internet, which nobody is asked about without need.
+func (a *agent) resolve(name string) []netip.Addr {
+	if !a.cfg.World.IsValid() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
+	defer cancel()
+	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, netip.AddrPortFrom(a.cfg.World, 53).String())
+	}}
+	addrs, err := r.LookupNetIP(ctx, "ip4", strings.TrimSuffix(name, ".")+".")
+	if err != nil {
+		return nil
+	}
+	for i := range addrs {
+		addrs[i] = addrs[i].Unmap()
+	}
+	return addrs
 }
 
 func (a *agent) start(ctx context.Context) error {

@@ -3,11 +3,13 @@ package tui
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/netdojo/netdojo/checks"
+	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/datapath/explain"
 	"github.com/netdojo/netdojo/tui"
 )
@@ -39,6 +41,9 @@ func (b *backend) Explain(ctx context.Context, c checks.Check) ([]string, error)
 	}
 	return strings.Split(strings.TrimRight(text.String(), "\n"), "\n"), nil
 }
+	if errors.Is(err, cluster.ErrNoEngine) {
+		return nil, tui.ErrNoEngine
+	}
 
 // question is a check's probe as the policy engine is asked about it.
 func question(c checks.Check) (explain.Request, error) {
