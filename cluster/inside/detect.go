@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/manifests/builtin"
 )
 
 // known is what enforces policies by the label that its agents' DaemonSet selects
@@ -43,6 +44,9 @@ func (c *Cluster) Detect(ctx context.Context) (Datapath, error) {
 		for _, s := range sets.Items {
 			if s.Spec.Template.Labels[key] != value || s.Status.DesiredNumberScheduled == 0 {
 				continue
+			}
+			if s.Labels[builtin.ManagedByLabel] == builtin.ManagedBy {
+				continue // Cilium's tools without Cilium, beside netdojo's agents
 			}
 			if k.kinds == nil && s.Namespace != metav1.NamespaceSystem {
 				return nil, &cluster.Problem{

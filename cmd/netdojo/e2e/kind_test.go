@@ -99,7 +99,7 @@ func TestKindAcrossNodes(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		test func(*testing.T, *home)
-	}{{"explain", explainAcrossNodes}} {
+	}{{"explain", explainAcrossNodes}, {"cilium", toolsAcrossNodes}, {"load balancer", balanceAcrossNodes}} {
 		t.Run(tc.name, func(t *testing.T) {
 			mine := h.in("e2e-across")
 			mine.t = t
