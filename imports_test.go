@@ -71,7 +71,7 @@ var bans = []ban{
 	},
 	{
 		name:   "what providers share knows none of them",
-		of:     []string{"cluster/inside", "cluster/containers", "cluster/kubeconfig", "cluster/step"},
+		of:     []string{"cluster/inside", "cluster/containers", "cluster/kubeconfig", "cluster/loadbalancer", "cluster/step"},
 		from:   []string{"cluster/kind/...", "cluster/existing/...", "cluster/embedded/..."},
 		reason: "it is used on clusters whoever made them",
 	},

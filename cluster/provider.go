@@ -21,6 +21,8 @@ const DefaultName = "netdojo"
 var (
 	ErrNotRunning     = errors.New("cluster is not running")
 	ErrAlreadyRunning = errors.New("cluster is already running")
+	// ErrNoEngine is wrapped where what enforces policies answers no questions.
+	ErrNoEngine = errors.New("what enforces its policies cannot be asked about connections")
 )
 
 // Spec is what a cluster is asked to be.

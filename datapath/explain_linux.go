@@ -7,6 +7,7 @@ import (
 	"github.com/netdojo/netdojo/datapath/explain"
 	"github.com/netdojo/netdojo/datapath/inquiry"
 	"github.com/netdojo/netdojo/datapath/policy"
+	"github.com/netdojo/netdojo/datapath/watch"
 )
 
 // Explain tells what would become of a connection, by the policies in force and
@@ -19,6 +20,16 @@ func (a *Agent) Explain(ctx context.Context, req explain.Request, resolve func(s
 		return nil, err
 	}
 	return inquiry.Explain(a.engine, v, req)
+}
+
+// ExplainEach is Explain with each connection for itself, for explain.Join. It
+// tells what the policies of this node's pods say, and no others'.
+func (a *Agent) ExplainEach(ctx context.Context, req explain.Request, resolve func(string) []netip.Addr) (*explain.Answer, error) {
+	v, err := a.view(ctx, resolve)
+	if err != nil {
+		return nil, err
+	}
+	return inquiry.Each(a.engine, v, req)
 }
 
 // Matrix does so for all pairs.
@@ -43,15 +54,25 @@ func (a *Agent) view(ctx context.Context, resolve func(string) []netip.Addr) (in
 		endpoints[ep.UID] = ep
 	}
 	for _, p := range w.Pods() {
+		away := p.Spec.NodeName != a.cfg.NodeName
 		addrs := a.nodeAddrs()
-		if !p.Spec.HostNetwork {
-			ep, known := endpoints[string(p.UID)]
-			if !known {
-				continue // it does not run yet, or no more
-			}
+		switch ep, known := endpoints[string(p.UID)]; {
+		case p.Spec.HostNetwork && away:
+			addrs = watch.Addrs(p)
+		case p.Spec.HostNetwork:
+		case !known:
+			continue // it does not run yet, or no more
+		default:
 			addrs = ep.Addrs
 		}
-		v.Pods = append(v.Pods, inquiry.PodOf(p, addrs...))
+		if len(addrs) == 0 {
+			continue
+		}
+		one := inquiry.PodOf(p, addrs...)
+		if a.routes != nil {
+			one.Node, one.Away = p.Spec.NodeName, away
+		}
+		v.Pods = append(v.Pods, one)
 	}
 	for _, s := range a.api.services() {
 		v.Services = append(v.Services, inquiry.Service(s))

@@ -58,6 +58,20 @@ func (s *session) settle(ctx context.Context, g cluster.Guest) error {
 	return nil
 }
 
+// At is a lab as it stands on a cluster: on one that netdojo did not make it has a
+// namespace of its own, which is made where it is missing.
+func At(ctx context.Context, h cluster.Handle, lab *labs.Lab) (*labs.Lab, error) {
+	guest, ok := h.(cluster.Guest)
+	if !ok {
+		return lab, nil
+	}
+	namespace, err := guest.Settle(ctx, lab.ID)
+	if err != nil {
+		return nil, err
+	}
+	return lab.In(namespace), nil
+}
+
 // unsupportedBy says why a task cannot be judged on the cluster; "" when it can.
 func (s *session) unsupportedBy(ctx context.Context, g cluster.Guest, t labs.Task) (string, error) {
 	objects, err := s.read(t.Solution)

@@ -41,9 +41,9 @@ type Backend interface {
 	// Compare sets a task's solution beside what the learner has on the cluster.
 	Compare(ctx context.Context, lab *labs.Lab, task string) ([]record.Difference, error)
 
-	// Explain asks the policy engine about a check's connection without opening
-	// it; ErrNoEngine where there is none to ask.
-	Explain(ctx context.Context, c checks.Check) ([]string, error)
+	// Explain asks the policy engine about the connection of a lab's check without
+	// opening it; ErrNoEngine where there is none to ask.
+	Explain(ctx context.Context, lab *labs.Lab, c checks.Check) ([]string, error)
 
 	// Watch calls changed after a policy or a pod of the lab changed, until ctx
 	// ends or the cluster is gone.

@@ -218,7 +218,7 @@ func (f *fake) Compare(_ context.Context, _ *labs.Lab, _ string) ([]record.Diffe
 	return []record.Difference{d}, nil
 }
 
-func (f *fake) Explain(_ context.Context, c checks.Check) ([]string, error) {
+func (f *fake) Explain(_ context.Context, _ *labs.Lab, c checks.Check) ([]string, error) {
 	f.note("explain " + c.ID)
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -36,7 +36,7 @@ func (l *labPage) ask() tea.Cmd {
 	}
 	l.why = explanation{check: c.ID}
 	return func() tea.Msg {
-		text, err := l.m.backend.Explain(l.ctx, c)
+		text, err := l.m.backend.Explain(l.ctx, l.lab, c)
 		return explainedMsg{l, c.ID, text, err}
 	}
 }

@@ -106,6 +106,10 @@ func (e *CallError) Error() string { return e.Body.Message }
 // Cure is the daemon's advice; empty when it has none.
 func (e *CallError) Cure() string { return e.Body.Cure }
 
+// Question says that the fault is the question's: what it names is not there, or it
+// makes no sense.
+func (e *CallError) Question() bool { return e.Code == http.StatusUnprocessableEntity }
+
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {

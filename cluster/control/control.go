@@ -1,7 +1,7 @@
 // Package control is the protocol by which the client talks to what it started:
 // HTTP with JSON bodies. It holds the types, the client and what servers share.
 // The embedded cluster's daemon serves all of it on a unix socket; a node's agent
-// in kind serves status and policies, and the world's container names.
+// in kind serves status, policies and questions, and the world's container names.
 //
 //	GET  /v1/status             Status
 //	GET  /v1/trace              []Span: when each component started and was ready
@@ -9,6 +9,7 @@
 //	POST /v1/policy/enforced    cluster.PolicyRef → 200, or 422 with Rejected
 //	POST /v1/world/names        Names
 //	POST /v1/explain            explain.Request → explain.Answer, or 422 for a question at fault
+//	POST /v1/explain/each       explain.Request → explain.Answer of one node's agent, for explain.Join
 //	POST /v1/matrix             explain.MatrixRequest → explain.Matrix
 //	GET  /v1/images             []image.Info
 //	POST /v1/images             body: a Docker or OCI archive → []image.Info

@@ -1,6 +1,6 @@
-// Package doctor says whether this machine can run an embedded cluster: for
-// each requirement its state, the cause where it is not met, and the cure. It
-// changes nothing that stays.
+// Package doctor says whether this machine can run a cluster: for each requirement
+// its state, the cause where it is not met, and the cure. It changes nothing that
+// stays.
 package doctor
 
 import (
@@ -123,6 +123,15 @@ func All(ctx context.Context, cfg Config) []Result {
 	results := Quick(ctx, cfg)
 	wg.Wait()
 	return append(results, kernel...)
+}
+
+// Existing examines what is needed of this machine for a cluster that is there. The
+// cluster itself, its provider examines.
+func Existing(ctx context.Context, cfg Config) []Result {
+	return runAll(ctx, cfg, []check{
+		{"programs", "The programs of the simulated world and of stand-in images are beside netdojo", programs},
+		{"state-dir", "The state folder can be written", stateDir},
+	})
 }
 
 func runAll(ctx context.Context, cfg Config, checks []check) []Result {

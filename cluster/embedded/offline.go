@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +21,7 @@ import (
 // ExplainFiles answers a question from files instead of a cluster: daemon, the
 // program that has the policy engine, is run for the one answer. A path is a
 // file, a folder, whose YAML and JSON files are read but not its folders', or -
-// for stdin. A question or a file at fault is a *QuestionError.
+// for stdin. A question or a file at fault is an error that says so by Question.
 func ExplainFiles(ctx context.Context, daemon string, stdin io.Reader, paths []string, req explain.Request) (*explain.Answer, error) {
 	r, err := offline(ctx, daemon, stdin, paths, control.Offline{Explain: &req})
 	if err != nil {
@@ -69,9 +70,14 @@ func offline(ctx context.Context, daemon string, stdin io.Reader, paths []string
 		return out, fmt.Errorf("decode the answer of %s: %w", daemon, err)
 	}
 	if out.Fault != nil {
-		return out, &QuestionError{out.Fault.Message, out.Fault.Cure}
+		return out, atFault(*out.Fault)
 	}
 	return out, nil
+}
+
+// atFault is the error for a question that cannot be answered as it is put.
+func atFault(e control.Error) error {
+	return &control.CallError{Code: http.StatusUnprocessableEntity, Body: e}
 }
 
 // readFiles reads a file, the files of a folder, or standard input.
@@ -85,7 +91,7 @@ func readFiles(path string, stdin io.Reader) ([]control.File, error) {
 	}
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, &QuestionError{Message: "there is no file " + path, Advice: "name a file or a folder of Kubernetes objects"}
+		return nil, atFault(control.Error{Message: "there is no file " + path, Cure: "name a file or a folder of Kubernetes objects"})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read objects: %w", err)
@@ -103,7 +109,7 @@ func readFiles(path string, stdin io.Reader) ([]control.File, error) {
 			}
 		}
 		if len(names) == 0 {
-			return nil, &QuestionError{Message: path + " holds no YAML or JSON file", Advice: "name the folder that does; its folders are not read"}
+			return nil, atFault(control.Error{Message: path + " holds no YAML or JSON file", Cure: "name the folder that does; its folders are not read"})
 		}
 	}
 	var out []control.File

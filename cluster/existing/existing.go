@@ -23,6 +23,7 @@ import (
 	"github.com/netdojo/netdojo/cluster/containers"
 	"github.com/netdojo/netdojo/cluster/inside"
 	"github.com/netdojo/netdojo/cluster/step"
+	"github.com/netdojo/netdojo/datapath/explain"
 )
 
 // Name is the provider's name in a cluster.Spec.
@@ -306,4 +307,14 @@ func (h *handle) EnsureImages(ctx context.Context, refs []string, detail func(st
 // Lacks implements cluster.Examiner.
 func (h *handle) Lacks(ctx context.Context, features []string) ([]cluster.Lack, error) {
 	return h.datapath.Lacks(ctx, features)
+}
+
+// Explain tells what would become of connections, by what enforces the policies.
+func (h *handle) Explain(ctx context.Context, req explain.Request) (*explain.Answer, error) {
+	return h.datapath.Explain(ctx, req)
+}
+
+// Matrix tells that of all pairs of workloads.
+func (h *handle) Matrix(ctx context.Context, req explain.MatrixRequest) (*explain.Matrix, error) {
+	return h.datapath.Matrix(ctx, req)
 }

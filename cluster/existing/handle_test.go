@@ -15,6 +15,7 @@ import (
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/inside"
+	"github.com/netdojo/netdojo/manifests/builtin"
 )
 
 func onFake(objects ...runtime.Object) *handle {
@@ -98,6 +99,8 @@ func TestDetect(t *testing.T) {
 	calico, kindnet := agents("calico-system", "calico-node", "k8s-app", "calico-node"), agents("kube-system", "kindnet", "k8s-app", "kindnet")
 	idle := agents("kube-system", "cilium", "k8s-app", "cilium")
 	idle.Status.DesiredNumberScheduled = 0
+	tools := agents("kube-system", "cilium", "k8s-app", "cilium")
+	tools.Labels = map[string]string{builtin.ManagedByLabel: builtin.ManagedBy}
 	for name, tc := range map[string]struct {
 		sets          []runtime.Object
 		want, refused string
@@ -109,6 +112,7 @@ func TestDetect(t *testing.T) {
 		"kindnet":          {[]runtime.Object{kindnet}, "kindnet", "", "CiliumNetworkPolicy"},
 		"nothing":          {nil, inside.Nothing, "", "NetworkPolicy CiliumNetworkPolicy"},
 		"agents of nobody": {[]runtime.Object{idle}, inside.Nothing, "", "NetworkPolicy CiliumNetworkPolicy"},
+		"ours, with tools": {[]runtime.Object{netdojo, tools}, "netdojo", "", ""},
 		"ours and Cilium":  {[]runtime.Object{netdojo, cilium}, "", "both netdojo and cilium", ""},
 		"Cilium elsewhere": {[]runtime.Object{agents("cilium", "cilium", "k8s-app", "cilium")}, "", "kube-system alone", ""},
 	} {

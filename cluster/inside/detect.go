@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/manifests/builtin"
 )
 
 // known is what enforces policies by the label that its agents' DaemonSet selects
@@ -44,6 +45,9 @@ func (c *Cluster) Detect(ctx context.Context) (Datapath, error) {
 			if s.Spec.Template.Labels[key] != value || s.Status.DesiredNumberScheduled == 0 {
 				continue
 			}
+			if s.Labels[builtin.ManagedByLabel] == builtin.ManagedBy {
+				continue // Cilium's tools without Cilium, beside netdojo's agents
+			}
 			if k.kinds == nil && s.Namespace != metav1.NamespaceSystem {
 				return nil, &cluster.Problem{
 					What: fmt.Sprintf("%s is in the namespace %s of cluster %s, and netdojo looks into that of kube-system alone", k.enforcer, s.Namespace, c.Name),
@@ -76,17 +80,18 @@ func (c *Cluster) Enforcer(name string) Datapath {
 	}
 	for _, k := range known {
 		if k.enforcer == name {
-			return others{name, k.kinds}
+			return others{c.Name, name, k.kinds}
 		}
 	}
-	return others{Nothing, nil}
+	return others{c.Name, Nothing, nil}
 }
 
 // others are datapaths that netdojo cannot look into: it knows what they enforce,
 // and not when, nor what they drop.
 type others struct {
-	name  string
-	kinds []string // of policies
+	cluster string // its name
+	name    string
+	kinds   []string // of policies
 }
 
 func (o others) Enforcer() string { return o.name }

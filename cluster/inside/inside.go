@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/datapath/explain"
 )
 
 // Datapath is what of a cluster differs by what enforces its policies.
@@ -34,6 +35,10 @@ type Datapath interface {
 	Enforced(ctx context.Context, ref cluster.PolicyRef) error
 	// Lacks is as that of cluster.Examiner.
 	Lacks(ctx context.Context, features []string) ([]cluster.Lack, error)
+	// Explain and Matrix tell what would become of connections, without opening
+	// them. They wrap cluster.ErrNoEngine where nothing can be asked.
+	Explain(ctx context.Context, req explain.Request) (*explain.Answer, error)
+	Matrix(ctx context.Context, req explain.MatrixRequest) (*explain.Matrix, error)
 }
 
 // Cluster is a cluster as its API server shows it. Its methods may be called side

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/kind/pkg/apis/config/defaults"
@@ -43,6 +44,7 @@ type plan struct {
 	engine        containers.Engine
 	agent, helper string // programs
 	helm          string // for Cilium
+	cilium        string // Cilium's tools; empty where there is no such program
 	chart         chart.Answer
 	image         string // of the nodes
 	config        *v1alpha4.Cluster
@@ -78,7 +80,10 @@ func (p *Provider) Up(ctx context.Context, spec cluster.Spec, report step.Report
 			return nil, pl.install(ctx, h, detail)
 		}},
 		step.Step{Name: "Wait for the nodes and cluster DNS", Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
-			return nil, h.await(ctx, detail)
+			group, gctx := errgroup.WithContext(ctx)
+			group.Go(func() error { return h.await(gctx, detail) })
+			group.Go(func() error { return pl.bringTools(gctx, h) })
+			return nil, group.Wait()
 		}},
 	)
 	if err == nil {
@@ -128,6 +133,7 @@ func (p *Provider) plan(ctx context.Context, pl *plan) error {
 	if pl.agent, pl.helper, err = p.programs(); err != nil {
 		return err
 	}
+	pl.cilium = p.cilium(pl.agent)
 	if pl.Datapath == DatapathCilium {
 		if pl.helm = p.cfg.Helm; pl.helm == "" {
 			pl.helm = filepath.Join(filepath.Dir(pl.agent), "netdojo-helm")

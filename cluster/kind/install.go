@@ -82,10 +82,13 @@ func (p *Provider) reach(ctx context.Context, pl *plan) (*handle, error) {
 	}
 }
 
+// firstNode is kind's name of the node that the control plane begins on.
+func (pl *plan) firstNode() string { return pl.Name + "-control-plane" }
+
 // apiPort is where the engine publishes the port of the API server; ok is false where
 // it is not that of a node of the usual name, as with several control planes.
 func (pl *plan) apiPort(ctx context.Context) (port string, ok bool) {
-	text, err := pl.engine.Run(ctx, "port", pl.Name+"-control-plane", "6443/tcp")
+	text, err := pl.engine.Run(ctx, "port", pl.firstNode(), "6443/tcp")
 	if err != nil {
 		return "", false
 	}

@@ -41,6 +41,7 @@ type Config struct {
 	Agent    string // netdojo-agent, for the nodes' system; empty: beside this executable
 	Helper   string // netdojo-helper; empty: beside the agent
 	Helm     string // netdojo-helm; empty: beside the agent
+	Cilium   string // netdojo-cilium; empty: beside the agent, where it may be missing
 }
 
 // Provider runs kind clusters. It keeps nothing in memory.
@@ -233,6 +234,18 @@ func (p *Provider) programs() (agent, helper string, err error) {
 		}
 	}
 	return agent, helper, nil
+}
+
+// cilium is the program of Cilium's tools; "" where there is none.
+func (p *Provider) cilium(agent string) string {
+	path := p.cfg.Cilium
+	if path == "" {
+		path = filepath.Join(filepath.Dir(agent), "netdojo-cilium")
+	}
+	if _, err := os.Stat(path); err != nil {
+		return ""
+	}
+	return path
 }
 
 // kindLog turns kind's lines into a step's details.

@@ -9,12 +9,15 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/containers"
 	"github.com/netdojo/netdojo/cluster/inside"
 	"github.com/netdojo/netdojo/manifests"
+	"github.com/netdojo/netdojo/manifests/builtin"
 )
 
 func TestConfigure(t *testing.T) {
@@ -118,6 +121,35 @@ func TestAgentObjects(t *testing.T) {
 				t.Errorf("no %q in\n%s", want, text)
 			}
 		}
+	}
+}
+
+// TestToolsObjects: the cilium pods run the agent's image, and whatever they mount is
+// there.
+func TestToolsObjects(t *testing.T) {
+	objects, err := toolsObjects("docker.io/netdojo/agent:1")
+	if err != nil || len(objects) != 1 {
+		t.Fatalf("%d objects, %v", len(objects), err)
+	}
+	var set appsv1.DaemonSet
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(objects[0].Object, &set, true); err != nil {
+		t.Fatal(err)
+	}
+	pod := set.Spec.Template.Spec
+	c := pod.Containers[0]
+	if c.Name != "cilium-agent" || c.Image != "docker.io/netdojo/agent:1" || c.ImagePullPolicy != "Never" || len(c.Env) != 2 {
+		t.Errorf("container %+v", c)
+	}
+	from := map[string]string{}
+	for _, v := range pod.Volumes {
+		from[v.Name] = v.HostPath.Path
+	}
+	seen := map[string]string{}
+	for _, m := range c.VolumeMounts {
+		seen[m.MountPath] = from[m.Name]
+	}
+	if seen[toolsDir] != toolsDir || seen["/usr"] != "/usr" || seen["/var/run/cilium"] != builtin.CiliumDir {
+		t.Errorf("the pod sees %v", seen)
 	}
 }
 

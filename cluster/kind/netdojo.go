@@ -23,6 +23,7 @@ type agentObjects struct {
 	ServiceCIDR           string
 	ClusterCIDR           string // empty for one node
 	World                 string // empty where pods reach the internet
+	Balancer              string // the node that has load balancers' addresses
 	APIHost               string
 	APIPort               string
 	ControlPort, FlowPort int
@@ -46,7 +47,10 @@ func (pl *plan) bringNetdojo(ctx context.Context, h *handle, detail func(string)
 		return err
 	}
 	detail("applying the agent")
-	objects := agentObjects{Image: agent.name, ServiceCIDR: serviceCIDR, ControlPort: inside.ControlPort, FlowPort: inside.FlowPort, DNSRejectCode: pl.DNSRejectCode()}
+	objects := agentObjects{
+		Image: agent.name, ServiceCIDR: serviceCIDR, Balancer: pl.firstNode(),
+		ControlPort: inside.ControlPort, FlowPort: inside.FlowPort, DNSRejectCode: pl.DNSRejectCode(),
+	}
 	if len(pl.config.Nodes) > 1 {
 		objects.ClusterCIDR = podCIDR
 	}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/netdojo/netdojo/cluster/kind/agent"
 	"github.com/netdojo/netdojo/cluster/kind/outside"
+	"github.com/netdojo/netdojo/manifests/builtin"
 )
 
 // worldSocket is where the world takes names, in its own container.
@@ -71,9 +72,11 @@ func runAgent(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("agent", flag.ContinueOnError)
 	flags.StringVar(&cfg.NodeName, "node", os.Getenv("NODE_NAME"), "the node's name")
 	flags.StringVar(&cfg.Iface, "iface", "eth0", "the node's link to the others")
+	flags.StringVar(&cfg.Balancer, "balancer", "", "the node that has the addresses of load balancers")
 	flags.StringVar(&cfg.ControlAddr, "control", "127.0.0.1:4246", "where the client's calls are answered")
 	flags.StringVar(&cfg.FlowAddr, "flows", "127.0.0.1:4245", "where the Hubble observer is served")
 	flags.StringVar(&cfg.RunDir, "run", "/run/netdojo", "the folder of this boot")
+	flags.StringVar(&cfg.CiliumDir, "cilium", builtin.CiliumDir, "the folder in which Cilium's own tools look for an agent")
 	flags.StringVar(&cfg.BinDir, "cni-bin", "/host/opt/cni/bin", "the runtime's CNI plugins")
 	flags.StringVar(&cfg.ConfDir, "cni-conf", "/host/etc/cni/net.d", "the runtime's CNI configurations")
 	flags.StringVar(&cfg.Program, "helper", "/netdojo-helper", "netdojo-helper, the CNI plugin")

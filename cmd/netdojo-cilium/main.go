@@ -1,5 +1,5 @@
-// Command netdojo-cilium is what the cilium pod of an embedded cluster runs: by
-// its name it is Cilium's own cilium-dbg or Hubble's own hubble. Both speak to the
+// Command netdojo-cilium is what the cilium pod of a cluster with netdojo's datapath
+// runs: by its name it is Cilium's own cilium-dbg or Hubble's own hubble. Both speak to the
 // datapath over the sockets that Cilium's agent has. Commands that the datapath has
 // no answer to are refused by name.
 package main

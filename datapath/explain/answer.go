@@ -2,11 +2,20 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 )
 
-// Add takes one more connection in. One that came out like another of the same
-// identities is only counted.
-func (a *Answer) Add(c Connection) {
+// Fold sums the connections up. Those that came out like another of the same
+// identities are only counted.
+func (a *Answer) Fold() {
+	all := a.Connections
+	a.Connections = nil
+	for _, c := range all {
+		a.add(c)
+	}
+}
+
+func (a *Answer) add(c Connection) {
 	for i := range a.Connections {
 		if alike(&a.Connections[i], &c) {
 			a.Connections[i].Alike++
@@ -36,8 +45,9 @@ func (a *Answer) Add(c Connection) {
 }
 
 func alike(a, b *Connection) bool {
+	// Labels are what makes an identity; its number is one node's.
 	same := func(x, y End) bool {
-		return x.Kind == "pod" && y.Kind == "pod" && x.Identity == y.Identity || x.Kind == y.Kind && x.Name == y.Name
+		return x.Kind == "pod" && y.Kind == "pod" && slices.Equal(x.Labels, y.Labels) || x.Kind == y.Kind && x.Name == y.Name
 	}
 	dialed := func(c *Connection) string {
 		if c.Dialed == nil {

@@ -102,6 +102,9 @@ type End struct {
 	Identity uint32   `json:"identity"`
 	Labels   []string `json:"labels,omitempty"` // the identity's, with source, sorted
 	Names    []string `json:"names,omitempty"`  // DNS names that gave the address
+	// Node is where a pod's connections are judged, in a cluster of several nodes.
+	// Each node numbers identities for itself.
+	Node string `json:"node,omitempty"`
 }
 
 // Dialed is a Service that is translated before policies see the connection.

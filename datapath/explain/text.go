@@ -86,11 +86,7 @@ func (d *Direction) write(b *strings.Builder, indent string) {
 }
 
 func (p *Policy) write(b *strings.Builder, indent string) {
-	name := p.Name
-	if p.Namespace != "" {
-		name = p.Namespace + "/" + p.Name
-	}
-	fmt.Fprintf(b, "%s%s %s\n", indent, p.Kind, name)
+	fmt.Fprintf(b, "%s%s\n", indent, p.Title())
 	missed := 0
 	for _, r := range p.Rules {
 		if !r.Matches {

@@ -45,7 +45,7 @@ func (q *question) hint(c *explain.Connection, w way) {
 				}
 				if p.Rejected != "" {
 					c.Hints = append(c.Hints, explain.Hint{
-						Code: explain.HintNotServed, Text: fmt.Sprintf("%s is not enforced as written: %s", policyName(*p), p.Rejected),
+						Code: explain.HintNotServed, Text: fmt.Sprintf("%s is not enforced as written: %s", p.Title(), p.Rejected),
 					})
 				}
 			}
@@ -55,7 +55,7 @@ func (q *question) hint(c *explain.Connection, w way) {
 	if c.Outcome == explain.Allowed {
 		return
 	}
-	c.Hints = append(c.Hints, otherDirection(c)...)
+	c.Hints = append(c.Hints, c.OtherDirection()...)
 	c.Hints = append(c.Hints, denyWins(c)...)
 	c.Hints = append(c.Hints, q.idleHints(c)...)
 }
@@ -65,13 +65,6 @@ func lookupDirections(l *explain.Lookup) []explain.Direction {
 		return nil
 	}
 	return l.Directions
-}
-
-func policyName(p explain.Policy) string {
-	if p.Namespace == "" {
-		return p.Kind + " " + p.Name
-	}
-	return p.Kind + " " + p.Namespace + "/" + p.Name
 }
 
 // ruleHint says what a rule that does not match was perhaps meant to say.
@@ -237,25 +230,6 @@ func (q *question) lookupHints(c *explain.Connection) []explain.Hint {
 
 const dnsRule = `toEndpoints: [{matchLabels: {"k8s:io.kubernetes.pod.namespace": kube-system, "k8s:k8s-app": kube-dns}}], toPorts: [{ports: [{port: "53", protocol: ANY}], rules: {dns: [{matchPattern: "*"}]}}]`
 
-// otherDirection tells of a connection that one side allows and the other does not.
-func otherDirection(c *explain.Connection) []explain.Hint {
-	var allows, denies *explain.Direction
-	for i, d := range c.Directions {
-		if d.Outcome == explain.Denied {
-			denies = &c.Directions[i]
-		} else if d.Reason == explain.AllowRule {
-			allows = &c.Directions[i]
-		}
-	}
-	if allows == nil || denies == nil {
-		return nil
-	}
-	return []explain.Hint{{
-		Code: explain.HintOtherDirection,
-		Text: fmt.Sprintf("the %s of %s allows it, the %s of %s does not: both must", allows.Direction, allows.Endpoint, denies.Direction, denies.Endpoint),
-	}}
-}
-
 // denyWins tells of allow rules that match as well.
 func denyWins(c *explain.Connection) []explain.Hint {
 	for _, d := range c.Directions {
@@ -271,7 +245,7 @@ func denyWins(c *explain.Connection) []explain.Hint {
 				if r.Matches && r.Action == "allow" {
 					return []explain.Hint{{
 						Code: explain.HintDenyWins,
-						Text: fmt.Sprintf("%s of %s allows it, but %s", r.Path, policyName(p), why),
+						Text: fmt.Sprintf("%s of %s allows it, but %s", r.Path, p.Title(), why),
 					}}
 				}
 			}

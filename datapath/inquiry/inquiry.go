@@ -19,6 +19,16 @@ const mostConnections = 500
 // Explain answers a question. What it does not find is a *NotFoundError, a
 // question that makes no sense a *UsageError.
 func Explain(e *policy.Engine, v View, req explain.Request) (*explain.Answer, error) {
+	a, err := Each(e, v, req)
+	if err == nil {
+		a.Fold()
+	}
+	return a, err
+}
+
+// Each is Explain with each connection for itself, to be joined with what other
+// nodes say.
+func Each(e *policy.Engine, v View, req explain.Request) (*explain.Answer, error) {
 	v.sorted()
 	q := &question{engine: e, view: &v, req: req, namespace: cmp.Or(req.Namespace, "default")}
 	from, err := v.find(req.From, q.namespace, false)
@@ -42,7 +52,7 @@ func Explain(e *policy.Engine, v View, req explain.Request) (*explain.Answer, er
 		if err != nil {
 			return nil, err
 		}
-		out.Add(c)
+		out.Connections = append(out.Connections, c)
 	}
 	return out, nil
 }
@@ -236,7 +246,7 @@ func (q *question) connection(w way) (explain.Connection, error) {
 		c.Outcome, c.Reason = explain.Denied, explain.NoName
 	}
 	q.hint(&c, w)
-	c.Summary = c.Line() + ": " + q.why(&c)
+	c.Summarize()
 	return c, nil
 }
 
@@ -254,13 +264,7 @@ func outcome(v verdict.Verdict, dirs []explain.Direction) (explain.Outcome, expl
 		}
 		return explain.Denied, explain.DefaultDeny
 	}
-	reason := explain.NotJudged
-	for _, d := range dirs {
-		if reason = d.Reason; reason == explain.AllowRule || reason == explain.LocalHost {
-			break
-		}
-	}
-	return explain.Allowed, reason
+	return explain.Allowed, explain.Allowing(dirs)
 }
 
 // seen describes a place as the engine knows it.
@@ -268,6 +272,9 @@ func (p place) seen(peer verdict.Peer) explain.End {
 	out := explain.End{Kind: p.kind, Name: p.name, Identity: peer.Identity, Labels: peer.Labels, Names: peer.Names}
 	if a := p.end.Addr; a.IsValid() {
 		out.Address = a.String()
+	}
+	if p.pod != nil && !p.pod.HostNetwork {
+		out.Node = p.pod.Node
 	}
 	return out
 }

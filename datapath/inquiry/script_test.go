@@ -32,9 +32,22 @@ var update = flag.Bool("update", false, "write the answers into the scripts")
 
 var nodeAddr = netip.MustParseAddr("192.168.77.2")
 
-// TestScripts runs testdata/script: each file tells one engine of objects and
+// TestScripts runs testdata/script: each file tells an engine of objects and
 // compares answers with the files that it holds. The verbs are in run.
 func TestScripts(t *testing.T) {
+	runScripts(t, func(*txtar.Archive) int { return 1 })
+}
+
+// TestScriptsOnNodes gives each pod a node of its own, with an engine that judges it
+// alone: joined, what the nodes say is what one says.
+func TestScriptsOnNodes(t *testing.T) {
+	if *update {
+		t.Skip("the answers are those of one engine")
+	}
+	runScripts(t, func(ar *txtar.Archive) int { return strings.Count("\n"+string(ar.Comment), "\npod ") })
+}
+
+func runScripts(t *testing.T, nodes func(*txtar.Archive) int) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
@@ -45,7 +58,8 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := newScript(t, txtar.Parse(raw))
+			ar := txtar.Parse(raw)
+			s := newScript(t, ar, nodes(ar))
 			for n, line := range strings.Split(string(s.ar.Comment), "\n") {
 				if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
 					continue
@@ -64,26 +78,63 @@ func TestScripts(t *testing.T) {
 
 type script struct {
 	*testing.T
-	ar   *txtar.Archive
-	e    *policy.Engine
-	view View
-	at   string
+	ar    *txtar.Archive
+	nodes []*node
+	pods  int // how many there are so far
+	at    string
 }
 
-func newScript(t *testing.T, ar *txtar.Archive) *script {
+// node is an engine that judges pods of its own, and what it sees of the rest.
+type node struct {
+	name string
+	e    *policy.Engine
+	view View
+}
+
+func newScript(t *testing.T, ar *txtar.Archive, nodes int) *script {
 	t.Helper()
-	e, err := policy.New(t.Context(), policy.Config{
-		NodeName: "node", NodeAddrs: []netip.Addr{nodeAddr}, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")},
-		GCInterval: time.Hour,
-	})
-	if err != nil {
-		t.Fatal(err)
+	s := &script{T: t, ar: ar}
+	for i := range nodes {
+		n := &node{name: fmt.Sprintf("node-%02d", i), view: View{Source: "cluster", Node: nodeAddr, APIServer: netip.AddrPortFrom(nodeAddr, 6443)}}
+		var err error
+		if n.e, err = policy.New(t.Context(), policy.Config{
+			NodeName: n.name, NodeAddrs: []netip.Addr{nodeAddr}, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")},
+			GCInterval: time.Hour,
+		}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(n.e.Close)
+		s.nodes = append(s.nodes, n)
 	}
-	t.Cleanup(e.Close)
-	s := &script{T: t, ar: ar, e: e, view: View{Source: "cluster", Node: nodeAddr, APIServer: netip.AddrPortFrom(nodeAddr, 6443)}}
-	s.must(e.SetNamespace(t.Context(), "default", map[string]string{"kubernetes.io/metadata.name": "default"}))
-	s.must(e.SetAPIServer(t.Context(), []netip.Addr{nodeAddr}))
+	s.all(func(n *node) error {
+		return errors.Join(
+			n.e.SetNamespace(t.Context(), "default", map[string]string{"kubernetes.io/metadata.name": "default"}),
+			n.e.SetAPIServer(t.Context(), []netip.Addr{nodeAddr}))
+	})
 	return s
+}
+
+func (s *script) all(do func(*node) error) {
+	s.Helper()
+	for _, n := range s.nodes {
+		s.must(do(n))
+	}
+}
+
+// explain asks all nodes.
+func (s *script) explain(req explain.Request) (*explain.Answer, error) {
+	if len(s.nodes) == 1 {
+		return Explain(s.nodes[0].e, s.nodes[0].view, req)
+	}
+	var parts []explain.Part[*explain.Answer]
+	for _, n := range s.nodes {
+		a, err := Each(n.e, n.view, req)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, explain.Part[*explain.Answer]{Node: n.name, Says: a})
+	}
+	return explain.Join(parts)
 }
 
 func (s *script) must(err error) {
@@ -112,7 +163,7 @@ func (s *script) run(f []string) {
 			k, v, _ := strings.Cut(x, "=")
 			lbls[k] = v
 		}
-		s.must(s.e.SetNamespace(ctx, f[1], lbls))
+		s.all(func(n *node) error { return n.e.SetNamespace(ctx, f[1], lbls) })
 	case "pod":
 		s.pod(f[1:])
 	case "service":
@@ -123,38 +174,49 @@ func (s *script) run(f []string) {
 		for _, b := range f[3:] {
 			svc.Backends = append(svc.Backends, netip.MustParseAddrPort(b))
 		}
-		s.view.Services = append(s.view.Services, svc)
+		s.all(func(n *node) error {
+			n.view.Services = append(n.view.Services, svc)
+			return nil
+		})
 	case "policy", "refused":
-		err := s.policy(f[1])
-		var refused *policy.UnsupportedError
-		if f[0] == "refused" && errors.As(err, &refused) {
-			err = nil
-		}
-		s.must(err)
+		s.all(func(n *node) error {
+			err := s.policy(n.e, f[1])
+			var refused *policy.UnsupportedError
+			if f[0] == "refused" && errors.As(err, &refused) {
+				err = nil
+			}
+			return err
+		})
 	case "answer":
 		a := verdict.Answer{Name: f[2], TTL: time.Hour}
 		for _, x := range f[3:] {
 			a.Addrs = append(a.Addrs, netip.MustParseAddr(x))
 		}
 		ns, name := split(f[1])
-		for _, p := range s.view.Pods {
-			if p.Namespace == ns && p.Name == name {
-				s.must(s.e.LearnDNS(ctx, p.addr(), a))
-			}
-		}
-	case "resolve":
-		before := s.view.Resolve
-		s.view.Resolve = func(name string) []netip.Addr {
-			if name == f[1] {
-				return []netip.Addr{netip.MustParseAddr(f[2])}
-			}
-			if before != nil {
-				return before(name)
+		s.all(func(n *node) error {
+			for _, p := range n.view.Pods {
+				if p.Namespace == ns && p.Name == name && !p.Away {
+					return n.e.LearnDNS(ctx, p.addr(), a)
+				}
 			}
 			return nil
-		}
+		})
+	case "resolve":
+		s.all(func(n *node) error {
+			before := n.view.Resolve
+			n.view.Resolve = func(name string) []netip.Addr {
+				if name == f[1] {
+					return []netip.Addr{netip.MustParseAddr(f[2])}
+				}
+				if before != nil {
+					return before(name)
+				}
+				return nil
+			}
+			return nil
+		})
 	case "explain", "json":
-		a, err := Explain(s.e, s.view, request(f[2:]))
+		a, err := s.explain(request(f[2:]))
 		s.must(err)
 		var out bytes.Buffer
 		if f[0] == "explain" {
@@ -162,6 +224,7 @@ func (s *script) run(f []string) {
 		} else {
 			for i := range a.Connections { // numbered anew in each run
 				a.Connections[i].From.Identity, a.Connections[i].To.Identity = 0, 0
+				a.Connections[i].From.Node, a.Connections[i].To.Node = "", ""
 			}
 			enc := json.NewEncoder(&out)
 			enc.SetIndent("", "  ")
@@ -170,7 +233,7 @@ func (s *script) run(f []string) {
 		s.compare(f[1], out.Bytes())
 	case "fails":
 		args, want, _ := strings.Cut(strings.Join(f[1:], " "), " -> ")
-		_, err := Explain(s.e, s.view, request(strings.Fields(args)))
+		_, err := s.explain(request(strings.Fields(args)))
 		got := "no error"
 		if err != nil {
 			got = err.Error()
@@ -263,14 +326,24 @@ func (s *script) pod(f []string) {
 		}
 	}
 	addr := netip.MustParseAddr(f[1])
-	_, err := s.e.SetPod(s.Context(), pod, addr)
-	s.must(err)
-	p := PodOf(pod, addr)
-	p.Owner = owner
-	s.view.Pods = append(s.view.Pods, p)
+	home := s.nodes[s.pods%len(s.nodes)]
+	s.pods++
+	s.all(func(n *node) error {
+		p := PodOf(pod, addr)
+		p.Owner = owner
+		if len(s.nodes) > 1 {
+			p.Node, p.Away = home.name, n != home
+		}
+		n.view.Pods = append(n.view.Pods, p)
+		if n != home {
+			return n.e.SetPeer(s.Context(), pod, addr)
+		}
+		_, err := n.e.SetPod(s.Context(), pod, addr)
+		return err
+	})
 }
 
-func (s *script) policy(name string) error {
+func (s *script) policy(e *policy.Engine, name string) error {
 	var raw []byte
 	for _, f := range s.ar.Files {
 		if f.Name == name {
@@ -289,18 +362,18 @@ func (s *script) policy(name string) error {
 		if err := yaml.Unmarshal(raw, np); err != nil {
 			return err
 		}
-		return s.e.SetNetworkPolicy(s.Context(), np)
+		return e.SetNetworkPolicy(s.Context(), np)
 	}
 	if meta.Kind == policy.KindClusterNetworkPolicy {
 		cnp := &policyv1alpha2.ClusterNetworkPolicy{}
 		if err := yaml.Unmarshal(raw, cnp); err != nil {
 			return err
 		}
-		return s.e.SetClusterNetworkPolicy(s.Context(), cnp)
+		return e.SetClusterNetworkPolicy(s.Context(), cnp)
 	}
 	cnp := &ciliumv2.CiliumNetworkPolicy{}
 	if err := yaml.Unmarshal(raw, cnp); err != nil {
 		return err
 	}
-	return s.e.SetCiliumPolicy(s.Context(), cnp, meta.Kind == policy.KindCiliumClusterwideNetworkPolicy)
+	return e.SetCiliumPolicy(s.Context(), cnp, meta.Kind == policy.KindCiliumClusterwideNetworkPolicy)
 }

@@ -34,6 +34,8 @@ type Pod struct {
 	Owner           string       // KIND/NAME in lower case: deployment/web; empty for none
 	Addrs           []netip.Addr // one of each family
 	HostNetwork     bool
+	Node            string // where it runs, in a cluster of several nodes; else empty
+	Away            bool   // on another node than the engine's
 	Labels          map[string]string
 	Ports           []corev1.ContainerPort
 }
@@ -168,7 +170,7 @@ type place struct {
 func podPlace(p Pod) place {
 	out := place{end: policy.End{Addr: p.addr()}, kind: "pod", name: p.full(), group: p.full(), pod: &p}
 	if p.HostNetwork {
-		out.end.Host = true
+		out.end.Host = !p.Away
 	}
 	if p.Owner != "" {
 		_, name, _ := strings.Cut(p.Owner, "/")

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package route keeps a node's routes to the pods of other nodes, and the way of
-// its own pods to the outside where that is not the node's own. It knows
-// addresses, and neither pods nor policies.
+// Package route keeps a node's routes to the pods of other nodes, the way of its own
+// pods to the outside where that is not the node's own, and answers for addresses of
+// load balancers. It knows addresses, and neither pods nor policies.
 package route
 
 import (

@@ -41,18 +41,24 @@ func (w *Watcher) setPod(p *corev1.Pod) {
 		w.failed("update pod", w.engine.UpdatePod(w.ctx, p))
 		return
 	}
-	var addrs []netip.Addr
-	for _, ip := range p.Status.PodIPs {
-		if a, err := netip.ParseAddr(ip.IP); err == nil {
-			addrs = append(addrs, a)
-		}
-	}
+	addrs := Addrs(p)
 	ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 	if len(addrs) == 0 || ended {
 		w.engine.RemovePod(w.ctx, string(p.UID))
 		return
 	}
 	w.failed("set peer", w.engine.SetPeer(w.ctx, p, addrs...))
+}
+
+// Addrs are a pod's addresses by its status.
+func Addrs(p *corev1.Pod) []netip.Addr {
+	var addrs []netip.Addr
+	for _, ip := range p.Status.PodIPs {
+		if a, err := netip.ParseAddr(ip.IP); err == nil {
+			addrs = append(addrs, a)
+		}
+	}
+	return addrs
 }
 
 // slimPod keeps of a pod what the engine and the agent read.

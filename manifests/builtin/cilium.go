@@ -19,6 +19,10 @@ const (
 	// see as /var/run/cilium.
 	CiliumDir = "/run/cilium"
 
+	// ManagedByLabel says of the DaemonSet by ManagedBy that it is not real Cilium's.
+	ManagedByLabel = "app.kubernetes.io/managed-by"
+	ManagedBy      = "netdojo"
+
 	// HubblePort is where the datapath serves Hubble's observer on each node.
 	HubblePort = 4244
 )

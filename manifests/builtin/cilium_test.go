@@ -27,6 +27,9 @@ func TestCiliumHangsTogether(t *testing.T) {
 		}
 	}
 	pod := set.Spec.Template
+	if set.Labels[ManagedByLabel] != ManagedBy {
+		t.Errorf("it passes for real Cilium: %v", set.Labels)
+	}
 	for what, selector := range map[string]labels.Selector{
 		"DaemonSet": labels.SelectorFromSet(set.Spec.Selector.MatchLabels), "Service": labels.SelectorFromSet(service.Spec.Selector),
 	} {

@@ -128,7 +128,7 @@ func (f *face) explain(ctx context.Context, words []string) {
 				f.say("%s: %s.", fact.Label, strings.TrimSuffix(frame.Clean(fact.Text), "."))
 			}
 		}
-		text, err := f.o.Backend.Explain(ctx, c)
+		text, err := f.o.Backend.Explain(ctx, f.lab, c)
 		if errors.Is(err, tui.ErrNoEngine) {
 			return
 		}

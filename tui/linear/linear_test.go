@@ -117,7 +117,7 @@ func (f *fake) Shell(context.Context, *labs.Lab) (*exec.Cmd, func() error, error
 	return exec.Command("echo", "in the shell"), func() error { f.calls = append(f.calls, "cleanup"); return nil }, nil
 }
 
-func (f *fake) Explain(context.Context, checks.Check) ([]string, error) {
+func (f *fake) Explain(context.Context, *labs.Lab, checks.Check) ([]string, error) {
 	return []string{"denied: no rule of p allows it"}, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,7 @@ import (
 	"github.com/netdojo/netdojo/datapath"
 	"github.com/netdojo/netdojo/datapath/cni/server"
 	"github.com/netdojo/netdojo/manifests"
+	"github.com/netdojo/netdojo/manifests/builtin"
 	"github.com/netdojo/netdojo/manifests/builtin/crds"
 )
 
@@ -42,11 +44,15 @@ type Config struct {
 	// this node only.
 	ClusterCIDR netip.Prefix
 	World       netip.Addr // by which pods reach the outside; may be none
+	// Balancer is the name of the node that gives Services of type LoadBalancer their
+	// addresses, and answers for them; may be none.
+	Balancer string
 	// DNSDenyCode answers DNS questions that no rule allows; 0 means REFUSED.
 	DNSDenyCode int
 	// ControlAddr and FlowAddr are addresses of the node's loopback.
 	ControlAddr, FlowAddr string
 	RunDir                string // on the node, the same path there and here
+	CiliumDir             string // where Cilium's own tools find the agent; empty for nowhere
 	BinDir, ConfDir       string // of the node's container runtime
 	Program               string // netdojo-helper
 	Version               string
@@ -60,6 +66,7 @@ type agent struct {
 	started  time.Time
 	datapath atomic.Pointer[datapath.Agent]
 	ready    atomic.Int64 // milliseconds from the start to ready; 0 before
+	stop     func() error // ends what start began beside the datapath; nil for nothing
 }
 
 // Run runs the agent until ctx ends. It leaves the packet path in place then:
@@ -77,6 +84,9 @@ func Run(ctx context.Context, cfg Config) error {
 	err = a.start(ctx)
 	if err == nil {
 		<-ctx.Done()
+	}
+	if a.stop != nil {
+		err = errors.Join(err, a.stop())
 	}
 	err = errors.Join(err, srv.Close())
 	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
@@ -96,7 +106,38 @@ func (a *agent) handler() http.Handler {
 	mux.HandleFunc("POST /v1/policy/enforced", control.Answer(func(r *http.Request) (any, error) {
 		return agentapi.Enforced(r, a.datapath.Load())
 	}))
+	mux.HandleFunc("POST /v1/explain/each", control.Answer(func(r *http.Request) (any, error) {
+		return agentapi.ExplainEach(r, a.datapath.Load(), a.resolve)
+	}))
+	mux.HandleFunc("POST /v1/matrix", control.Answer(func(r *http.Request) (any, error) {
+		return agentapi.Matrix(r, a.datapath.Load())
+	}))
 	return mux
+}
+
+// resolveTimeout bounds a question to the world, which is a neighbour.
+const resolveTimeout = time.Second
+
+// resolve gives the addresses that the simulated world has for a name; none where
+// the outside is the internet, which nobody is asked about without need.
+func (a *agent) resolve(name string) []netip.Addr {
+	if !a.cfg.World.IsValid() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
+	defer cancel()
+	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, netip.AddrPortFrom(a.cfg.World, 53).String())
+	}}
+	addrs, err := r.LookupNetIP(ctx, "ip4", strings.TrimSuffix(name, ".")+".")
+	if err != nil {
+		return nil
+	}
+	for i := range addrs {
+		addrs[i] = addrs[i].Unmap()
+	}
+	return addrs
 }
 
 func (a *agent) status() control.Status {
@@ -122,14 +163,19 @@ func (a *agent) start(ctx context.Context) error {
 	if err := <-defined; err != nil {
 		return err
 	}
+	balancers, err := a.balancers(node.addr)
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(a.cfg.RunDir, 0o700); err != nil {
 		return fmt.Errorf("make the folder of the run: %w", err)
 	}
 	dp, err := datapath.Start(ctx, datapath.Config{
 		NodeName: a.cfg.NodeName, NodeAddr: node.addr, WorldIface: a.cfg.Iface,
-		PodCIDR: node.pods, ClusterCIDR: a.cfg.ClusterCIDR, ServiceCIDR: a.cfg.ServiceCIDR, World: a.cfg.World, DNSDenyCode: a.cfg.DNSDenyCode,
+		PodCIDR: node.pods, ClusterCIDR: a.cfg.ClusterCIDR, ServiceCIDR: a.cfg.ServiceCIDR, BalancerCIDR: balancers,
+		World: a.cfg.World, DNSDenyCode: a.cfg.DNSDenyCode,
 		REST: a.cfg.REST, FlowSocket: filepath.Join(a.cfg.RunDir, control.FlowSocket), FlowAddress: a.cfg.FlowAddr,
-		RunDir: a.cfg.RunDir, Version: a.cfg.Version, Logger: a.cfg.Logger,
+		RunDir: a.cfg.RunDir, CiliumDir: a.cfg.CiliumDir, Version: builtin.CiliumVersion, Logger: a.cfg.Logger,
 	})
 	if err != nil {
 		return fmt.Errorf("start the datapath: %w", err)
@@ -145,6 +191,11 @@ func (a *agent) start(ctx context.Context) error {
 		Socket: filepath.Join(a.cfg.RunDir, "cni.sock"), Network: dp, Logger: a.cfg.Logger,
 	}); err != nil {
 		return errors.Join(err, dp.Close())
+	}
+	if balancers.IsValid() {
+		if a.stop, err = a.balance(ctx, client, node.addr, balancers); err != nil {
+			a.cfg.Logger.Warn("Services of type LoadBalancer get no address", "error", err)
+		}
 	}
 	a.ready.Store(max(1, time.Since(a.started).Milliseconds()))
 	a.cfg.Logger.Info("ready", "ms", a.ready.Load(), "node", a.cfg.NodeName, "pods", node.pods.String())

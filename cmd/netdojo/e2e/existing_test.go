@@ -48,6 +48,7 @@ func TestKindExisting(t *testing.T) {
 			}
 		}
 		h.must("run", "05", "--provider", "existing", "--context", "netdojo-e2e-made", "--name", "e2e-guest", "--yes")
+		workAsGuest(t, h, "netdojo-e2e-made")
 	})
 	t.Run("plain kind", func(t *testing.T) {
 		h := newHome(t, t.TempDir())
@@ -64,6 +65,9 @@ func TestKindExisting(t *testing.T) {
 		}
 		kubectl(t, h, "-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout", "2m")
 		proveGuest(t, h, "kind-e2e-plain")
+		if out := h.must("doctor", "--provider", "existing"); !strings.Contains(out, "dns, http, tls are not supported: nothing that enforces policies runs") {
+			t.Errorf("the doctor says\n%s", out)
+		}
 		r := h.run("run", "04", "--provider", "existing", "--name", "e2e-guest", "--yes", "--output", "json")
 		if r.code != 1 {
 			t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
@@ -77,6 +81,29 @@ func TestKindExisting(t *testing.T) {
 			t.Errorf("why is not said:\n%s", r.stdout)
 		}
 	})
+}
+
+// workAsGuest solves a lab in a shell, which means the lab's own namespace.
+func workAsGuest(t *testing.T, h *home, context string) {
+	t.Helper()
+	if out := h.must("doctor", "--provider", "existing", "--context", context); strings.Contains(out, "cause") {
+		t.Errorf("the doctor says\n%s", out)
+	}
+	h.must("up", "--provider", "existing", "--context", context, "--name", "e2e-guest", "--yes")
+	defer h.must("down", "--name", "e2e-guest")
+	answer, err := filepath.Abs(solution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := h.in("e2e-guest")
+	wantTold(t, mine.script("kubectl apply -f "+answer+" && kubectl get deployments,cnp -o name && kubectl config view --minify -o 'jsonpath={..namespace}'", "04"), 0,
+		"backend-egress-allow-fqdn created", "deployment.apps/backend", "netdojo-04")
+	run, r := mine.session("check", "04")
+	wantVerdicts(t, run, r, 0, checks.After, verdict{kubeIO, checks.Allowed, checks.CauseOK}, verdict{ciliumIO, checks.Denied, checks.CausePolicyDrop})
+	mine.must("explain", "deploy/backend", "kubernetes.io", "--namespace", "netdojo-04", "--expect", "allowed")
+	if out := kubectl(t, h, "--context", context, "-n", "default", "get", "cnp,deployments", "-o", "name"); strings.Contains(out, "backend") {
+		t.Errorf("the namespace default was worked in: %s", out)
+	}
 }
 
 // proveGuest shows that a cluster is not touched without consent, and is left as it

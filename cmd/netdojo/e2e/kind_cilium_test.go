@@ -57,6 +57,10 @@ func TestCiliumMainJob(t *testing.T) {
 	if r.code != 3 || !strings.Contains(r.stderr, "lab 05 needs http") || !strings.Contains(r.stderr, "Envoy") || !strings.Contains(r.stderr, "cure: ") {
 		t.Errorf("lab 05: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
+	r = h.run("explain", "deploy/alpine", "kubernetes.io", "--name", "e2e-cilium")
+	if r.code != 3 || !strings.Contains(r.stderr, "has real Cilium") || !strings.Contains(r.stderr, "explain FROM TO -f") {
+		t.Errorf("explain: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
 	if pods := h.in("e2e-cilium").must("kubectl", "get", "pods", "-l", "app=frontend", "-o", "name"); pods != "" {
 		t.Errorf("the refused lab has pods: %s", pods)
 	}

@@ -96,6 +96,16 @@ func TestKindAcrossNodes(t *testing.T) {
 			t.Errorf("%s: dropped by %q, want %s", check, drops[check], policy)
 		}
 	}
+	for _, tc := range []struct {
+		name string
+		test func(*testing.T, *home)
+	}{{"explain", explainAcrossNodes}, {"cilium", toolsAcrossNodes}, {"load balancer", balanceAcrossNodes}} {
+		t.Run(tc.name, func(t *testing.T) {
+			mine := h.in("e2e-across")
+			mine.t = t
+			tc.test(t, mine)
+		})
+	}
 }
 
 // acrossNodes runs the lab across on a cluster e2e-across of two nodes, which it

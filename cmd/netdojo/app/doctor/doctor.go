@@ -13,6 +13,7 @@ import (
 	"github.com/netdojo/netdojo/cluster"
 	examine "github.com/netdojo/netdojo/cluster/doctor"
 	"github.com/netdojo/netdojo/cluster/embedded"
+	"github.com/netdojo/netdojo/cluster/existing"
 	"github.com/netdojo/netdojo/cluster/kind"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
@@ -35,12 +36,13 @@ func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
 	if run == nil {
 		run = Run
 	}
-	providers := []string{embedded.Name, kind.Name}
+	providers := []string{embedded.Name, kind.Name, existing.Name}
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say whether this machine can run a cluster, and what to do where not",
 		Long: `Say for each requirement of a provider whether this machine meets it; where not,
-why, and what to do about it. The exit code is 3 if one is not met.`,
+why, and what to do about it. For the provider existing the cluster of a context is
+looked at too, and not touched. The exit code is 3 if a requirement is not met.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Output != "plain" && o.Output != "json" {
@@ -49,8 +51,9 @@ why, and what to do about it. The exit code is 3 if one is not met.`,
 			return run(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().StringVar(&o.Spec.Provider, "provider", providers[0], "whose requirements: "+strings.Join(providers, " or "))
+	cmd.Flags().StringVar(&o.Spec.Provider, "provider", providers[0], "whose requirements: "+strings.Join(providers, ", "))
 	cmd.Flags().IntVar(&o.Spec.APIPort, "api-port", 0, "also see whether this port is free")
+	cmd.Flags().StringVar(&o.Spec.Context, "context", "", "the context of your kubeconfig (provider existing; default: the current one)")
 	cmd.Flags().IntVar(&o.Spec.Nodes, "nodes", 0, "for so many nodes (provider kind)")
 	cmd.Flags().StringVarP(&o.Output, "output", "o", "plain", "plain or json")
 	return cmd
@@ -61,7 +64,7 @@ why, and what to do about it. The exit code is 3 if one is not met.`,
 func Run(ctx context.Context, o *Options) error {
 	results, ok := preflight.Thorough(ctx, o.Env, o.Spec)
 	if !ok {
-		return exit.WithCure(exit.Usagef("the doctor knows no provider %q", o.Spec.Provider), "choose %s or %s", embedded.Name, kind.Name)
+		return exit.WithCure(exit.Usagef("the doctor knows no provider %q", o.Spec.Provider), "choose %s, %s or %s", embedded.Name, kind.Name, existing.Name)
 	}
 	if err := context.Cause(ctx); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/doctor"
 	"github.com/netdojo/netdojo/cluster/embedded"
+	"github.com/netdojo/netdojo/cluster/existing"
 	"github.com/netdojo/netdojo/cluster/kind"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 )
@@ -59,6 +60,9 @@ func Thorough(ctx context.Context, e *env.Env, spec cluster.Spec) (results []doc
 		cfg := KindConfig(e, spec)
 		cfg.Kernel = true
 		return doctor.Kind(ctx, cfg), true
+	case existing.Name:
+		cfg := doctor.Config{StateDir: e.StateDir, Programs: KindConfig(e, spec).Programs}
+		return append(doctor.Existing(ctx, cfg), existing.Examine(ctx, spec)...), true
 	}
 	return nil, false
 }
@@ -87,9 +91,10 @@ func Quick(ctx context.Context, e *env.Env, spec cluster.Spec) error {
 }
 
 // Explain adds to the error of a failed start what the doctor finds wrong with
-// the machine. Where ctx ended, that is the reason.
+// the machine. Where ctx ended, that is the reason. What is wrong with a cluster that
+// somebody else made, its provider has said.
 func Explain(ctx context.Context, e *env.Env, spec cluster.Spec, err error) error {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || spec.Provider == existing.Name {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, examineTimeout)

@@ -14,10 +14,12 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/existing"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/verdicts"
 	"github.com/netdojo/netdojo/labs"
+	"github.com/netdojo/netdojo/runner"
 )
 
 // Options are what the command line says.
@@ -109,7 +111,11 @@ func Command(ctx context.Context, e *env.Env, name string, lab *labs.Lab, intera
 			return nil, nil, err
 		}
 	}
-	st, _, err := e.Running(ctx, name)
+	st, provider, err := e.Running(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	namespace, err := namespaceOf(ctx, st, provider, lab)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -118,7 +124,7 @@ func Command(ctx context.Context, e *env.Env, name string, lab *labs.Lab, intera
 		return nil, nil, fmt.Errorf("make the shell's folder: %w", err)
 	}
 	cleanup = func() error { return os.RemoveAll(private) }
-	if err := prepare(private, st); err != nil {
+	if err := prepare(private, st, namespace); err != nil {
 		return nil, nil, errors.Join(err, cleanup())
 	}
 	rc := filepath.Join(private, "bashrc")
@@ -148,13 +154,35 @@ func result(err error) error {
 	return fmt.Errorf("the shell was ended: %w", err)
 }
 
-// prepare writes what a shell needs into dir: a kubeconfig, the start file, and
-// a kubectl for where the machine has none.
-func prepare(dir string, st cluster.Status) error {
+// namespaceOf is the namespace that a lab has on a cluster which netdojo did not make:
+// the shell's kubectl means it. "" leaves the context's own.
+func namespaceOf(ctx context.Context, st cluster.Status, provider cluster.Provider, lab *labs.Lab) (string, error) {
+	if lab == nil || st.Provider != existing.Name {
+		return "", nil
+	}
+	h, err := provider.Open(ctx, st.Name)
+	if err != nil {
+		return "", err
+	}
+	defer h.Close()
+	here, err := runner.At(ctx, h, lab)
+	if err != nil {
+		return "", err
+	}
+	return here.Namespace, nil
+}
+
+// prepare writes what a shell needs into dir: a kubeconfig, whose context means
+// namespace unless that is empty, the start file, and a kubectl for where the machine
+// has none.
+func prepare(dir string, st cluster.Status, namespace string) error {
 	// A copy: choosing a namespace in the shell must not change the checks'.
 	config, err := clientcmd.LoadFromFile(st.Kubeconfig)
 	if err != nil {
 		return fmt.Errorf("read the cluster's kubeconfig: %w", err)
+	}
+	if now := config.Contexts[config.CurrentContext]; now != nil && namespace != "" {
+		now.Namespace = namespace
 	}
 	if err := clientcmd.WriteToFile(*config, filepath.Join(dir, "kubeconfig")); err != nil {
 		return fmt.Errorf("write the shell's kubeconfig: %w", err)

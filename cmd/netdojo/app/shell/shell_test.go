@@ -74,7 +74,7 @@ current-context: netdojo-x
 `
 
 // prompt runs the start file and prints what the prompt would show.
-func prompt(t *testing.T, namespace string) string {
+func prompt(t *testing.T, namespace, lab string) string {
 	t.Helper()
 	bash, err := exec.LookPath("bash")
 	if err != nil {
@@ -86,7 +86,7 @@ func prompt(t *testing.T, namespace string) string {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", "") // no kubectl on this machine
-	if err := prepare(dir, cluster.Status{Kubeconfig: private}); err != nil {
+	if err := prepare(dir, cluster.Status{Kubeconfig: private}, lab); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "bin", "kubectl")); err != nil {
@@ -106,13 +106,14 @@ func prompt(t *testing.T, namespace string) string {
 }
 
 func TestPrompt(t *testing.T) {
-	for namespace, want := range map[string]string{
-		"":                  "netdojo-x|default",
-		`, namespace: "12"`: "netdojo-x|12",
-		`, namespace: lab`:  "netdojo-x|lab",
+	for want, of := range map[string]struct{ context, lab string }{
+		"netdojo-x|default":    {"", ""},
+		"netdojo-x|12":         {`, namespace: "12"`, ""},
+		"netdojo-x|lab":        {`, namespace: lab`, ""},
+		"netdojo-x|netdojo-04": {`, namespace: lab`, "netdojo-04"},
 	} {
 		t.Run(want, func(t *testing.T) {
-			if got := prompt(t, namespace); got != want {
+			if got := prompt(t, of.context, of.lab); got != want {
 				t.Errorf("prompt shows %q, want %q", got, want)
 			}
 		})

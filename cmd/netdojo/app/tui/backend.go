@@ -144,7 +144,11 @@ func (b *backend) Watch(ctx context.Context, lab *labs.Lab, changed func(string)
 	if err != nil {
 		return err
 	}
-	return errors.Join(runner.Watch(ctx, h, lab, changed), h.Close())
+	lab, err = runner.At(ctx, h, lab)
+	if err == nil {
+		err = runner.Watch(ctx, h, lab, changed)
+	}
+	return errors.Join(err, h.Close())
 }
 
 // Flows implements tui.Backend.

@@ -3,17 +3,21 @@ package tui
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/netdojo/netdojo/checks"
+	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/datapath/explain"
+	"github.com/netdojo/netdojo/labs"
+	"github.com/netdojo/netdojo/runner"
 	"github.com/netdojo/netdojo/tui"
 )
 
 // Explain implements tui.Backend.
-func (b *backend) Explain(ctx context.Context, c checks.Check) ([]string, error) {
+func (b *backend) Explain(ctx context.Context, lab *labs.Lab, c checks.Check) ([]string, error) {
 	h, err := b.e.Open(ctx, b.name)
 	if err != nil {
 		return nil, err
@@ -25,11 +29,21 @@ func (b *backend) Explain(ctx context.Context, c checks.Check) ([]string, error)
 	if !ok {
 		return nil, tui.ErrNoEngine
 	}
+	here, err := runner.At(ctx, h, lab)
+	if err != nil {
+		return nil, err
+	}
+	if c.From.Namespace == lab.Namespace {
+		c.From.Namespace = here.Namespace
+	}
 	req, err := question(c)
 	if err != nil {
 		return nil, err
 	}
 	answer, err := x.Explain(ctx, req)
+	if errors.Is(err, cluster.ErrNoEngine) {
+		return nil, tui.ErrNoEngine
+	}
 	if err != nil {
 		return nil, err
 	}

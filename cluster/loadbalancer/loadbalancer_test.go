@@ -253,6 +253,62 @@ func TestWhoseServices(t *testing.T) {
 	r.status("clusterip", "")
 }
 
+// TestOneAddress: where the host reaches the cluster's side a Service has that address
+// alone, and whoever answers for it knows before the Service says so.
+func TestOneAddress(t *testing.T) {
+	var mu sync.Mutex
+	var told []string
+	events := record.NewFakeRecorder(20)
+	r := &rig{t: t, api: fake.NewClientset()}
+	c, err := Start(t.Context(), Config{
+		Client: r.api, Addrs: netip.MustParsePrefix("172.18.0.64/30"), Events: events, Logger: slog.New(slog.DiscardHandler),
+		Announce: func(addrs []netip.Addr) error {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, fmt.Sprint(addrs))
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	last := func(want string) {
+		t.Helper()
+		mu.Lock()
+		defer mu.Unlock()
+		if got := told[len(told)-1]; got != want {
+			t.Errorf("announced %s, want %s", got, want)
+		}
+	}
+	r.create(service("one", func(s *v1.Service) {
+		s.Spec.Ports = append(s.Spec.Ports, v1.ServicePort{Port: 53, Protocol: v1.ProtocolUDP})
+	}, 80))
+	r.status("one", "172.18.0.65 VIP")
+	last("[172.18.0.65]")
+	r.create(service("two", nil, 80))
+	r.status("two", "172.18.0.66 VIP")
+	last("[172.18.0.65 172.18.0.66]")
+	r.create(service("three", nil, 80))
+	select {
+	case e := <-events.Events:
+		if !strings.Contains(e, "all 2 addresses") {
+			t.Errorf("event %q", e)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("no event says that there is no third address")
+	}
+	if err := r.api.CoreV1().Services("default").Delete(t.Context(), "one", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r.status("three", "172.18.0.65 VIP")
+	last("[172.18.0.65 172.18.0.66]")
+}
+
 // TestIPv6Alone: a Service without IPv4 gets no address, and is told so once.
 func TestIPv6Alone(t *testing.T) {
 	r := newRig(t)

@@ -1,7 +1,8 @@
 // Package loadbalancer gives Services of type LoadBalancer their addresses, as a
 // cloud's controller does: one of the cluster's side, which pods and the world
-// reach, and one of the host's loopback. What dials the latter is relayed to the
-// former from the world, so that policies see it come from outside.
+// reach, and where the host has no way there, one of its loopback. What dials the
+// latter is relayed to the former from the world, so that policies see it come from
+// outside.
 //
 // It serves Services without a class and those of Class. Which endpoint a
 // connection ends at is the datapath's business.
@@ -33,6 +34,13 @@ import (
 // Class is the loadBalancerClass that means this controller.
 const Class = "netdojo.dev/loopback"
 
+// Bits of the prefixes that addresses are taken from: at least two addresses
+// between the first and the last, and never more than 254.
+const (
+	longestPrefix  = 30
+	shortestPrefix = 24
+)
+
 // Words of a port's status for what the host cannot reach (PortStatus.Error).
 const (
 	reasonProtocol  = "netdojo.dev/HostReachesTCPOnly"
@@ -44,17 +52,21 @@ const (
 // Config is what a Controller needs.
 type Config struct {
 	Client kubernetes.Interface
-	// Addrs is the range of the cluster's side: a /24. A Service has the same last
-	// octet in both ranges.
+	// Addrs is the range of the cluster's side: a /24 or less. A Service has the same
+	// place in both ranges.
 	Addrs netip.Prefix
-	// Host is the /24 of the host's loopback.
+	// Host is the /24 of the host's loopback; the zero value says that the host
+	// reaches Addrs.
 	Host netip.Prefix
 	// Listen opens a TCP socket in the host's network.
 	Listen func(ctx context.Context, addr netip.AddrPort) (net.Listener, error)
 	// Dial connects from the world; network is "tcp".
-	Dial   func(ctx context.Context, network, addr string) (net.Conn, error)
-	Events record.EventRecorder
-	Logger *slog.Logger
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Announce has somebody answer for these addresses of Addrs and for no others of
+	// it, before Services tell them; nil is for a network where nobody asks.
+	Announce func([]netip.Addr) error
+	Events   record.EventRecorder
+	Logger   *slog.Logger
 }
 
 // Controller runs until Close.
@@ -66,21 +78,23 @@ type Controller struct {
 
 	// Of the one goroutine that reconciles.
 	have    map[string]*balancer // by namespace/name
+	told    []netip.Addr         // what was announced last
 	refused map[types.UID]bool   // Services of IPv6 alone that were told so
 }
 
 // balancer is a Service that has its addresses.
 type balancer struct {
-	octet byte
+	place byte // in the ranges, from 1
 	ports map[uint16]*port
 }
 
 // Start begins to follow Services. It waits for nothing.
 func Start(ctx context.Context, cfg Config) (*Controller, error) {
-	for _, p := range []netip.Prefix{cfg.Addrs, cfg.Host} {
-		if !p.Addr().Is4() || p.Bits() != 24 {
-			return nil, fmt.Errorf("start load balancers: %s is no IPv4 range of 256 addresses", p)
-		}
+	if p := cfg.Addrs; !p.Addr().Is4() || p.Bits() < shortestPrefix || p.Bits() > longestPrefix {
+		return nil, fmt.Errorf("start load balancers: %s is no IPv4 range of 4 to 256 addresses", p)
+	}
+	if p := cfg.Host; p.IsValid() && (!p.Addr().Is4() || p.Bits() > cfg.Addrs.Bits()) {
+		return nil, fmt.Errorf("start load balancers: %s has not the room of %s", p, cfg.Addrs)
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &Controller{cfg: cfg, cancel: cancel, changed: make(chan struct{}, 1), have: map[string]*balancer{}}
@@ -168,51 +182,108 @@ func (c *Controller) reconcile(ctx context.Context, all []*v1.Service) error {
 		return want[a].CreationTimestamp.Compare(want[b].CreationTimestamp.Time)
 	})
 	for _, name := range names {
-		if octet := c.told(want[name]); c.have[name] == nil && octet != 0 && !c.taken(octet) {
-			c.have[name] = &balancer{octet: octet, ports: map[uint16]*port{}}
+		if place := c.placeOf(want[name]); c.have[name] == nil && place != 0 && !c.taken(place) {
+			c.have[name] = &balancer{place: place, ports: map[uint16]*port{}}
 		}
 	}
 	for _, name := range names {
-		errs = append(errs, c.serve(ctx, name, want[name]))
+		if c.have[name] == nil {
+			errs = append(errs, c.find(name, want[name]))
+		}
+	}
+	errs = append(errs, c.announce())
+	for _, name := range names {
+		if b := c.have[name]; b != nil {
+			errs = append(errs, c.serve(ctx, b, want[name]))
+		}
 	}
 	return errors.Join(errs...)
 }
 
-// told is the last octet of the address that a Service's status has; 0 is none.
-func (c *Controller) told(s *v1.Service) byte {
+// most is the last place that a Service can have.
+func (c *Controller) most() byte {
+	size := 1 << (32 - c.cfg.Addrs.Bits())
+	return byte(size - 2)
+}
+
+// placeOf is the place of the address that a Service's status has; 0 is none.
+func (c *Controller) placeOf(s *v1.Service) byte {
 	for _, in := range s.Status.LoadBalancer.Ingress {
 		if a, err := netip.ParseAddr(in.IP); err == nil && c.cfg.Addrs.Contains(a) {
-			return a.As4()[3]
+			if place := a.As4()[3] - c.cfg.Addrs.Masked().Addr().As4()[3]; place <= c.most() {
+				return place
+			}
 		}
 	}
 	return 0
 }
 
-func (c *Controller) taken(octet byte) bool {
+func (c *Controller) taken(place byte) bool {
 	for _, b := range c.have {
-		if b.octet == octet {
+		if b.place == place {
 			return true
 		}
 	}
 	return false
 }
 
-// serve gives a Service what it lacks and writes its status.
-func (c *Controller) serve(ctx context.Context, name string, s *v1.Service) error {
-	b := c.have[name]
-	if b == nil {
-		octet := byte(1)
-		for octet < 255 && c.taken(octet) {
-			octet++
+// find gives a Service the first place that is free.
+func (c *Controller) find(name string, s *v1.Service) error {
+	for place := range c.most() {
+		if place++; !c.taken(place) {
+			c.have[name] = &balancer{place: place, ports: map[uint16]*port{}}
+			return nil
 		}
-		if octet == 255 {
-			c.cfg.Events.Eventf(s, v1.EventTypeWarning, "NoAddress", "all 254 addresses of load balancers are taken: delete one")
-			return fmt.Errorf("no address is left for Service %s", name)
-		}
-		b = &balancer{octet: octet, ports: map[uint16]*port{}}
-		c.have[name] = b
 	}
-	inside, host := address(c.cfg.Addrs, b.octet), address(c.cfg.Host, b.octet)
+	c.cfg.Events.Eventf(s, v1.EventTypeWarning, "NoAddress", "all %d addresses of load balancers are taken: delete one", c.most())
+	return fmt.Errorf("no address is left for Service %s", name)
+}
+
+// announce says which addresses are to be answered for, where that has changed. Even
+// none is told once: an earlier controller may have left some.
+func (c *Controller) announce() error {
+	now := []netip.Addr{}
+	for _, b := range c.have {
+		now = append(now, address(c.cfg.Addrs, b.place))
+	}
+	slices.SortFunc(now, netip.Addr.Compare)
+	if c.cfg.Announce == nil || c.told != nil && slices.Equal(now, c.told) {
+		return nil
+	}
+	if err := c.cfg.Announce(now); err != nil {
+		return err
+	}
+	c.told = now
+	return nil
+}
+
+// serve gives a Service what it lacks and writes its status.
+func (c *Controller) serve(ctx context.Context, b *balancer, s *v1.Service) error {
+	inside := address(c.cfg.Addrs, b.place)
+	status := v1.LoadBalancerStatus{Ingress: []v1.LoadBalancerIngress{{IP: inside.String(), IPMode: new(v1.LoadBalancerIPModeVIP)}}}
+	var errs []error
+	if c.cfg.Host.IsValid() {
+		host := address(c.cfg.Host, b.place)
+		reached, err := c.listen(ctx, b, s, host, inside)
+		errs = append(errs, err)
+		// The host's comes first: it is what scripts take. The datapath translates the
+		// other one alone.
+		status.Ingress = append([]v1.LoadBalancerIngress{
+			{IP: host.String(), IPMode: new(v1.LoadBalancerIPModeProxy), Ports: reached},
+		}, status.Ingress...)
+	}
+	if !equality.Semantic.DeepEqual(s.Status.LoadBalancer, status) {
+		s = s.DeepCopy()
+		s.Status.LoadBalancer = status
+		_, err := c.cfg.Client.CoreV1().Services(s.Namespace).UpdateStatus(ctx, s, metav1.UpdateOptions{})
+		errs = append(errs, err) // a conflict comes with a newer Service, and so again here
+	}
+	return errors.Join(errs...)
+}
+
+// listen makes the host's sockets those of the Service's ports, and says which of
+// them the host reaches.
+func (c *Controller) listen(ctx context.Context, b *balancer, s *v1.Service, host, inside netip.Addr) ([]v1.PortStatus, error) {
 	var errs []error
 	wanted := map[uint16]bool{}
 	for _, p := range s.Spec.Ports {
@@ -239,19 +310,7 @@ func (c *Controller) serve(ctx context.Context, name string, s *v1.Service) erro
 		}
 		reached = append(reached, st)
 	}
-	// The host's comes first: it is what scripts take. The datapath translates the
-	// other one alone.
-	status := v1.LoadBalancerStatus{Ingress: []v1.LoadBalancerIngress{
-		{IP: host.String(), IPMode: new(v1.LoadBalancerIPModeProxy), Ports: reached},
-		{IP: inside.String(), IPMode: new(v1.LoadBalancerIPModeVIP)},
-	}}
-	if !equality.Semantic.DeepEqual(s.Status.LoadBalancer, status) {
-		s = s.DeepCopy()
-		s.Status.LoadBalancer = status
-		_, err := c.cfg.Client.CoreV1().Services(s.Namespace).UpdateStatus(ctx, s, metav1.UpdateOptions{})
-		errs = append(errs, err) // a conflict comes with a newer Service, and so again here
-	}
-	return errors.Join(errs...)
+	return reached, errors.Join(errs...)
 }
 
 // knows tells whether the status says this of the port already.
@@ -261,9 +320,9 @@ func (c *Controller) knows(s *v1.Service, st v1.PortStatus) bool {
 	})
 }
 
-func address(p netip.Prefix, octet byte) netip.Addr {
+func address(p netip.Prefix, place byte) netip.Addr {
 	a := p.Masked().Addr().As4()
-	a[3] = octet
+	a[3] += place
 	return netip.AddrFrom4(a)
 }
 
