@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -30,12 +31,37 @@ import (
 
 var update = flag.Bool("update", false, "write the answers into the scripts")
 
-var nodeAddr = netip.MustParseAddr("192.168.77.2")
+var (
+	nodeAddr  = netip.MustParseAddr("192.168.77.2")
+	nodeAddr6 = netip.MustParseAddr("fd00:77::2")
+)
+
+// envDual makes a process of tests one of both families, which Cilium's engine has by
+// the process.
+const envDual = "NETDOJO_TEST_DUAL"
+
+func dual() bool { return os.Getenv(envDual) != "" }
+
+// TestDualStack runs the scripts of testdata/dual in such a process.
+func TestDualStack(t *testing.T) {
+	if dual() {
+		t.Skip("this is the process")
+	}
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestScripts$", "-test.v", fmt.Sprintf("-update=%t", *update))
+	cmd.Env = append(os.Environ(), envDual+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS: TestScripts/families")) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
 
 // TestScripts runs testdata/script: each file tells one engine of objects and
 // compares answers with the files that it holds. The verbs are in run.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/script/*.txtar")
+	pattern := "testdata/script/*.txtar"
+	if dual() {
+		pattern = "testdata/dual/*.txtar"
+	}
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
@@ -72,15 +98,22 @@ type script struct {
 
 func newScript(t *testing.T, ar *txtar.Archive) *script {
 	t.Helper()
-	e, err := policy.New(t.Context(), policy.Config{
+	cfg := policy.Config{
 		NodeName: "node", NodeAddrs: []netip.Addr{nodeAddr}, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")},
 		GCInterval: time.Hour,
-	})
+	}
+	view := View{Source: "cluster", Node: nodeAddr, APIServer: netip.AddrPortFrom(nodeAddr, 6443)}
+	if dual() {
+		cfg.IPv6, view.Node6 = true, nodeAddr6
+		cfg.NodeAddrs = append(cfg.NodeAddrs, nodeAddr6)
+		cfg.PodCIDRs = append(cfg.PodCIDRs, netip.MustParsePrefix("fd00:10:244::/64"))
+	}
+	e, err := policy.New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	s := &script{T: t, ar: ar, e: e, view: View{Source: "cluster", Node: nodeAddr, APIServer: netip.AddrPortFrom(nodeAddr, 6443)}}
+	s := &script{T: t, ar: ar, e: e, view: view}
 	s.must(e.SetNamespace(t.Context(), "default", map[string]string{"kubernetes.io/metadata.name": "default"}))
 	s.must(e.SetAPIServer(t.Context(), []netip.Addr{nodeAddr}))
 	return s
@@ -95,7 +128,7 @@ func (s *script) must(err error) {
 
 // run does one line:
 //
-//	namespace NAME [K=V…]        pod [NS/]NAME ADDR [K=V…] [owner=KIND/NAME] [port=NAME:80/TCP…]
+//	namespace NAME [K=V…]        pod [NS/]NAME ADDR[,ADDR] [K=V…] [owner=KIND/NAME] [port=NAME:80/TCP…]
 //	service [NS/]NAME ADDR:PORT/PROTO [BACKEND:PORT…]
 //	policy FILE                  policies FILE that may be refused: refused FILE
 //	answer POD NAME ADDR…        resolve NAME ADDR
@@ -262,10 +295,13 @@ func (s *script) pod(f []string) {
 			pod.Labels[k] = v
 		}
 	}
-	addr := netip.MustParseAddr(f[1])
-	_, err := s.e.SetPod(s.Context(), pod, addr)
+	var addrs []netip.Addr
+	for _, a := range strings.Split(f[1], ",") {
+		addrs = append(addrs, netip.MustParseAddr(a))
+	}
+	_, err := s.e.SetPod(s.Context(), pod, addrs...)
 	s.must(err)
-	p := PodOf(pod, addr)
+	p := PodOf(pod, addrs...)
 	p.Owner = owner
 	s.view.Pods = append(s.view.Pods, p)
 }

@@ -7,8 +7,14 @@ import (
 	"github.com/netdojo/netdojo/datapath/explain"
 )
 
-// why is the connection's reason in a sentence.
+// summary is the connection, its outcome and the reason in a sentence.
+func (q *question) summary(c *explain.Connection) string { return c.Line() + ": " + q.why(c) }
+
+// why is the connection's reason.
 func (q *question) why(c *explain.Connection) string {
+	if c.Reason == explain.NoEndpoints {
+		return "the Service has no endpoints that are ready"
+	}
 	if c.Reason == explain.NoName {
 		if c.Lookup.Reason == explain.L7Rule {
 			return fmt.Sprintf("%s may not ask for the name %s", c.From.Name, c.Lookup.Name)

@@ -121,7 +121,7 @@ func TestDualStack(t *testing.T) {
 	}
 	remove()
 	remove = l.policies(cnp(`{` + onClient + `, egress: [` + dnsRule + `, {toCIDR: [0.0.0.0/0]}]}`)) // which is ::/0 here
-	if out := home.must("explain", "client", "kubernetes.io"); !strings.Contains(out, "kubernetes.io:443/TCP is allowed") || !strings.Contains(out, "kubernetes.io:443/TCP is denied") {
+	if out := home.must("explain", "client", "kubernetes.io"); !strings.Contains(out, "kubernetes.io:443/TCP by IPv6 is allowed") || !strings.Contains(out, "kubernetes.io:443/TCP by IPv4 is denied") {
 		t.Errorf("explain says of a name, of which one family is allowed:\n%s", out)
 	}
 	remove()
