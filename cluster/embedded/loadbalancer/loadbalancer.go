@@ -1,7 +1,10 @@
 // Package loadbalancer gives Services of type LoadBalancer their addresses, as a
-// cloud's controller does: one of the cluster's side, which pods and the world
-// reach, and one of the host's loopback. What dials the latter is relayed to the
-// former from the world, so that policies see it come from outside.
+// cloud's controller does: of each family one of the cluster's side, which pods and
+// the world reach, and one of the host's loopback. What dials the latter is relayed to
+// the former from the world, so that policies see it come from outside.
+//
+// Of IPv4 the host's address is the Service's own. The loopback of IPv6 is the one
+// address ::1, whose ports go to who comes first.
 //
 // It serves Services without a class and those of Class. Which endpoint a
 // connection ends at is the datapath's business.
@@ -23,7 +26,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -35,7 +37,7 @@ const Class = "netdojo.dev/loopback"
 
 // Words of a port's status for what the host cannot reach (PortStatus.Error).
 const (
-	reasonProtocol  = "netdojo.dev/HostReachesTCPOnly"
+	reasonProtocol  = "netdojo.dev/HostReachesTCPAndUDPOnly"
 	reasonPrivilege = "netdojo.dev/PortNeedsPrivilege"
 	reasonTaken     = "netdojo.dev/PortTaken"
 	reasonOther     = "netdojo.dev/NotListening"
@@ -45,13 +47,16 @@ const (
 type Config struct {
 	Client kubernetes.Interface
 	// Addrs is the range of the cluster's side: a /24. A Service has the same last
-	// octet in both ranges.
+	// octet in all ranges.
 	Addrs netip.Prefix
+	// Addrs6 is a /120 of IPv6; the zero value is none, in a cluster of IPv4.
+	Addrs6 netip.Prefix
 	// Host is the /24 of the host's loopback.
 	Host netip.Prefix
-	// Listen opens a TCP socket in the host's network.
-	Listen func(ctx context.Context, addr netip.AddrPort) (net.Listener, error)
-	// Dial connects from the world; network is "tcp".
+	// Listen and ListenPacket open a TCP and a UDP socket in the host's network.
+	Listen       func(ctx context.Context, addr netip.AddrPort) (net.Listener, error)
+	ListenPacket func(ctx context.Context, addr netip.AddrPort) (net.PacketConn, error)
+	// Dial connects from the world; network is "tcp" or "udp".
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error)
 	Events record.EventRecorder
 	Logger *slog.Logger
@@ -65,15 +70,17 @@ type Controller struct {
 	changed chan struct{}
 
 	// Of the one goroutine that reconciles.
-	have    map[string]*balancer // by namespace/name
-	refused map[types.UID]bool   // Services of IPv6 alone that were told so
+	have map[string]*balancer // by namespace/name
 }
 
 // balancer is a Service that has its addresses.
 type balancer struct {
 	octet byte
-	ports map[uint16]*port
+	ports map[socket]*port
 }
+
+// side is a Service's addresses of one family.
+type side struct{ host, inside netip.Addr }
 
 // Start begins to follow Services. It waits for nothing.
 func Start(ctx context.Context, cfg Config) (*Controller, error) {
@@ -81,6 +88,9 @@ func Start(ctx context.Context, cfg Config) (*Controller, error) {
 		if !p.Addr().Is4() || p.Bits() != 24 {
 			return nil, fmt.Errorf("start load balancers: %s is no IPv4 range of 256 addresses", p)
 		}
+	}
+	if p := cfg.Addrs6; p.IsValid() && (!p.Addr().Is6() || p.Bits() != 120) {
+		return nil, fmt.Errorf("start load balancers: %s is no IPv6 range of 256 addresses", p)
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &Controller{cfg: cfg, cancel: cancel, changed: make(chan struct{}, 1), have: map[string]*balancer{}}
@@ -142,21 +152,12 @@ func mine(s *v1.Service) bool {
 
 func (c *Controller) reconcile(ctx context.Context, all []*v1.Service) error {
 	var errs []error
-	want, refused := map[string]*v1.Service{}, map[types.UID]bool{}
+	want := map[string]*v1.Service{}
 	for _, s := range all {
-		switch name := s.Namespace + "/" + s.Name; {
-		case !mine(s):
-		case slices.Contains(s.Spec.IPFamilies, v1.IPv6Protocol) && !slices.Contains(s.Spec.IPFamilies, v1.IPv4Protocol):
-			if !c.refused[s.UID] {
-				c.cfg.Events.Event(s, v1.EventTypeWarning, "NoIPv6Address",
-					"load balancers have addresses of IPv4 only: add IPv4 to ipFamilies, or use the Service's other addresses")
-			}
-			refused[s.UID] = true
-		default:
-			want[name] = s
+		if mine(s) {
+			want[s.Namespace+"/"+s.Name] = s
 		}
 	}
-	c.refused = refused
 	for name, b := range c.have {
 		if want[name] == nil {
 			errs = append(errs, b.close())
@@ -169,7 +170,7 @@ func (c *Controller) reconcile(ctx context.Context, all []*v1.Service) error {
 	})
 	for _, name := range names {
 		if octet := c.told(want[name]); c.have[name] == nil && octet != 0 && !c.taken(octet) {
-			c.have[name] = &balancer{octet: octet, ports: map[uint16]*port{}}
+			c.have[name] = &balancer{octet: octet, ports: map[socket]*port{}}
 		}
 	}
 	for _, name := range names {
@@ -181,8 +182,8 @@ func (c *Controller) reconcile(ctx context.Context, all []*v1.Service) error {
 // told is the last octet of the address that a Service's status has; 0 is none.
 func (c *Controller) told(s *v1.Service) byte {
 	for _, in := range s.Status.LoadBalancer.Ingress {
-		if a, err := netip.ParseAddr(in.IP); err == nil && c.cfg.Addrs.Contains(a) {
-			return a.As4()[3]
+		if a, err := netip.ParseAddr(in.IP); err == nil && (c.cfg.Addrs.Contains(a) || c.cfg.Addrs6.Contains(a)) {
+			return a.AsSlice()[a.BitLen()/8-1]
 		}
 	}
 	return 0
@@ -197,6 +198,18 @@ func (c *Controller) taken(octet byte) bool {
 	return false
 }
 
+// sides are the addresses of a Service, one pair for each of its families.
+func (c *Controller) sides(s *v1.Service, octet byte) []side {
+	var out []side
+	if len(s.Spec.IPFamilies) == 0 || slices.Contains(s.Spec.IPFamilies, v1.IPv4Protocol) {
+		out = append(out, side{address(c.cfg.Host, octet), address(c.cfg.Addrs, octet)})
+	}
+	if c.cfg.Addrs6.IsValid() && slices.Contains(s.Spec.IPFamilies, v1.IPv6Protocol) {
+		out = append(out, side{netip.IPv6Loopback(), address(c.cfg.Addrs6, octet)})
+	}
+	return out
+}
+
 // serve gives a Service what it lacks and writes its status.
 func (c *Controller) serve(ctx context.Context, name string, s *v1.Service) error {
 	b := c.have[name]
@@ -209,42 +222,31 @@ func (c *Controller) serve(ctx context.Context, name string, s *v1.Service) erro
 			c.cfg.Events.Eventf(s, v1.EventTypeWarning, "NoAddress", "all 254 addresses of load balancers are taken: delete one")
 			return fmt.Errorf("no address is left for Service %s", name)
 		}
-		b = &balancer{octet: octet, ports: map[uint16]*port{}}
+		b = &balancer{octet: octet, ports: map[socket]*port{}}
 		c.have[name] = b
 	}
-	inside, host := address(c.cfg.Addrs, b.octet), address(c.cfg.Host, b.octet)
+	sides := c.sides(s, b.octet)
 	var errs []error
-	wanted := map[uint16]bool{}
-	for _, p := range s.Spec.Ports {
-		if p.Protocol == v1.ProtocolTCP {
-			wanted[uint16(p.Port)] = true
+	wanted := map[socket]bool{}
+	for _, side := range sides {
+		for _, p := range s.Spec.Ports {
+			wanted[socketOf(p, side)] = true
 		}
 	}
-	for n, p := range b.ports {
-		if !wanted[n] {
+	for at, p := range b.ports {
+		if !wanted[at] {
 			errs = append(errs, p.close())
-			delete(b.ports, n)
+			delete(b.ports, at)
 		}
-	}
-	var reached []v1.PortStatus
-	for _, p := range s.Spec.Ports {
-		st := v1.PortStatus{Port: p.Port, Protocol: p.Protocol}
-		if p.Protocol != v1.ProtocolTCP {
-			st.Error = new(reasonProtocol)
-		} else if err := c.open(ctx, b, netip.AddrPortFrom(host, uint16(p.Port)), inside); err != nil {
-			st.Error = new(reason(err))
-			if !c.knows(s, st) {
-				c.cfg.Events.Event(s, v1.EventTypeWarning, "HostCannotReach", explain(p.Port, host, err))
-			}
-		}
-		reached = append(reached, st)
 	}
 	// The host's comes first: it is what scripts take. The datapath translates the
 	// other one alone.
-	status := v1.LoadBalancerStatus{Ingress: []v1.LoadBalancerIngress{
-		{IP: host.String(), IPMode: new(v1.LoadBalancerIPModeProxy), Ports: reached},
-		{IP: inside.String(), IPMode: new(v1.LoadBalancerIPModeVIP)},
-	}}
+	var status v1.LoadBalancerStatus
+	for _, side := range sides {
+		status.Ingress = append(status.Ingress,
+			v1.LoadBalancerIngress{IP: side.host.String(), IPMode: new(v1.LoadBalancerIPModeProxy), Ports: c.openAll(ctx, b, s, side)},
+			v1.LoadBalancerIngress{IP: side.inside.String(), IPMode: new(v1.LoadBalancerIPModeVIP)})
+	}
 	if !equality.Semantic.DeepEqual(s.Status.LoadBalancer, status) {
 		s = s.DeepCopy()
 		s.Status.LoadBalancer = status
@@ -254,17 +256,36 @@ func (c *Controller) serve(ctx context.Context, name string, s *v1.Service) erro
 	return errors.Join(errs...)
 }
 
+// openAll makes the host's sockets for a Service's ports and says which it could not.
+func (c *Controller) openAll(ctx context.Context, b *balancer, s *v1.Service, side side) []v1.PortStatus {
+	var out []v1.PortStatus
+	for _, p := range s.Spec.Ports {
+		st := v1.PortStatus{Port: p.Port, Protocol: p.Protocol}
+		if p.Protocol != v1.ProtocolTCP && p.Protocol != v1.ProtocolUDP {
+			st.Error = new(reasonProtocol)
+		} else if err := c.open(ctx, b, socketOf(p, side), side.inside); err != nil {
+			st.Error = new(reason(err))
+			if !knows(s, side, st) {
+				c.cfg.Events.Event(s, v1.EventTypeWarning, "HostCannotReach", explain(p.Port, side.host, err))
+			}
+		}
+		out = append(out, st)
+	}
+	return out
+}
+
 // knows tells whether the status says this of the port already.
-func (c *Controller) knows(s *v1.Service, st v1.PortStatus) bool {
+func knows(s *v1.Service, side side, st v1.PortStatus) bool {
 	return slices.ContainsFunc(s.Status.LoadBalancer.Ingress, func(in v1.LoadBalancerIngress) bool {
-		return slices.ContainsFunc(in.Ports, func(p v1.PortStatus) bool { return equality.Semantic.DeepEqual(p, st) })
+		return in.IP == side.host.String() && slices.ContainsFunc(in.Ports, func(p v1.PortStatus) bool { return equality.Semantic.DeepEqual(p, st) })
 	})
 }
 
 func address(p netip.Prefix, octet byte) netip.Addr {
-	a := p.Masked().Addr().As4()
-	a[3] = octet
-	return netip.AddrFrom4(a)
+	b := p.Masked().Addr().AsSlice()
+	b[len(b)-1] = octet
+	a, _ := netip.AddrFromSlice(b) // it is as long as an address
+	return a
 }
 
 func reason(err error) string {
@@ -279,8 +300,11 @@ func reason(err error) string {
 
 func explain(port int32, host netip.Addr, err error) string {
 	text := fmt.Sprintf("this machine does not reach port %d at %s: %v", port, host, err)
-	if errors.Is(err, syscall.EACCES) {
+	switch {
+	case errors.Is(err, syscall.EACCES):
 		text += ". Ports below 1024 are for root here: use a higher port, or sysctl net.ipv4.ip_unprivileged_port_start=0"
+	case host.Is6() && errors.Is(err, syscall.EADDRINUSE):
+		text += ". Of IPv6 a machine has one loopback address for all: use another port, or the Service's address of IPv4"
 	}
 	return text
 }
