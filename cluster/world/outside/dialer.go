@@ -48,7 +48,11 @@ func NewDialer(file *os.File) (*Dialer, error) {
 // Dial connects to a numeric address. Network is "tcp" or "udp". A server that
 // refuses is an error that is syscall.ECONNREFUSED.
 func (d *Dialer) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	return d.connect(ctx, request{Network: network + "4", Addr: addr})
+	at, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("dial the outside: %w", err)
+	}
+	return d.connect(ctx, request{Network: network + family(at), Addr: addr})
 }
 
 // DialDNS connects to the first resolver that the host uses.
