@@ -97,11 +97,12 @@ SEED ?= $(shell date +%s)
 differential:
 	go test -count=1 -timeout 30m -run '^(TestDifferential|TestDualStack)$$' -v ./datapath/policy -args -pairs $(PAIRS) -seed $(SEED)
 
-# The same with live probes in a cluster, where netdojo explain has to agree too.
+# The same with live probes in clusters of IPv4 and of both families, where netdojo
+# explain has to agree too.
 # `make test` makes a few of them.
 PROBES ?= 300
 agree: build
-	go test -count=1 -timeout 30m -run '^TestAgree$$' -v ./$(e2e) -args -agree.probes $(PROBES) -agree.seed $(SEED)
+	go test -count=1 -timeout 30m -run '^(TestAgree|TestAgreeDualStack)$$' -v ./$(e2e) -args -agree.probes $(PROBES) -agree.seed $(SEED)
 
 # Kubernetes' own end-to-end tests of network policies, DNS, Services and
 # EndpointSlices against the embedded cluster: FOCUS is a regular expression of specs.

@@ -75,6 +75,9 @@ type Config struct {
 type Addresses struct {
 	Node           netip.Addr
 	Pods, Services netip.Prefix
+	// Balancers holds the addresses of load balancers; the zero value is none. Of IPv6
+	// it has the first 96 bits of Services.
+	Balancers netip.Prefix
 }
 
 // Agent is a running agent. Its methods are safe for concurrent use.
@@ -250,7 +253,9 @@ func (a *Agent) tableConfig() ruleset.Config {
 	}
 	a.proxies[0].serve(&cfg.Addresses)
 	if a.cfg.dual() {
-		cfg.IPv6 = ruleset.Addresses{PodCIDR: a.cfg.IPv6.Pods, ServiceCIDR: a.cfg.IPv6.Services, NodeAddr: a.cfg.IPv6.Node}
+		cfg.IPv6 = ruleset.Addresses{
+			PodCIDR: a.cfg.IPv6.Pods, ServiceCIDR: a.cfg.IPv6.Services, BalancerCIDR: a.cfg.IPv6.Balancers, NodeAddr: a.cfg.IPv6.Node,
+		}
 		a.proxies[1].serve(&cfg.IPv6)
 	}
 	return cfg

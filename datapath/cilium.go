@@ -63,7 +63,7 @@ func (a *Agent) startCilium(ctx context.Context) (err error) {
 		return nil
 	}
 	if a.monitor, err = monitor.Start(ctx, monitor.Config{
-		Socket: filepath.Join(a.cfg.CiliumDir, monitorSocket), Events: a.flows, Node: a.cfg.NodeAddr.String(), Logger: a.log,
+		Socket: filepath.Join(a.cfg.CiliumDir, monitorSocket), Events: a.flows, Node: a.cfg.NodeAddr.String(), Match: a.engine.Match, Logger: a.log,
 	}); err != nil {
 		return err
 	}

@@ -10,8 +10,10 @@ import (
 	"github.com/netdojo/netdojo/datapath/dns"
 	"github.com/netdojo/netdojo/datapath/http"
 	"github.com/netdojo/netdojo/datapath/internal/transparent"
+	"github.com/netdojo/netdojo/datapath/policy"
 	"github.com/netdojo/netdojo/datapath/ruleset"
 	"github.com/netdojo/netdojo/datapath/sni"
+	"github.com/netdojo/netdojo/datapath/verdict"
 )
 
 // proxies are the sockets that the table of one family diverts connections to.
@@ -40,17 +42,17 @@ func (a *Agent) startProxies(ctx context.Context) error {
 
 func (a *Agent) startFamily(ctx context.Context, listen netip.AddrPort) (p proxies, err error) {
 	if p.dns, err = dns.Start(ctx, dns.Config{
-		Listen: listen, Decider: a.engine, Sink: a.flows, ClientSource: true, DenyCode: a.cfg.DNSDenyCode, Logger: a.log,
+		Listen: listen, Decider: a.engine, Sink: counted{a.flows, a.engine}, ClientSource: true, DenyCode: a.cfg.DNSDenyCode, Logger: a.log,
 	}); err != nil {
 		return p, err
 	}
 	if p.http, err = http.Start(ctx, http.Config{
-		Listen: listen, Decider: a.engine, Sink: a.flows, ClientSource: true, Local: a.isLocal, Logger: a.log,
+		Listen: listen, Decider: a.engine, Sink: counted{a.flows, a.engine}, ClientSource: true, Local: a.isLocal, Logger: a.log,
 	}); err != nil {
 		return p, err
 	}
 	p.sni, err = sni.Start(ctx, sni.Config{
-		Listen: listen, Decider: a.engine, Sink: a.flows, ClientSource: true, Local: a.isLocal, Logger: a.log,
+		Listen: listen, Decider: a.engine, Sink: counted{a.flows, a.engine}, ClientSource: true, Local: a.isLocal, Logger: a.log,
 	})
 	return p, err
 }
@@ -72,4 +74,15 @@ func (p proxies) close() error {
 		errs = append(errs, p.sni.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// counted counts what proxies tell before it is told.
+type counted struct {
+	verdict.Sink
+	engine *policy.Engine
+}
+
+func (c counted) Publish(e verdict.Event) {
+	c.engine.CountProxied(e)
+	c.Sink.Publish(e)
 }

@@ -1,8 +1,11 @@
 // Package loadbalancer gives Services of type LoadBalancer their addresses, as a
-// cloud's controller does: one of the cluster's side, which pods and the world
-// reach, and where the host has no way there, one of its loopback. What dials the
-// latter is relayed to the former from the world, so that policies see it come from
+// cloud's controller does: of each family one of the cluster's side, which pods and
+// the world reach, and where the host has no way there, one of its loopback. What dials
+// the latter is relayed to the former from the world, so that policies see it come from
 // outside.
+//
+// Of IPv4 the host's address is the Service's own. The loopback of IPv6 is the one
+// address ::1, whose ports go to who comes first.
 //
 // It serves Services without a class and those of Class. Which endpoint a
 // connection ends at is the datapath's business.
@@ -24,7 +27,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -43,7 +45,7 @@ const (
 
 // Words of a port's status for what the host cannot reach (PortStatus.Error).
 const (
-	reasonProtocol  = "netdojo.dev/HostReachesTCPOnly"
+	reasonProtocol  = "netdojo.dev/HostReachesTCPAndUDPOnly"
 	reasonPrivilege = "netdojo.dev/PortNeedsPrivilege"
 	reasonTaken     = "netdojo.dev/PortTaken"
 	reasonOther     = "netdojo.dev/NotListening"
@@ -53,14 +55,17 @@ const (
 type Config struct {
 	Client kubernetes.Interface
 	// Addrs is the range of the cluster's side: a /24 or less. A Service has the same
-	// place in both ranges.
+	// place in all ranges.
 	Addrs netip.Prefix
+	// Addrs6 is a /120 of IPv6; the zero value is none, in a cluster of IPv4.
+	Addrs6 netip.Prefix
 	// Host is the /24 of the host's loopback; the zero value says that the host
 	// reaches Addrs.
 	Host netip.Prefix
-	// Listen opens a TCP socket in the host's network.
-	Listen func(ctx context.Context, addr netip.AddrPort) (net.Listener, error)
-	// Dial connects from the world; network is "tcp".
+	// Listen and ListenPacket open a TCP and a UDP socket in the host's network.
+	Listen       func(ctx context.Context, addr netip.AddrPort) (net.Listener, error)
+	ListenPacket func(ctx context.Context, addr netip.AddrPort) (net.PacketConn, error)
+	// Dial connects from the world; network is "tcp" or "udp".
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Announce has somebody answer for these addresses of Addrs and for no others of
 	// it, before Services tell them; nil is for a network where nobody asks.
@@ -77,16 +82,19 @@ type Controller struct {
 	changed chan struct{}
 
 	// Of the one goroutine that reconciles.
-	have    map[string]*balancer // by namespace/name
-	told    []netip.Addr         // what was announced last
-	refused map[types.UID]bool   // Services of IPv6 alone that were told so
+	have map[string]*balancer // by namespace/name
+	told []netip.Addr         // what was announced last
 }
 
 // balancer is a Service that has its addresses.
 type balancer struct {
 	place byte // in the ranges, from 1
-	ports map[uint16]*port
+	ports map[socket]*port
 }
+
+// side is a Service's addresses of one family; host is the zero Addr where the host
+// reaches the other.
+type side struct{ host, inside netip.Addr }
 
 // Start begins to follow Services. It waits for nothing.
 func Start(ctx context.Context, cfg Config) (*Controller, error) {
@@ -95,6 +103,9 @@ func Start(ctx context.Context, cfg Config) (*Controller, error) {
 	}
 	if p := cfg.Host; p.IsValid() && (!p.Addr().Is4() || p.Bits() > cfg.Addrs.Bits()) {
 		return nil, fmt.Errorf("start load balancers: %s has not the room of %s", p, cfg.Addrs)
+	}
+	if p := cfg.Addrs6; p.IsValid() && (!p.Addr().Is6() || p.Bits() != 120) {
+		return nil, fmt.Errorf("start load balancers: %s is no IPv6 range of 256 addresses", p)
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &Controller{cfg: cfg, cancel: cancel, changed: make(chan struct{}, 1), have: map[string]*balancer{}}
@@ -156,21 +167,12 @@ func mine(s *v1.Service) bool {
 
 func (c *Controller) reconcile(ctx context.Context, all []*v1.Service) error {
 	var errs []error
-	want, refused := map[string]*v1.Service{}, map[types.UID]bool{}
+	want := map[string]*v1.Service{}
 	for _, s := range all {
-		switch name := s.Namespace + "/" + s.Name; {
-		case !mine(s):
-		case slices.Contains(s.Spec.IPFamilies, v1.IPv6Protocol) && !slices.Contains(s.Spec.IPFamilies, v1.IPv4Protocol):
-			if !c.refused[s.UID] {
-				c.cfg.Events.Event(s, v1.EventTypeWarning, "NoIPv6Address",
-					"load balancers have addresses of IPv4 only: add IPv4 to ipFamilies, or use the Service's other addresses")
-			}
-			refused[s.UID] = true
-		default:
-			want[name] = s
+		if mine(s) {
+			want[s.Namespace+"/"+s.Name] = s
 		}
 	}
-	c.refused = refused
 	for name, b := range c.have {
 		if want[name] == nil {
 			errs = append(errs, b.close())
@@ -183,7 +185,7 @@ func (c *Controller) reconcile(ctx context.Context, all []*v1.Service) error {
 	})
 	for _, name := range names {
 		if place := c.placeOf(want[name]); c.have[name] == nil && place != 0 && !c.taken(place) {
-			c.have[name] = &balancer{place: place, ports: map[uint16]*port{}}
+			c.have[name] = &balancer{place: place, ports: map[socket]*port{}}
 		}
 	}
 	for _, name := range names {
@@ -209,14 +211,22 @@ func (c *Controller) most() byte {
 // placeOf is the place of the address that a Service's status has; 0 is none.
 func (c *Controller) placeOf(s *v1.Service) byte {
 	for _, in := range s.Status.LoadBalancer.Ingress {
-		if a, err := netip.ParseAddr(in.IP); err == nil && c.cfg.Addrs.Contains(a) {
-			if place := a.As4()[3] - c.cfg.Addrs.Masked().Addr().As4()[3]; place <= c.most() {
-				return place
+		a, err := netip.ParseAddr(in.IP)
+		if err != nil {
+			continue
+		}
+		for _, p := range []netip.Prefix{c.cfg.Addrs, c.cfg.Addrs6} {
+			if p.Contains(a) {
+				if place := last(a) - last(p.Masked().Addr()); place <= c.most() {
+					return place
+				}
 			}
 		}
 	}
 	return 0
 }
+
+func last(a netip.Addr) byte { return a.AsSlice()[a.BitLen()/8-1] }
 
 func (c *Controller) taken(place byte) bool {
 	for _, b := range c.have {
@@ -231,7 +241,7 @@ func (c *Controller) taken(place byte) bool {
 func (c *Controller) find(name string, s *v1.Service) error {
 	for place := range c.most() {
 		if place++; !c.taken(place) {
-			c.have[name] = &balancer{place: place, ports: map[uint16]*port{}}
+			c.have[name] = &balancer{place: place, ports: map[socket]*port{}}
 			return nil
 		}
 	}
@@ -257,20 +267,48 @@ func (c *Controller) announce() error {
 	return nil
 }
 
+// sides are the addresses of a Service, one pair for each of its families.
+func (c *Controller) sides(s *v1.Service, place byte) []side {
+	var out []side
+	if len(s.Spec.IPFamilies) == 0 || slices.Contains(s.Spec.IPFamilies, v1.IPv4Protocol) {
+		v4 := side{inside: address(c.cfg.Addrs, place)}
+		if c.cfg.Host.IsValid() {
+			v4.host = address(c.cfg.Host, place)
+		}
+		out = append(out, v4)
+	}
+	if c.cfg.Addrs6.IsValid() && slices.Contains(s.Spec.IPFamilies, v1.IPv6Protocol) {
+		out = append(out, side{netip.IPv6Loopback(), address(c.cfg.Addrs6, place)})
+	}
+	return out
+}
+
 // serve gives a Service what it lacks and writes its status.
 func (c *Controller) serve(ctx context.Context, b *balancer, s *v1.Service) error {
-	inside := address(c.cfg.Addrs, b.place)
-	status := v1.LoadBalancerStatus{Ingress: []v1.LoadBalancerIngress{{IP: inside.String(), IPMode: new(v1.LoadBalancerIPModeVIP)}}}
+	sides := c.sides(s, b.place)
 	var errs []error
-	if c.cfg.Host.IsValid() {
-		host := address(c.cfg.Host, b.place)
-		reached, err := c.listen(ctx, b, s, host, inside)
-		errs = append(errs, err)
-		// The host's comes first: it is what scripts take. The datapath translates the
-		// other one alone.
-		status.Ingress = append([]v1.LoadBalancerIngress{
-			{IP: host.String(), IPMode: new(v1.LoadBalancerIPModeProxy), Ports: reached},
-		}, status.Ingress...)
+	wanted := map[socket]bool{}
+	for _, side := range sides {
+		for _, p := range s.Spec.Ports {
+			wanted[socketOf(p, side)] = true
+		}
+	}
+	for at, p := range b.ports {
+		if !wanted[at] {
+			errs = append(errs, p.close())
+			delete(b.ports, at)
+		}
+	}
+	// The host's comes first: it is what scripts take. The datapath translates the
+	// other one alone.
+	var status v1.LoadBalancerStatus
+	for _, side := range sides {
+		if side.host.IsValid() {
+			status.Ingress = append(status.Ingress, v1.LoadBalancerIngress{
+				IP: side.host.String(), IPMode: new(v1.LoadBalancerIPModeProxy), Ports: c.openAll(ctx, b, s, side),
+			})
+		}
+		status.Ingress = append(status.Ingress, v1.LoadBalancerIngress{IP: side.inside.String(), IPMode: new(v1.LoadBalancerIPModeVIP)})
 	}
 	if !equality.Semantic.DeepEqual(s.Status.LoadBalancer, status) {
 		s = s.DeepCopy()
@@ -281,49 +319,36 @@ func (c *Controller) serve(ctx context.Context, b *balancer, s *v1.Service) erro
 	return errors.Join(errs...)
 }
 
-// listen makes the host's sockets those of the Service's ports, and says which of
-// them the host reaches.
-func (c *Controller) listen(ctx context.Context, b *balancer, s *v1.Service, host, inside netip.Addr) ([]v1.PortStatus, error) {
-	var errs []error
-	wanted := map[uint16]bool{}
-	for _, p := range s.Spec.Ports {
-		if p.Protocol == v1.ProtocolTCP {
-			wanted[uint16(p.Port)] = true
-		}
-	}
-	for n, p := range b.ports {
-		if !wanted[n] {
-			errs = append(errs, p.close())
-			delete(b.ports, n)
-		}
-	}
-	var reached []v1.PortStatus
+// openAll makes the host's sockets for a Service's ports and says which it could not.
+func (c *Controller) openAll(ctx context.Context, b *balancer, s *v1.Service, side side) []v1.PortStatus {
+	var out []v1.PortStatus
 	for _, p := range s.Spec.Ports {
 		st := v1.PortStatus{Port: p.Port, Protocol: p.Protocol}
-		if p.Protocol != v1.ProtocolTCP {
+		if p.Protocol != v1.ProtocolTCP && p.Protocol != v1.ProtocolUDP {
 			st.Error = new(reasonProtocol)
-		} else if err := c.open(ctx, b, netip.AddrPortFrom(host, uint16(p.Port)), inside); err != nil {
+		} else if err := c.open(ctx, b, socketOf(p, side), side.inside); err != nil {
 			st.Error = new(reason(err))
-			if !c.knows(s, st) {
-				c.cfg.Events.Event(s, v1.EventTypeWarning, "HostCannotReach", explain(p.Port, host, err))
+			if !knows(s, side, st) {
+				c.cfg.Events.Event(s, v1.EventTypeWarning, "HostCannotReach", explain(p.Port, side.host, err))
 			}
 		}
-		reached = append(reached, st)
+		out = append(out, st)
 	}
-	return reached, errors.Join(errs...)
+	return out
 }
 
 // knows tells whether the status says this of the port already.
-func (c *Controller) knows(s *v1.Service, st v1.PortStatus) bool {
+func knows(s *v1.Service, side side, st v1.PortStatus) bool {
 	return slices.ContainsFunc(s.Status.LoadBalancer.Ingress, func(in v1.LoadBalancerIngress) bool {
-		return slices.ContainsFunc(in.Ports, func(p v1.PortStatus) bool { return equality.Semantic.DeepEqual(p, st) })
+		return in.IP == side.host.String() && slices.ContainsFunc(in.Ports, func(p v1.PortStatus) bool { return equality.Semantic.DeepEqual(p, st) })
 	})
 }
 
 func address(p netip.Prefix, place byte) netip.Addr {
-	a := p.Masked().Addr().As4()
-	a[3] += place
-	return netip.AddrFrom4(a)
+	b := p.Masked().Addr().AsSlice()
+	b[len(b)-1] += place
+	a, _ := netip.AddrFromSlice(b) // it is as long as an address
+	return a
 }
 
 func reason(err error) string {
@@ -338,8 +363,11 @@ func reason(err error) string {
 
 func explain(port int32, host netip.Addr, err error) string {
 	text := fmt.Sprintf("this machine does not reach port %d at %s: %v", port, host, err)
-	if errors.Is(err, syscall.EACCES) {
+	switch {
+	case errors.Is(err, syscall.EACCES):
 		text += ". Ports below 1024 are for root here: use a higher port, or sysctl net.ipv4.ip_unprivileged_port_start=0"
+	case host.Is6() && errors.Is(err, syscall.EADDRINUSE):
+		text += ". Of IPv6 a machine has one loopback address for all: use another port, or the Service's address of IPv4"
 	}
 	return text
 }

@@ -28,13 +28,17 @@ type rig struct {
 	c      *Controller
 
 	mu     sync.Mutex
-	socket map[netip.AddrPort]net.Listener // of the host; each on a port of the kernel's choice
+	socket map[netip.AddrPort]net.Addr // of the host; each on a port of the kernel's choice
+	taken  map[netip.AddrPort]bool     // by an open socket
 	dialed []string
 }
 
 func newRig(t *testing.T, objects ...*v1.Service) *rig {
 	t.Helper()
-	r := &rig{t: t, api: fake.NewClientset(), events: record.NewFakeRecorder(20), socket: map[netip.AddrPort]net.Listener{}}
+	r := &rig{
+		t: t, api: fake.NewClientset(), events: record.NewFakeRecorder(20),
+		socket: map[netip.AddrPort]net.Addr{}, taken: map[netip.AddrPort]bool{},
+	}
 	for _, s := range objects {
 		r.create(s)
 	}
@@ -46,8 +50,9 @@ func (r *rig) start() {
 	r.t.Helper()
 	var err error
 	r.c, err = Start(r.t.Context(), Config{
-		Client: r.api, Addrs: netip.MustParsePrefix("192.168.78.0/24"), Host: netip.MustParsePrefix("127.77.5.0/24"),
-		Listen: r.listen, Dial: r.dial, Events: r.events, Logger: slog.New(slog.DiscardHandler),
+		Client: r.api, Addrs: netip.MustParsePrefix("192.168.78.0/24"), Addrs6: netip.MustParsePrefix("fd00:78::/120"),
+		Host:   netip.MustParsePrefix("127.77.5.0/24"),
+		Listen: r.listen, ListenPacket: r.listenPacket, Dial: r.dial, Events: r.events, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -73,15 +78,51 @@ func (r *rig) listen(_ context.Context, at netip.AddrPort) (net.Listener, error)
 	case 82:
 		return nil, os.NewSyscallError("bind", syscall.EADDRINUSE)
 	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.socket[at] = l
-	return l, err
+	if r.taken[at] {
+		return nil, os.NewSyscallError("bind", syscall.EADDRINUSE)
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r.socket[at], r.taken[at] = l.Addr(), true
+	return &hostSocket{l, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.taken[at] = false
+	}}, nil
 }
 
-// dial plays a world that answers with whom it was asked for.
-func (r *rig) dial(_ context.Context, _, addr string) (net.Conn, error) {
+// hostSocket frees its address when it closes.
+type hostSocket struct {
+	net.Listener
+	free func()
+}
+
+func (s *hostSocket) Close() error {
+	s.free()
+	return s.Listener.Close()
+}
+
+func (r *rig) listenPacket(_ context.Context, at netip.AddrPort) (net.PacketConn, error) {
+	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.socket[at] = pc.LocalAddr()
+	return pc, nil
+}
+
+// dial plays a world that answers with whom it was asked for. Its UDP tells beside it
+// who asks, and what was said.
+func (r *rig) dial(_ context.Context, network, addr string) (net.Conn, error) {
+	if network == "udp" {
+		return r.dialUDP(addr)
+	}
 	r.mu.Lock()
 	r.dialed = append(r.dialed, addr)
 	r.mu.Unlock()
@@ -94,6 +135,25 @@ func (r *rig) dial(_ context.Context, _, addr string) (net.Conn, error) {
 		_ = theirs.Close()
 	}()
 	return ours, nil
+}
+
+func (r *rig) dialUDP(addr string) (net.Conn, error) {
+	server, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r.t.Cleanup(func() { _ = server.Close() })
+	go func() {
+		buf := make([]byte, 100)
+		for {
+			n, from, err := server.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			_, _ = server.WriteTo(fmt.Appendf(nil, "%s at %s from %s", buf[:n], addr, from), from)
+		}
+	}()
+	return net.Dial("udp4", server.LocalAddr().String())
 }
 
 func (r *rig) create(s *v1.Service) {
@@ -141,16 +201,22 @@ func (r *rig) status(name, want string) {
 	r.t.Fatalf("%s: got %q, want %q", name, got, want)
 }
 
+// at is where the socket is that the controller opened at an address of the host.
+func (r *rig) at(at string) string {
+	r.t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.socket[netip.MustParseAddrPort(at)]
+	if a == nil {
+		r.t.Fatalf("nobody listens on %s", at)
+	}
+	return a.String()
+}
+
 // ask connects to a socket of the host and returns what comes.
 func (r *rig) ask(at string) (string, error) {
 	r.t.Helper()
-	r.mu.Lock()
-	l := r.socket[netip.MustParseAddrPort(at)]
-	r.mu.Unlock()
-	if l == nil {
-		r.t.Fatalf("nobody listens on %s", at)
-	}
-	conn, err := net.Dial("tcp4", l.Addr().String())
+	conn, err := net.Dial("tcp4", r.at(at))
 	if err != nil {
 		return "", err
 	}
@@ -194,7 +260,7 @@ func TestAddresses(t *testing.T) {
 func TestWhatTheHostCannotReach(t *testing.T) {
 	r := newRig(t)
 	r.create(service("mixed", func(s *v1.Service) {
-		s.Spec.Ports = append(s.Spec.Ports, v1.ServicePort{Port: 53, Protocol: v1.ProtocolUDP})
+		s.Spec.Ports = append(s.Spec.Ports, v1.ServicePort{Port: 53, Protocol: v1.ProtocolSCTP})
 	}, 80, 81, 82, 83))
 	r.status("mixed", "127.77.5.1 Proxy 80 81!"+reasonPrivilege+" 82!"+reasonTaken+" 83 53!"+reasonProtocol+", 192.168.78.1 VIP")
 	for _, want := range []string{"port 81 at 127.77.5.1: bind: permission denied. Ports below 1024 are for root here", "port 82 at 127.77.5.1: bind: address already in use"} {
@@ -309,26 +375,87 @@ func TestOneAddress(t *testing.T) {
 	last("[172.18.0.65 172.18.0.66]")
 }
 
-// TestIPv6Alone: a Service without IPv4 gets no address, and is told so once.
-func TestIPv6Alone(t *testing.T) {
+// TestUDP: each client has a way of its own, by which it gets its answers.
+func TestUDP(t *testing.T) {
 	r := newRig(t)
-	r.create(service("six", func(s *v1.Service) { s.UID, s.Spec.IPFamilies = "u6", []v1.IPFamily{v1.IPv6Protocol} }, 80))
-	r.create(service("both", func(s *v1.Service) { s.Spec.IPFamilies = []v1.IPFamily{v1.IPv6Protocol, v1.IPv4Protocol} }, 80))
-	r.status("both", "127.77.5.1 Proxy 80, 192.168.78.1 VIP")
-	r.create(service("again", nil, 80))
-	r.status("again", "127.77.5.2 Proxy 80, 192.168.78.2 VIP")
-	r.status("six", "")
+	r.create(service("dns", func(s *v1.Service) {
+		s.Spec.Ports = append(s.Spec.Ports, v1.ServicePort{Port: 53, Protocol: v1.ProtocolUDP})
+	}))
+	r.status("dns", "127.77.5.1 Proxy 53, 192.168.78.1 VIP")
+	answers := map[string]string{} // by the world's end of the way
+	for _, name := range []string{"one", "two"} {
+		conn, err := net.Dial("udp4", r.at("127.77.5.1:53"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		var way string
+		for i := range 2 {
+			said := fmt.Sprintf("%s %d", name, i)
+			if _, err := conn.Write([]byte(said)); err != nil {
+				t.Fatal(err)
+			}
+			buf := make([]byte, 100)
+			n, err := conn.Read(buf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			heard, from, _ := strings.Cut(string(buf[:n]), " from ")
+			if heard != said+" at 192.168.78.1:53" || way != "" && from != way {
+				t.Errorf("got %q, before from %q", buf[:n], way)
+			}
+			way = from
+		}
+		answers[way] = name
+	}
+	if len(answers) != 2 {
+		t.Errorf("two clients have one way: %v", answers)
+	}
+}
+
+func families(all ...v1.IPFamily) func(*v1.Service) {
+	return func(s *v1.Service) { s.Spec.IPFamilies = all }
+}
+
+// TestIPv6: a Service has addresses of its families. The loopback of IPv6 is one for
+// all, so its ports go to who comes first, and to the next one after that.
+func TestIPv6(t *testing.T) {
+	r := newRig(t)
+	r.create(service("six", families(v1.IPv6Protocol), 80))
+	r.status("six", "::1 Proxy 80, fd00:78::1 VIP")
+	r.create(service("both", families(v1.IPv6Protocol, v1.IPv4Protocol), 80, 443))
+	r.status("both", "127.77.5.2 Proxy 80 443, 192.168.78.2 VIP, ::1 Proxy 80!"+reasonTaken+" 443, fd00:78::2 VIP")
+	for at, want := range map[string]string{"[::1]:80": "[fd00:78::1]:80", "[::1]:443": "[fd00:78::2]:443", "127.77.5.2:80": "192.168.78.2:80"} {
+		if got, err := r.ask(at); err != nil || got != "you are at "+want+"\n" {
+			t.Errorf("%s: got %q, %v", at, got, err)
+		}
+	}
 	select {
 	case e := <-r.events.Events:
-		if !strings.Contains(e, "NoIPv6Address") {
+		if !strings.Contains(e, "port 80 at ::1") || !strings.Contains(e, "one loopback address for all") {
 			t.Errorf("event %q", e)
 		}
 	default:
-		t.Error("no event says why")
+		t.Error("no event tells of the taken port")
 	}
-	select {
-	case e := <-r.events.Events:
-		t.Errorf("another event: %q", e)
-	default:
+	if err := r.api.CoreV1().Services("default").Delete(t.Context(), "six", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
 	}
+	r.status("both", "127.77.5.2 Proxy 80 443, 192.168.78.2 VIP, ::1 Proxy 80 443, fd00:78::2 VIP")
+	if got, err := r.ask("[::1]:80"); err != nil || got != "you are at [fd00:78::2]:80\n" {
+		t.Errorf("the port that became free: got %q, %v", got, err)
+	}
+
+	// After a restart each keeps the byte that it had, whatever its families.
+	r.create(service("late", families(v1.IPv6Protocol), 8080))
+	r.status("late", "::1 Proxy 8080, fd00:78::1 VIP")
+	r.stop()
+	if err := r.api.CoreV1().Services("default").Delete(t.Context(), "both", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r.create(service("between", nil, 80))
+	r.start()
+	r.status("between", "127.77.5.2 Proxy 80, 192.168.78.2 VIP")
+	r.status("late", "::1 Proxy 8080, fd00:78::1 VIP")
 }

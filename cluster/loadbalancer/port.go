@@ -3,44 +3,74 @@ package loadbalancer
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
 
+	v1 "k8s.io/api/core/v1"
+
 	"github.com/netdojo/netdojo/cluster/world/outside"
 )
 
-// port is a socket of the host whose connections are relayed.
+// socket is where the host reaches one port of a Service.
+type socket struct {
+	at    netip.AddrPort
+	proto v1.Protocol
+}
+
+func socketOf(p v1.ServicePort, s side) socket {
+	return socket{netip.AddrPortFrom(s.host, uint16(p.Port)), p.Protocol}
+}
+
+// port is a socket of the host that is relayed.
 type port struct {
-	listener net.Listener
-	cancel   context.CancelFunc
-	wg       sync.WaitGroup
+	socket io.Closer
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
 }
 
 // open makes the host's socket for one port of a Service, if it is not there. A
 // port that could not be had is tried again whenever some Service changes.
-func (c *Controller) open(ctx context.Context, b *balancer, at netip.AddrPort, inside netip.Addr) error {
-	if b.ports[at.Port()] != nil {
+func (c *Controller) open(ctx context.Context, b *balancer, s socket, inside netip.Addr) error {
+	if b.ports[s] != nil {
 		return nil
 	}
-	l, err := c.cfg.Listen(ctx, at)
-	if err != nil {
-		return err
-	}
 	run, cancel := context.WithCancel(ctx)
-	p := &port{listener: l, cancel: cancel}
-	b.ports[at.Port()] = p
-	to := netip.AddrPortFrom(inside, at.Port()).String()
-	p.wg.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			p.wg.Go(func() { c.relay(run, conn, to) })
+	p := &port{cancel: cancel}
+	to := netip.AddrPortFrom(inside, s.at.Port()).String()
+	var serve func()
+	if s.proto == v1.ProtocolUDP {
+		pc, err := c.cfg.ListenPacket(ctx, s.at)
+		if err != nil {
+			cancel()
+			return err
 		}
-	})
+		p.socket, serve = pc, func() { c.datagrams(run, pc, to) }
+	} else {
+		l, err := c.cfg.Listen(ctx, s.at)
+		if err != nil {
+			cancel()
+			return err
+		}
+		p.socket, serve = l, func() { c.accept(run, l, to) }
+	}
+	b.ports[s] = p
+	p.wg.Go(serve)
 	return nil
+}
+
+// accept relays connections until the socket closes and all of them have ended.
+func (c *Controller) accept(ctx context.Context, l net.Listener, to string) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		wg.Go(func() { c.relay(ctx, conn, to) })
+	}
 }
 
 // relay carries one connection. A Service that cannot be reached ends it, which
@@ -62,7 +92,7 @@ func (c *Controller) relay(ctx context.Context, conn net.Conn, to string) {
 }
 
 func (p *port) close() error {
-	err := p.listener.Close()
+	err := p.socket.Close()
 	p.cancel()
 	p.wg.Wait()
 	return err

@@ -24,20 +24,40 @@ const (
 	proxyPriority nftables.ChainPriority = -150
 )
 
-// catchAll makes every address of the outside end in the world: TCP and UDP at
+// catch is what the world catches of one family.
+type catch struct {
+	Link
+	tcp, udp uint16 // ports of the transparent sockets on the loopback
+}
+
+func (c *catch) loopback() netip.Addr {
+	if c.Gateway.Is6() {
+		return netip.IPv6Loopback()
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+}
+
+// all makes every address of the outside end in the world: TCP and UDP at
 // the transparent sockets, the first packet of a connection at the gate's queue.
 // Pings are dropped, because nobody could answer them truly.
-func catchAll(l *link, gateway netip.Addr, prefixLen int, tcp, udp uint16) error {
+func (c *catch) all(l *link, behind []netip.Prefix) error {
 	// What follows is in the kernel's table of local addresses, so that the
-	// world may also answer from any of them. The link's own network stays a route.
+	// world may also answer from any of them. The link's own network stays a route,
+	// and so does what lies behind the node.
 	node, err := l.inside.LinkByName(worldIface)
 	if err != nil {
 		return fmt.Errorf("find %s: %w", worldIface, err)
 	}
-	own := netip.PrefixFrom(gateway, prefixLen).Masked()
+	own := netip.PrefixFrom(c.Gateway, c.PrefixLen).Masked()
+	everything := netip.PrefixFrom(c.Gateway, 0).Masked()
 	routes := []*netlink.Route{
-		{LinkIndex: node.Attrs().Index, Scope: netlink.SCOPE_LINK, Dst: ipNet(own), Src: gateway.AsSlice()},
-		{LinkIndex: l.lo.Attrs().Index, Scope: netlink.SCOPE_HOST, Type: unix.RTN_LOCAL, Dst: ipNet(netip.PrefixFrom(netip.IPv4Unspecified(), 0))},
+		{LinkIndex: node.Attrs().Index, Scope: netlink.SCOPE_LINK, Dst: ipNet(own), Src: c.Gateway.AsSlice()},
+		{LinkIndex: l.lo.Attrs().Index, Scope: netlink.SCOPE_HOST, Type: unix.RTN_LOCAL, Dst: ipNet(everything)},
+	}
+	for _, prefix := range behind {
+		if prefix.Addr().Is6() == c.Gateway.Is6() {
+			routes = append(routes, &netlink.Route{LinkIndex: node.Attrs().Index, Dst: ipNet(prefix), Gw: c.Node.AsSlice()})
+		}
 	}
 	for _, route := range routes {
 		route.Table = unix.RT_TABLE_LOCAL
@@ -46,12 +66,12 @@ func catchAll(l *link, gateway netip.Addr, prefixLen int, tcp, udp uint16) error
 		}
 	}
 	// Kernels have the one form of a queue rule or the other.
-	err = loadCatch(l, gateway, tcp, udp, &expr.Queue{Total: 1})
+	err = c.load(l, &expr.Queue{Total: 1})
 	if err != nil {
 		// struct xt_NFQ_info_v3: first queue, number of them, flags; padded to 8.
 		info := xt.Unknown(binary.NativeEndian.AppendUint16([]byte{0, 0}, 1))
 		info = append(info, 0, 0, 0, 0)
-		err = loadCatch(l, gateway, tcp, udp, &expr.Target{Name: "NFQUEUE", Rev: 3, Info: &info})
+		err = c.load(l, &expr.Target{Name: "NFQUEUE", Rev: 3, Info: &info})
 	}
 	if err != nil {
 		return fmt.Errorf("catch traffic to the outside: %w", err)
@@ -63,25 +83,31 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-func loadCatch(l *link, gateway netip.Addr, tcp, udp uint16, queue expr.Any) error {
+func (c *catch) load(l *link, queue expr.Any) error {
 	conn, err := nftables.New(nftables.WithNetNSFd(l.ns.FD()))
 	if err != nil {
 		return err
 	}
-	table := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: catchTable})
+	of, destination := nftables.TableFamilyIPv4, uint32(16)
+	ping, pingType := byte(unix.IPPROTO_ICMP), byte(8)
+	if c.Gateway.Is6() {
+		of, destination = nftables.TableFamilyIPv6, 24
+		ping, pingType = unix.IPPROTO_ICMPV6, 128
+	}
+	table := conn.AddTable(&nftables.Table{Family: of, Name: catchTable})
 	chain := func(name string, priority nftables.ChainPriority, rules ...[]expr.Any) {
-		c := conn.AddChain(&nftables.Chain{
+		added := conn.AddChain(&nftables.Chain{
 			Name: name, Table: table, Type: nftables.ChainTypeFilter,
 			Hooknum: nftables.ChainHookPrerouting, Priority: &priority,
 		})
 		for _, exprs := range rules {
-			conn.AddRule(&nftables.Rule{Table: table, Chain: c, Exprs: exprs})
+			conn.AddRule(&nftables.Rule{Table: table, Chain: added, Exprs: exprs})
 		}
 	}
 	accept := &expr.Verdict{Kind: expr.VerdictAccept}
 	toGateway := []expr.Any{
-		&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4},
-		equal(gateway.AsSlice()), accept,
+		&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: destination, Len: uint32(c.Gateway.BitLen() / 8)},
+		equal(c.Gateway.AsSlice()), accept,
 	}
 	chain("gate", gatePriority,
 		toGateway,
@@ -90,11 +116,11 @@ func loadCatch(l *link, gateway netip.Addr, tcp, udp uint16, queue expr.Any) err
 	chain("proxy", proxyPriority,
 		toGateway,
 		[]expr.Any{&expr.Meta{Key: expr.MetaKeyMARK, Register: reg}, equal(binary.NativeEndian.AppendUint32(nil, refusedMark)), accept},
-		append(protocol(unix.IPPROTO_ICMP),
+		append(protocol(ping),
 			&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1},
-			equal([]byte{8}), &expr.Verdict{Kind: expr.VerdictDrop}),
-		proxyTo(unix.IPPROTO_TCP, tcp),
-		proxyTo(unix.IPPROTO_UDP, udp),
+			equal([]byte{pingType}), &expr.Verdict{Kind: expr.VerdictDrop}),
+		c.proxyTo(unix.IPPROTO_TCP, byte(of), c.tcp),
+		c.proxyTo(unix.IPPROTO_UDP, byte(of), c.udp),
 	)
 	return conn.Flush()
 }
@@ -115,11 +141,11 @@ func syn() []expr.Any {
 }
 
 // proxyTo hands packets to the transparent socket on the loopback.
-func proxyTo(number byte, port uint16) []expr.Any {
+func (c *catch) proxyTo(number, family byte, port uint16) []expr.Any {
 	return append(protocol(number),
 		&expr.Immediate{Register: reg, Data: binary.BigEndian.AppendUint16(nil, port)},
-		&expr.Immediate{Register: unix.NFT_REG_2, Data: []byte{127, 0, 0, 1}},
-		&expr.TProxy{Family: unix.NFPROTO_IPV4, TableFamily: unix.NFPROTO_IPV4, RegPort: reg, RegAddr: unix.NFT_REG_2},
+		&expr.Immediate{Register: unix.NFT_REG_2, Data: c.loopback().AsSlice()},
+		&expr.TProxy{Family: family, TableFamily: family, RegPort: reg, RegAddr: unix.NFT_REG_2},
 		&expr.Verdict{Kind: expr.VerdictAccept},
 	)
 }

@@ -104,9 +104,14 @@ func sentTo(oob []byte) (netip.AddrPort, bool) {
 		return netip.AddrPort{}, false
 	}
 	for _, m := range messages {
+		switch {
 		// struct sockaddr_in: family, port, address.
-		if m.Header.Level == unix.SOL_IP && m.Header.Type == unix.IP_ORIGDSTADDR && len(m.Data) >= 8 {
+		case m.Header.Level == unix.SOL_IP && m.Header.Type == unix.IP_ORIGDSTADDR && len(m.Data) >= 8:
 			addr := netip.AddrFrom4([4]byte(m.Data[4:8]))
+			return netip.AddrPortFrom(addr, binary.BigEndian.Uint16(m.Data[2:4])), true
+		// struct sockaddr_in6: family, port, flow, address.
+		case m.Header.Level == unix.SOL_IPV6 && m.Header.Type == unix.IPV6_ORIGDSTADDR && len(m.Data) >= 24:
+			addr := netip.AddrFrom16([16]byte(m.Data[8:24]))
 			return netip.AddrPortFrom(addr, binary.BigEndian.Uint16(m.Data[2:4])), true
 		}
 	}

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -66,9 +67,12 @@ func FuzzAnswer(f *testing.F) {
 
 func FuzzParseSYN(f *testing.F) {
 	f.Add([]byte{0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 192, 168, 77, 2, 44, 0, 0, 1, 0x9c, 0x40, 1, 187})
+	six := []byte{0x60, 0, 0, 0, 0, 20, 6, 64}
+	six = append(six, netip.MustParseAddr("fd00:10:244::a").AsSlice()...)
+	f.Add(append(append(six, netip.MustParseAddr("2001:db8::1").AsSlice()...), 0x9c, 0x40, 1, 187))
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		key, ok := parseSYN(packet)
-		if ok && (!key.from.Addr().Is4() || !key.to.Addr().Is4()) {
+		if ok && (!key.from.IsValid() || !key.to.IsValid() || key.from.Addr().Is4() != (packet[0]>>4 == 4)) {
 			t.Errorf("%x gives %v", packet, key)
 		}
 	})

@@ -156,20 +156,26 @@ func (g *gate) close() error {
 	return g.queue.Close()
 }
 
-// parseSYN reads the ends out of an IPv4 packet that holds a TCP header.
+// parseSYN reads the ends out of an IP packet that holds a TCP header. One of IPv6
+// with headers in between is none.
 func parseSYN(packet []byte) (flowKey, bool) {
-	if len(packet) < 20 || packet[0]>>4 != 4 || packet[9] != unix.IPPROTO_TCP {
+	if len(packet) < 20 {
 		return flowKey{}, false
 	}
-	head := int(packet[0]&0xf) * 4
-	if head < 20 || len(packet) < head+4 {
+	var head, source, size int // of the header, where its addresses begin, and theirs
+	var next byte
+	switch packet[0] >> 4 {
+	case 4:
+		head, source, size, next = int(packet[0]&0xf)*4, 12, 4, packet[9]
+	case 6:
+		head, source, size, next = 40, 8, 16, packet[6]
+	}
+	if next != unix.IPPROTO_TCP || head < source+2*size || len(packet) < head+4 {
 		return flowKey{}, false
 	}
-	end := func(addr, port []byte) netip.AddrPort {
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(addr)), binary.BigEndian.Uint16(port))
+	end := func(addr, port int) netip.AddrPort {
+		a, _ := netip.AddrFromSlice(packet[addr : addr+size])
+		return netip.AddrPortFrom(a, binary.BigEndian.Uint16(packet[port:]))
 	}
-	return flowKey{
-		from: end(packet[12:16], packet[head:head+2]),
-		to:   end(packet[16:20], packet[head+2:head+4]),
-	}, true
+	return flowKey{from: end(source, head), to: end(source+size, head+2)}, true
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -19,6 +21,7 @@ const relayDNSTime = 5 * time.Second
 // internet relays what reaches the world to the real outside.
 type internet struct {
 	out  Outside
+	ipv6 bool // the link has it
 	link *link
 	gate *gate
 
@@ -35,7 +38,7 @@ type internet struct {
 // a simulated one.
 func (w *World) relay(ctx context.Context) error {
 	n := &internet{
-		out: w.cfg.Outside, link: w.link, wg: &w.serving,
+		out: w.cfg.Outside, ipv6: w.cfg.IPv6.Gateway.IsValid(), link: w.link, wg: &w.serving,
 		conns: map[net.Conn]struct{}{}, flows: map[flowKey]*udpFlow{},
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -45,24 +48,44 @@ func (w *World) relay(ctx context.Context) error {
 		return err
 	}
 	w.closers = append(w.closers, n.gate.close)
-	ln, err := w.link.listen(ctx, "127.0.0.1:0", transparent)
-	if err != nil {
-		return err
+	catches := []*catch{{Link: Link{w.cfg.NodeAddr, w.cfg.GatewayAddr, w.cfg.PrefixLen}}}
+	if w.cfg.IPv6.Gateway.IsValid() {
+		catches = append(catches, &catch{Link: w.cfg.IPv6})
 	}
-	w.serve("tcp to the outside", func() error { return n.acceptTCP(ln) }, ln.Close)
-	pc, err := w.link.listenPacket(ctx, "127.0.0.1:0", transparent, originalDst)
-	if err != nil {
-		return err
+	for _, c := range catches {
+		if err := w.take(ctx, n, c); err != nil {
+			return err
+		}
 	}
-	udp := pc.(*net.UDPConn)
-	w.serve("udp to the outside", func() error { return n.readUDP(udp) }, udp.Close)
 	if err := w.listenDNS(ctx, w.resolver.String(), dns.HandlerFunc(n.resolve)); err != nil {
 		return err
 	}
 	// Closed first: questions that are under way would be waited for.
 	w.closers = append(w.closers, func() error { n.cancel(); return nil })
-	return catchAll(w.link, w.cfg.GatewayAddr, w.cfg.PrefixLen,
-		uint16(ln.Addr().(*net.TCPAddr).Port), uint16(udp.LocalAddr().(*net.UDPAddr).Port))
+	for _, c := range catches {
+		if err := c.all(w.link, w.cfg.Behind); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take opens the sockets that take what is caught of a family.
+func (w *World) take(ctx context.Context, n *internet, c *catch) error {
+	at := netip.AddrPortFrom(c.loopback(), 0).String()
+	ln, err := w.link.listen(ctx, at, transparent)
+	if err != nil {
+		return err
+	}
+	w.serve("tcp to the outside", func() error { return n.acceptTCP(ln) }, ln.Close)
+	pc, err := w.link.listenPacket(ctx, at, transparent, originalDst)
+	if err != nil {
+		return err
+	}
+	udp := pc.(*net.UDPConn)
+	w.serve("udp to the outside", func() error { return n.readUDP(udp) }, udp.Close)
+	c.tcp, c.udp = uint16(ln.Addr().(*net.TCPAddr).Port), uint16(udp.LocalAddr().(*net.UDPAddr).Port)
+	return nil
 }
 
 func (n *internet) close() error {
@@ -153,8 +176,8 @@ func (n *internet) release(conns ...net.Conn) {
 	}
 }
 
-// resolve asks the host's resolver. IPv6 addresses are taken out of its answers:
-// pods have no way there.
+// resolve asks the host's resolver. Addresses of IPv6 are taken out of its answers
+// where pods have no way there, or the host itself has none.
 func (n *internet) resolve(w dns.ResponseWriter, query *dns.Msg) {
 	ctx, cancel := context.WithTimeout(n.ctx, relayDNSTime)
 	defer cancel()
@@ -162,15 +185,28 @@ func (n *internet) resolve(w dns.ResponseWriter, query *dns.Msg) {
 	if err != nil {
 		reply = new(dns.Msg).SetRcode(query, dns.RcodeServerFailure)
 	}
-	kept := reply.Answer[:0]
-	for _, rr := range reply.Answer {
-		if rr.Header().Rrtype != dns.TypeAAAA {
-			kept = append(kept, rr)
-		}
+	if six := slices.IndexFunc(reply.Answer, isAAAA); six >= 0 && !n.leadsTo(ctx, reply.Answer[six]) {
+		reply.Answer = slices.DeleteFunc(reply.Answer, isAAAA)
 	}
-	reply.Answer = kept
 	// A client that went away is all that can fail here.
 	_ = w.WriteMsg(reply)
+}
+
+func isAAAA(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeAAAA }
+
+// leadsTo says whether the host has a route to an address of IPv6: a socket of UDP
+// that is connected asks no more. A pod's first choice would be lost otherwise.
+func (n *internet) leadsTo(ctx context.Context, rr dns.RR) bool {
+	aaaa, ok := rr.(*dns.AAAA)
+	if !n.ipv6 || !ok {
+		return false
+	}
+	conn, err := n.out.Dial(ctx, "udp", net.JoinHostPort(aaaa.AAAA.String(), "443"))
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
 }
 
 func (n *internet) exchange(ctx context.Context, network string, query *dns.Msg) (*dns.Msg, error) {
@@ -185,11 +221,25 @@ func (n *internet) exchange(ctx context.Context, network string, query *dns.Msg)
 }
 
 // transparent lets a socket take packets for addresses that are not its own.
-func transparent(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_TRANSPARENT, 1) }
+func transparent(fd int) error {
+	return setOfFamily(fd, unix.IP_TRANSPARENT, unix.IPV6_TRANSPARENT)
+}
 
 // originalDst has each datagram tell where it was sent to.
 func originalDst(fd int) error {
-	return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_RECVORIGDSTADDR, 1)
+	return setOfFamily(fd, unix.IP_RECVORIGDSTADDR, unix.IPV6_RECVORIGDSTADDR)
+}
+
+// setOfFamily switches the option on that a socket's family has.
+func setOfFamily(fd, four, six int) error {
+	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil {
+		return err
+	}
+	if domain == unix.AF_INET6 {
+		return unix.SetsockoptInt(fd, unix.SOL_IPV6, six, 1)
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_IP, four, 1)
 }
 
 // reusable lets several sockets have one address.

@@ -41,8 +41,8 @@ func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 	if cfg.Here && cfg.Outside != nil {
 		return nil, errors.New("start the world: the internet is not relayed from where the world itself is")
 	}
-	if cfg.IPv6.Gateway.IsValid() && (cfg.Here || cfg.Outside != nil) {
-		return nil, errors.New("start the world: IPv6 is for a simulated world with a link of its own")
+	if cfg.IPv6.Gateway.IsValid() && cfg.Here {
+		return nil, errors.New("start the world: IPv6 is for a world with a link of its own")
 	}
 	ca, err := newAuthority()
 	if err != nil {

@@ -3,6 +3,7 @@ package explain
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Fold sums the connections up. Those that came out like another of the same
@@ -56,17 +57,24 @@ func alike(a, b *Connection) bool {
 		return c.Dialed.Service
 	}
 	return same(a.From, b.From) && same(a.To, b.To) && a.Protocol == b.Protocol && a.Port == b.Port &&
-		a.Outcome == b.Outcome && a.Reason == b.Reason && dialed(a) == dialed(b)
+		a.Outcome == b.Outcome && a.Reason == b.Reason && dialed(a) == dialed(b) && slices.Equal(a.Families, b.Families)
 }
 
-// Line names a connection: default/client → default/server:80/TCP.
+// Line names a connection: default/client → default/server:80/TCP. In a cluster of two
+// families it tells the one that alone is meant, unless the destination tells already.
 func (c *Connection) Line() string {
-	to := fmt.Sprintf("%s:%d/%s", c.To.Name, c.Port, c.Protocol)
+	name := c.To.Name
+	if strings.Contains(name, ":") { // an address of IPv6
+		name = "[" + name + "]"
+	}
+	to := fmt.Sprintf("%s:%d/%s", name, c.Port, c.Protocol)
 	switch {
 	case c.Port == 0 && c.Dialed != nil:
 		return c.From.Name + fmt.Sprintf(" → svc %s:%d/%s is denied", c.Dialed.Service, c.Dialed.Port, c.Protocol)
-	case c.Protocol == "ICMP":
-		to = fmt.Sprintf("%s, ICMP type %d", c.To.Name, c.Port)
+	case c.Protocol == "ICMP" || c.Protocol == "ICMPv6":
+		to = fmt.Sprintf("%s, %s type %d", c.To.Name, c.Protocol, c.Port)
+	case len(c.Families) == 1 && (c.Dialed != nil || c.To.Kind == "pod" || c.To.Kind == "name"):
+		to += " by " + c.Families[0]
 	}
 	if c.Dialed != nil {
 		to = fmt.Sprintf("svc %s:%d → %s", c.Dialed.Service, c.Dialed.Port, to)

@@ -22,7 +22,7 @@ type Request struct {
 	// Port is a number or the name of a port. When it is empty the destination's
 	// own ports are asked about, or else the usual one of its kind.
 	Port     string `json:"port,omitempty"`
-	Protocol string `json:"protocol,omitempty"` // TCP when empty; UDP, SCTP, ICMP
+	Protocol string `json:"protocol,omitempty"` // TCP when empty; UDP, SCTP, ICMP, ICMPv6
 	HTTP     *HTTP  `json:"http,omitempty"`     // a request in the connection
 	DNS      string `json:"dns,omitempty"`      // a name asked for in the connection
 	SNI      string `json:"sni,omitempty"`      // the server that a TLS client names in it
@@ -77,14 +77,17 @@ type Answer struct {
 
 // Connection is one connection between two ends.
 type Connection struct {
-	From     End     `json:"from"`
-	To       End     `json:"to"`
-	Protocol string  `json:"protocol"`
-	Port     uint16  `json:"port"` // ICMP: the type
-	Dialed   *Dialed `json:"dialed,omitempty"`
-	Outcome  Outcome `json:"outcome"`
-	Reason   Reason  `json:"reason"`
-	Summary  string  `json:"summary"` // one sentence
+	From     End    `json:"from"`
+	To       End    `json:"to"`
+	Protocol string `json:"protocol"`
+	Port     uint16 `json:"port"` // ICMP: the type
+	// Families are those that this is said of, in a cluster of IPv4 and IPv6; one that
+	// speaks one family says nothing here.
+	Families []string `json:"families,omitempty"`
+	Dialed   *Dialed  `json:"dialed,omitempty"`
+	Outcome  Outcome  `json:"outcome"`
+	Reason   Reason   `json:"reason"`
+	Summary  string   `json:"summary"` // one sentence
 	// Lookup is the DNS question that comes first when the destination is a name.
 	Lookup     *Lookup     `json:"lookup,omitempty"`
 	Directions []Direction `json:"directions"` // egress of From, ingress of To: those that are judged here

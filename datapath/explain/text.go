@@ -31,6 +31,9 @@ func (a *Answer) Write(w io.Writer) error {
 
 func (c *Connection) write(b *strings.Builder) {
 	fmt.Fprintln(b, c.Summary)
+	if len(c.Families) > 1 {
+		fmt.Fprintf(b, "  (by %s alike)\n", strings.Join(c.Families, " and "))
+	}
 	if c.Alike > 0 {
 		fmt.Fprintf(b, "  (%d more came out the same)\n", c.Alike)
 	}

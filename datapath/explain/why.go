@@ -47,6 +47,9 @@ func (p *Policy) Title() string {
 }
 
 func (c *Connection) why() string {
+	if c.Reason == NoEndpoints {
+		return "the Service has no endpoints that are ready"
+	}
 	if c.Reason == NoName {
 		if c.Lookup.Reason == L7Rule {
 			return fmt.Sprintf("%s may not ask for the name %s", c.From.Name, c.Lookup.Name)

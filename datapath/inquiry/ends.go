@@ -56,10 +56,11 @@ func (v *View) find(word, namespace string, dst bool) ([]place, error) {
 		return v.workload(word, kind, rest, namespace)
 	}
 	if a, err := netip.ParseAddr(word); err == nil {
-		return []place{v.address(a.Unmap())}, nil
+		a = a.Unmap()
+		return []place{v.address(a)}, v.spoken(word, a)
 	}
 	if p, err := netip.ParsePrefix(word); err == nil {
-		return v.prefix(p.Masked()), nil
+		return v.prefix(p.Masked()), v.spoken(word, p.Addr())
 	}
 	if places, ok := v.entity(word); ok {
 		return places, nil
@@ -237,7 +238,7 @@ func (v *View) backends(s *Service) []place {
 func (v *View) address(a netip.Addr) place {
 	if p, ok := v.podAt(a); ok {
 		out := podPlace(p)
-		out.end.Addr = a
+		out.end.Addr, out.addrs = a, nil
 		return out
 	}
 	if a.IsValid() && (a == v.Node || a == v.Node6) {
@@ -250,8 +251,8 @@ func (v *View) address(a netip.Addr) place {
 func (v *View) prefix(p netip.Prefix) []place {
 	var out []place
 	for _, pod := range v.Pods {
-		if slices.ContainsFunc(pod.Addrs, p.Contains) && !pod.HostNetwork {
-			out = append(out, podPlace(pod))
+		if i := slices.IndexFunc(pod.Addrs, p.Contains); i >= 0 && !pod.HostNetwork {
+			out = append(out, v.address(pod.Addrs[i]))
 		}
 	}
 	if len(out) == 0 || p.Bits() == p.Addr().BitLen() {
@@ -281,7 +282,11 @@ func (v *View) entity(word string) ([]place, bool) {
 		}
 		return []place{{end: policy.End{Entity: word}, kind: "entity", name: word, group: word}}, true
 	case "host":
-		return []place{{end: policy.End{Addr: v.Node, Host: true}, kind: "entity", name: word, group: word}}, true
+		one := place{end: policy.End{Addr: v.Node, Host: true}, kind: "entity", name: word, group: word}
+		if v.Node6.IsValid() {
+			one.addrs = []netip.Addr{v.Node, v.Node6}
+		}
+		return []place{one}, true
 	case "kube-apiserver":
 		if a := v.APIServer.Addr(); a.IsValid() {
 			return []place{{end: policy.End{Addr: a, Host: a == v.Node}, kind: "entity", name: word, group: word, port: v.APIServer.Port(), proto: protoTCP}}, true

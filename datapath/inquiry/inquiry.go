@@ -47,12 +47,8 @@ func Each(e *policy.Engine, v View, req explain.Request) (*explain.Answer, error
 		return nil, err
 	}
 	out := &explain.Answer{Schema: explain.Schema, Request: req, Source: v.Source, Revision: e.Revision(), Notes: v.Notes}
-	for _, w := range ways {
-		c, err := q.connection(w)
-		if err != nil {
-			return nil, err
-		}
-		out.Connections = append(out.Connections, c)
+	if out.Connections, err = q.connections(ways); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
@@ -71,11 +67,13 @@ type way struct {
 	from, to place
 	proto    uint8
 	port     uint16
+	families []string // as in explain.Connection
 }
 
 // ways pairs the ends and their ports.
 func (q *question) ways(from, to []place) ([]way, error) {
 	var out []way
+	silent := false
 	for _, f := range from {
 		if f.kind == "name" {
 			return nil, &UsageError{f.name + " opens no connection that is judged by its name", "name its address, or world"}
@@ -89,9 +87,17 @@ func (q *question) ways(from, to []place) ([]way, error) {
 				return nil, err
 			}
 			for _, p := range ports {
-				out = append(out, way{from: f, to: p.to, proto: p.proto, port: p.port})
+				w, ok := q.speak(way{from: f, to: p.to, proto: p.proto, port: p.port})
+				if !ok {
+					silent = true
+					continue
+				}
+				out = append(out, w)
 			}
 		}
+	}
+	if len(out) == 0 && silent {
+		return nil, q.mute(from, to)
 	}
 	if len(out) == 0 {
 		return nil, &NotFoundError{Word: q.req.To, What: "port of", Advice: "name one with --port"}
@@ -213,6 +219,32 @@ func protocolName(proto uint8) string {
 	return map[uint8]string{protoTCP: "TCP", protoUDP: "UDP", protoSCTP: "SCTP", protoICMP: "ICMP", protoICMPv6: "ICMPv6"}[proto]
 }
 
+// connections explains each way. What is said word for word of the other family too
+// is said once.
+func (q *question) connections(ways []way) ([]explain.Connection, error) {
+	var out []explain.Connection
+	for _, w := range ways {
+		c, err := q.connection(w)
+		if err != nil {
+			return nil, err
+		}
+		same := slices.IndexFunc(out, func(o explain.Connection) bool {
+			return o.Summary == c.Summary && o.Reason == c.Reason &&
+				!slices.ContainsFunc(w.families, func(f string) bool { return slices.Contains(o.Families, f) })
+		})
+		if same >= 0 && len(w.families) > 0 {
+			out[same].Families = append(out[same].Families, w.families...)
+			continue
+		}
+		c.Families = slices.Clone(w.families)
+		out = append(out, c)
+	}
+	for i := range out {
+		out[i].Summarize() // now with the family, where it is one
+	}
+	return out, nil
+}
+
 // connection explains one connection, the lookup before it included.
 func (q *question) connection(w way) (explain.Connection, error) {
 	c := explain.Connection{Protocol: protocolName(w.proto), Port: w.port}
@@ -222,7 +254,7 @@ func (q *question) connection(w way) (explain.Connection, error) {
 	if w.to.dialed != nil && w.port == 0 {
 		c.From, c.To = w.from.seen(verdict.Peer{}), w.to.seen(verdict.Peer{})
 		c.Outcome, c.Reason = explain.Denied, explain.NoEndpoints
-		c.Summary = c.Line() + ": the Service has no endpoints that are ready"
+		c.Summarize()
 		return c, nil
 	}
 	to := w.to.end
@@ -282,18 +314,20 @@ func (p place) seen(peer verdict.Peer) explain.End {
 // nameEnd is the end that a DNS name stands for. Only what the proxy sees, now or
 // before, ties the address to the name.
 func (q *question) nameEnd(to place, l *explain.Lookup) policy.End {
-	addr := q.addrOf(to)
-	switch {
-	case l == nil || l.Seen:
-		return policy.End{Name: to.name, Addr: addr}
-	case addr.IsValid(): // learned from another pod's question, or an earlier one
-		return policy.End{Addr: addr}
-	case !q.view.Node6.IsValid():
-		return policy.End{Entity: "world"}
-	case to.ipv6:
-		return policy.End{Entity: "world-ipv6"}
+	end := policy.End{Addr: q.addrOf(to)}
+	if l == nil || l.Seen { // else only what another question has taught ties it to the name
+		end.Name = to.name
 	}
-	return policy.End{Entity: "world-ipv4"}
+	switch {
+	case end.Addr.IsValid():
+	case !q.view.Node6.IsValid():
+		end.Entity = "world"
+	case to.ipv6:
+		end.Entity = "world-ipv6"
+	default:
+		end.Entity = "world-ipv4"
+	}
+	return end
 }
 
 // addrOf is an address of a name, of the family that is meant: one that DNS has

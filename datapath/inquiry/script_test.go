@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -30,7 +31,28 @@ import (
 
 var update = flag.Bool("update", false, "write the answers into the scripts")
 
-var nodeAddr = netip.MustParseAddr("192.168.77.2")
+var (
+	nodeAddr  = netip.MustParseAddr("192.168.77.2")
+	nodeAddr6 = netip.MustParseAddr("fd00:77::2")
+)
+
+// envDual makes a process of tests one of both families, which Cilium's engine has by
+// the process.
+const envDual = "NETDOJO_TEST_DUAL"
+
+func dual() bool { return os.Getenv(envDual) != "" }
+
+// TestDualStack runs the scripts of testdata/dual in such a process.
+func TestDualStack(t *testing.T) {
+	if dual() {
+		t.Skip("this is the process")
+	}
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestScripts$", "-test.v", fmt.Sprintf("-update=%t", *update))
+	cmd.Env = append(os.Environ(), envDual+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS: TestScripts/families")) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
 
 // TestScripts runs testdata/script: each file tells an engine of objects and
 // compares answers with the files that it holds. The verbs are in run.
@@ -48,7 +70,11 @@ func TestScriptsOnNodes(t *testing.T) {
 }
 
 func runScripts(t *testing.T, nodes func(*txtar.Archive) int) {
-	files, err := filepath.Glob("testdata/script/*.txtar")
+	pattern := "testdata/script/*.txtar"
+	if dual() {
+		pattern = "testdata/dual/*.txtar"
+	}
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
@@ -96,11 +122,17 @@ func newScript(t *testing.T, ar *txtar.Archive, nodes int) *script {
 	s := &script{T: t, ar: ar}
 	for i := range nodes {
 		n := &node{name: fmt.Sprintf("node-%02d", i), view: View{Source: "cluster", Node: nodeAddr, APIServer: netip.AddrPortFrom(nodeAddr, 6443)}}
-		var err error
-		if n.e, err = policy.New(t.Context(), policy.Config{
+		cfg := policy.Config{
 			NodeName: n.name, NodeAddrs: []netip.Addr{nodeAddr}, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")},
 			GCInterval: time.Hour,
-		}); err != nil {
+		}
+		if dual() {
+			cfg.IPv6, n.view.Node6 = true, nodeAddr6
+			cfg.NodeAddrs = append(cfg.NodeAddrs, nodeAddr6)
+			cfg.PodCIDRs = append(cfg.PodCIDRs, netip.MustParsePrefix("fd00:10:244::/64"))
+		}
+		var err error
+		if n.e, err = policy.New(t.Context(), cfg); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(n.e.Close)
@@ -146,7 +178,7 @@ func (s *script) must(err error) {
 
 // run does one line:
 //
-//	namespace NAME [K=V…]        pod [NS/]NAME ADDR [K=V…] [owner=KIND/NAME] [port=NAME:80/TCP…]
+//	namespace NAME [K=V…]        pod [NS/]NAME ADDR[,ADDR] [K=V…] [owner=KIND/NAME] [port=NAME:80/TCP…]
 //	service [NS/]NAME ADDR:PORT/PROTO [BACKEND:PORT…]
 //	policy FILE                  policies FILE that may be refused: refused FILE
 //	answer POD NAME ADDR…        resolve NAME ADDR
@@ -325,20 +357,23 @@ func (s *script) pod(f []string) {
 			pod.Labels[k] = v
 		}
 	}
-	addr := netip.MustParseAddr(f[1])
+	var addrs []netip.Addr
+	for a := range strings.SplitSeq(f[1], ",") {
+		addrs = append(addrs, netip.MustParseAddr(a))
+	}
 	home := s.nodes[s.pods%len(s.nodes)]
 	s.pods++
 	s.all(func(n *node) error {
-		p := PodOf(pod, addr)
+		p := PodOf(pod, addrs...)
 		p.Owner = owner
 		if len(s.nodes) > 1 {
 			p.Node, p.Away = home.name, n != home
 		}
 		n.view.Pods = append(n.view.Pods, p)
 		if n != home {
-			return n.e.SetPeer(s.Context(), pod, addr)
+			return n.e.SetPeer(s.Context(), pod, addrs...)
 		}
-		_, err := n.e.SetPod(s.Context(), pod, addr)
+		_, err := n.e.SetPod(s.Context(), pod, addrs...)
 		return err
 	})
 }

@@ -155,7 +155,8 @@ func (e *UsageError) Cure() string { return e.Advice }
 // place is one end, found.
 type place struct {
 	end   policy.End
-	kind  string // as in explain.End
+	addrs []netip.Addr // of one that has an address of each family; end has one of them
+	kind  string       // as in explain.End
 	name  string
 	pod   *Pod
 	group string // the workload that stands for several pods; else name
@@ -168,7 +169,7 @@ type place struct {
 }
 
 func podPlace(p Pod) place {
-	out := place{end: policy.End{Addr: p.addr()}, kind: "pod", name: p.full(), group: p.full(), pod: &p}
+	out := place{end: policy.End{Addr: p.addr()}, addrs: p.Addrs, kind: "pod", name: p.full(), group: p.full(), pod: &p}
 	if p.HostNetwork {
 		out.end.Host = !p.Away
 	}

@@ -7,6 +7,7 @@
 //     these for packets, netdojo for the first packet of a connection.
 //   - A notification holds the headers of that packet, rebuilt from the verdict's
 //     query, without a link layer: ports and flags are true, lengths are the headers'.
+//   - What a verdict matched is looked up when it is told, in the policy of then.
 //   - A drop names no file of BPF code, and no interface.
 //   - What a proxy saw is an access log record, as Cilium's proxies write it.
 package monitor
@@ -21,6 +22,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/cilium/cilium/pkg/monitor/api"
 	"github.com/cilium/cilium/pkg/monitor/payload"
 
 	"github.com/netdojo/netdojo/datapath/internal/unixsock"
@@ -40,6 +42,8 @@ type Config struct {
 	Socket string // its path; what is left of an earlier run is replaced
 	Events Events
 	Node   string // the node's address, in access log records
+	// Match tells by what the policy of a side matches a connection; nil tells of none.
+	Match  func(verdict.Query, verdict.Direction) api.PolicyMatchType
 	Logger *slog.Logger
 }
 
@@ -116,7 +120,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 			}
 		}
 		at = number + 1
-		for _, data := range notifications(s.cfg.Node, e) {
+		for _, data := range s.cfg.notifications(e) {
 			p := payload.Payload{Type: payload.EventSample, Data: data}
 			if p.EncodeBinary(out) != nil {
 				return

@@ -57,26 +57,26 @@ func TestNotifications(t *testing.T) {
 			"-> stack flow | identity 4711->world state new | orig-ip 0.0.0.0: 10.244.0.10:40000 -> 203.0.113.7:443 tcp SYN",
 		}},
 		"allowed to a pod by a rule": {event(func(e *verdict.Event) { toDB(e); e.Direction = verdict.Ingress }), []string{
-			"Policy verdict log: | local EP ID 13, remote ID 4711, proto 6, ingress, action allow, | 10.244.0.10:40000 -> 10.244.0.11:443 tcp SYN",
+			"Policy verdict log: | local EP ID 13, remote ID 4711, proto 6, ingress, action allow, | match L3-Proto, | 10.244.0.10:40000 -> 10.244.0.11:443 tcp SYN",
 			"-> endpoint 13 | 10.244.0.10:40000 -> 10.244.0.11:443 tcp SYN",
 		}},
 		"default deny": {event(func(e *verdict.Event) {
 			e.Action, e.Direction, e.Reason = verdict.Drop, verdict.Egress, verdict.ReasonPolicy
 		}), []string{
-			"Policy verdict log: | local EP ID 12, remote ID world, proto 6, egress, action deny, | 203.0.113.7:443 tcp SYN",
+			"Policy verdict log: | local EP ID 12, remote ID world, proto 6, egress, action deny, | match none, | 203.0.113.7:443 tcp SYN",
 			"xx drop (Policy denied) flow | to endpoint 0, | identity 4711->world: 10.244.0.10:40000 -> 203.0.113.7:443 tcp SYN",
 		}},
 		"deny rule on ingress": {event(func(e *verdict.Event) {
 			toDB(e)
 			e.Action, e.Direction, e.Reason = verdict.Drop, verdict.Ingress, verdict.ReasonPolicyDeny
 		}), []string{
-			"ingress, action deny,",
+			"ingress, action deny, | match L3-Proto,",
 			"xx drop (Policy denied by denylist) flow | to endpoint 13, | identity 4711->4712: 10.244.0.10:40000 -> 10.244.0.11:443",
 		}},
 		"diverted UDP": {event(func(e *verdict.Event) {
 			e.Action, e.Direction, e.Query.Proto, e.Query.DstPort = verdict.RedirectDNS, verdict.Egress, 17, 53
 		}), []string{
-			"egress, action redirect, | 10.244.0.10:40000 -> 203.0.113.7:53 udp", "-> proxy | 203.0.113.7:53 udp",
+			"egress, action redirect, | match L3-Proto, | 10.244.0.10:40000 -> 203.0.113.7:53 udp", "-> proxy | 203.0.113.7:53 udp",
 		}},
 		"ping": {event(func(e *verdict.Event) { e.Query.Proto, e.Query.DstPort, e.Query.SrcPort = 1, 8, 0 }), []string{
 			"-> stack | 10.244.0.10 -> 203.0.113.7 icmp EchoRequest",
@@ -103,7 +103,13 @@ func TestNotifications(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			f := format.NewMonitorFormatter(api.INFO, noLinks{}, &out)
-			for _, data := range notifications("192.168.77.2", tc.event) {
+			cfg := Config{Node: "192.168.77.2", Match: func(q verdict.Query, dir verdict.Direction) api.PolicyMatchType {
+				if q != tc.event.Query || dir != tc.event.Direction {
+					t.Errorf("asked for %+v, %v", q, dir)
+				}
+				return api.PolicyMatchL3Proto // the largest number but one, and no other
+			}}
+			for _, data := range cfg.notifications(tc.event) {
 				f.FormatSample(data, 0)
 			}
 			text := out.String()

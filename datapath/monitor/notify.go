@@ -25,6 +25,8 @@ const (
 	dropWithoutLink    = 2
 	traceWithoutLink   = 2
 
+	verdictMatchShift = 3
+
 	verdictIPv6 = 4 // the IP header is of that family
 	dropIPv6    = 1
 	traceIPv6   = 1
@@ -39,13 +41,13 @@ func ifIPv6(e verdict.Event, flag byte) byte {
 }
 
 // notifications are what Cilium would tell of an event.
-func notifications(node string, e verdict.Event) [][]byte {
+func (c Config) notifications(e verdict.Event) [][]byte {
 	if e.DNS != nil || e.HTTP != nil {
-		return [][]byte{accessLog(node, e)}
+		return [][]byte{accessLog(c.Node, e)}
 	}
 	var out [][]byte
 	if e.Direction != 0 {
-		out = append(out, policyVerdict(e))
+		out = append(out, policyVerdict(e, c.match(e)))
 	}
 	if e.Action == verdict.Drop {
 		return append(out, drop(e))
@@ -74,7 +76,15 @@ func local(e verdict.Event) (endpoint, remote uint32) {
 	return e.Src.Endpoint, e.Dst.Identity
 }
 
-func policyVerdict(e verdict.Event) []byte {
+// match is what the policy verdict matched: nothing, where no rule denied.
+func (c Config) match(e verdict.Event) api.PolicyMatchType {
+	if c.Match == nil || e.Action == verdict.Drop && e.Reason != verdict.ReasonPolicyDeny {
+		return api.PolicyMatchNone
+	}
+	return c.Match(e.Query, e.Direction)
+}
+
+func policyVerdict(e verdict.Event, match api.PolicyMatchType) []byte {
 	endpoint, remote := local(e)
 	b := header(verdictLen, verdictVersion, api.MessageTypePolicyVerdict, 0, endpoint, e)
 	binary.NativeEndian.PutUint32(b[16:], remote)
@@ -92,7 +102,7 @@ func policyVerdict(e verdict.Event) []byte {
 	if e.Direction == verdict.Ingress {
 		b[27] = api.PolicyIngress | verdictWithoutLink
 	}
-	b[27] |= ifIPv6(e, verdictIPv6)
+	b[27] |= ifIPv6(e, verdictIPv6) | byte(match)<<verdictMatchShift
 	return b
 }
 

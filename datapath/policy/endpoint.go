@@ -80,6 +80,8 @@ type endpoint struct {
 	ingress  []verdict.Rule // policies that select the pod
 	egress   []verdict.Rule
 	revision uint64
+
+	proxied proxyStats
 }
 
 // consume takes over what the selectors queued for the endpoint's policy.

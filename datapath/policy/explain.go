@@ -23,7 +23,7 @@ type End struct {
 	Host   bool       // the node itself
 	Entity string     // a reserved identity, for an end without an address: world, remote-node
 	// Name is a DNS name. The end is judged as an address that the name gave, also
-	// when no pod has asked for it yet.
+	// when no pod has asked for it yet. Without one it is of the entity, or world.
 	Name string
 }
 
@@ -183,14 +183,14 @@ func (e *Engine) sideOf(end End) (s side, release func(), err error) {
 	switch {
 	case end.Host:
 		return e.lookup(end.Addr, true), release, nil
+	case end.Name != "":
+		return e.sideOfName(end)
 	case end.Entity != "":
 		id := identity.GetReservedID(end.Entity)
 		if id == identity.IdentityUnknown {
 			return s, release, fmt.Errorf("no entity is called %q", end.Entity)
 		}
 		return side{id: id}, release, nil
-	case end.Name != "":
-		return e.sideOfName(end)
 	case end.Addr.IsValid():
 		return e.lookup(end.Addr, false), release, nil
 	}
@@ -204,8 +204,11 @@ func (e *Engine) sideOf(end End) (s side, release func(), err error) {
 func (e *Engine) sideOfName(end End) (s side, release func(), err error) {
 	release = func() {}
 	s = side{id: identity.ReservedIdentityWorld, addr: end.Addr}
-	if end.Addr.IsValid() {
+	switch {
+	case end.Addr.IsValid():
 		s = e.lookup(end.Addr, false)
+	case end.Entity != "":
+		s.id = identity.GetReservedID(end.Entity)
 	}
 	want := e.names.labelsFor(dnsName(end.Name))
 	now := e.ids.find(s.id)

@@ -101,7 +101,9 @@ func (ep *endpoint) policyModel() *models.EndpointPolicyStatus {
 		m.L4 = ep.policy.SelectorPolicy.L4Policy.GetModel()
 		addIdentities(m, ep.policy)
 	}
-	return &models.EndpointPolicyStatus{Spec: m, Realized: m, ProxyPolicyRevision: int64(ep.revision)}
+	return &models.EndpointPolicyStatus{
+		Spec: m, Realized: m, ProxyPolicyRevision: int64(ep.revision), ProxyStatistics: ep.proxyModels(),
+	}
 }
 
 // addIdentities names the peers that are allowed or denied whatever the port is.

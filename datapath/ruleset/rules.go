@@ -267,11 +267,14 @@ func (h *half) translated() [][]expr.Any {
 	if h.Proto != unix.NFPROTO_IPV6 {
 		return [][]expr.Any{dialled(ct(expr.CtKeyDST), setMeta(expr.MetaKeyMARK))}
 	}
-	return [][]expr.Any{
-		dialled(ct(expr.CtKeyDST), in(h.ServiceCIDR, expr.CmpOpEq), ct(expr.CtKeyDST),
-			&expr.Meta{Key: expr.MetaKeyMARK, Register: unix.NFT_REG32_03, SourceRegister: true}),
-		dialled(ct(expr.CtKeyDST), is(h.NodeAddr.AsSlice())),
+	rules := [][]expr.Any{dialled(ct(expr.CtKeyDST), is(h.NodeAddr.AsSlice()))}
+	for _, p := range []netip.Prefix{h.ServiceCIDR, h.BalancerCIDR} {
+		if p.IsValid() {
+			rules = append(rules, dialled(ct(expr.CtKeyDST), in(p, expr.CmpOpEq), ct(expr.CtKeyDST),
+				&expr.Meta{Key: expr.MetaKeyMARK, Register: unix.NFT_REG32_03, SourceRegister: true}))
+		}
 	}
+	return rules
 }
 
 // shut lets nothing of the family come from pods, which have no address of it, or

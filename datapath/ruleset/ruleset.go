@@ -56,7 +56,8 @@ type Addresses struct {
 	// they are. The zero value is PodCIDR.
 	ClusterCIDR netip.Prefix
 	ServiceCIDR netip.Prefix
-	// BalancerCIDR holds the addresses of load balancers; the zero value is none.
+	// BalancerCIDR holds the addresses of load balancers; the zero value is none. Of
+	// IPv6 it has the first 96 bits of ServiceCIDR.
 	BalancerCIDR netip.Prefix
 	// NodeAddr is the source of a pod's connection to itself, seen by the pod.
 	NodeAddr netip.Addr
@@ -67,7 +68,7 @@ type Addresses struct {
 
 // Dialled is the address that a queued packet's mark stands for, where its
 // priority says that it was translated. A mark has 32 bits: of IPv6 it is the end
-// of an address in ServiceCIDR, or 0 for the node's.
+// of an address in ServiceCIDR or BalancerCIDR, or 0 for the node's.
 func (a Addresses) Dialled(mark uint32) netip.Addr {
 	word := native(mark)
 	if !a.ServiceCIDR.Addr().Is6() {

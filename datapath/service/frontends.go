@@ -51,7 +51,7 @@ func (p *Proxy) Frontends() []Frontend {
 		if f.ExternalLocal {
 			f.Backends = addrPorts(here)
 		}
-		for _, o := range outside(svc, proto, p.cfg) {
+		for _, o := range slices.Concat(outside(svc, proto, p.cfg), p.cfg.at(svc.LoadBalancerVIPs(), svc, proto)) {
 			f.Addr, f.Type = netip.AddrPortFrom(o.addr, o.port), "ExternalIPs"
 			switch {
 			case o.port == uint16(svc.NodePort()) && slices.Contains(p.cfg.NodePortAddrs, o.addr):

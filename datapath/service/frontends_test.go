@@ -58,15 +58,21 @@ func TestFrontends(t *testing.T) {
 	open := service("open", "10.96.0.30", func(s *v1.ServiceSpec) {
 		s.Type, s.ExternalIPs, s.Ports[0].NodePort = v1.ServiceTypeNodePort, []string{"203.0.113.9"}, 30080
 	})
-	for _, s := range []*v1.Service{a, open} {
+	balanced := service("balanced", "10.96.0.40", func(s *v1.ServiceSpec) { s.Type = v1.ServiceTypeLoadBalancer })
+	balanced.Status.LoadBalancer.Ingress = []v1.LoadBalancerIngress{
+		{IP: "127.77.5.1", IPMode: ptr.To(v1.LoadBalancerIPModeProxy)}, {IP: "192.168.78.1", IPMode: ptr.To(v1.LoadBalancerIPModeVIP)},
+	}
+	for _, s := range []*v1.Service{a, open, balanced} {
 		p.watch.services.Update(nil, s)
 	}
 	p.watch.endpoints.EndpointSliceUpdate(slice("a", "10.244.0.9", "10.244.0.8"), false)
 	want := []string{
 		"1 ClusterIP default/a 10.96.0.20:80 [10.244.0.8:8080 10.244.0.9:8080]",
 		"2 ClusterIP default/open 10.96.0.30:80 []",
-		"3 NodePort default/open 192.168.77.2:30080 []",
-		"4 ExternalIPs default/open 203.0.113.9:80 []",
+		"3 ClusterIP default/balanced 10.96.0.40:80 []",
+		"4 NodePort default/open 192.168.77.2:30080 []",
+		"5 LoadBalancer default/balanced 192.168.78.1:80 []",
+		"6 ExternalIPs default/open 203.0.113.9:80 []",
 	}
 	if got := list(); !slices.Equal(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)
@@ -74,7 +80,7 @@ func TestFrontends(t *testing.T) {
 
 	p.watch.services.Update(a, nil)
 	p.watch.services.Update(nil, service("first", "10.96.0.10", nil))
-	want = append(want[1:], "5 ClusterIP default/first 10.96.0.10:80 []")
+	want = append(want[1:], "7 ClusterIP default/first 10.96.0.10:80 []")
 	if got := list(); !slices.Equal(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)
 	}

@@ -44,11 +44,13 @@ var (
 	balancerCIDR = netip.MustParsePrefix("192.168.78.0/24")
 )
 
-// The same of IPv6, in a cluster that has it.
+// The same of IPv6, in a cluster that has it. Balancers differ from Services in the
+// last 32 bits alone, by which the datapath knows what a client dialled.
 var (
 	gatewayAddr6 = netip.MustParseAddr("fd00:77::1")
 	addresses6   = datapath.Addresses{
-		Node: netip.MustParseAddr("fd00:77::2"), Pods: netip.MustParsePrefix("fd00:10:244::/64"), Services: netip.MustParsePrefix("fd00:10:96::/112"),
+		Node: netip.MustParseAddr("fd00:77::2"), Pods: netip.MustParsePrefix("fd00:10:244::/64"),
+		Services: netip.MustParsePrefix("fd00:10:96::/112"), Balancers: netip.MustParsePrefix("fd00:10:96::78:0/120"),
 	}
 )
 

@@ -89,7 +89,7 @@ func (n *node) startWorld(ctx context.Context, way *outside.Dialer) error {
 	}
 	if n.spec.Dual() {
 		cfg.IPv6 = world.Link{Node: n.six.Node, Gateway: gatewayAddr6, PrefixLen: prefixLen6}
-		cfg.Behind = append(cfg.Behind, n.six.Services)
+		cfg.Behind = append(cfg.Behind, n.six.Services, n.six.Balancers)
 	}
 	w, err := world.Start(ctx, cfg)
 	if err != nil {
@@ -205,14 +205,14 @@ func (n *node) startNode(ctx context.Context, cp *controlplane.ControlPlane, eve
 }
 
 // startLoadBalancers gives Services of that type an address of the host's loopback,
-// in a range that another cluster hardly has.
+// of IPv4 in a range that another cluster hardly has.
 func (n *node) startLoadBalancers(ctx context.Context, client kubernetes.Interface, events record.EventRecorder, way *outside.Dialer) error {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(n.spec.Name)) // a hash takes everything
 	c, err := loadbalancer.Start(ctx, loadbalancer.Config{
-		Client: client, Addrs: balancerCIDR,
+		Client: client, Addrs: balancerCIDR, Addrs6: n.six.Balancers,
 		Host:   netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 77, byte(h.Sum32() % 255), 0}), 24),
-		Listen: way.Listen, Dial: n.world.Load().Dial,
+		Listen: way.Listen, ListenPacket: way.ListenPacket, Dial: n.world.Load().Dial,
 		Events: events, Logger: n.log.With("component", "load balancers"),
 	})
 	if err != nil {

@@ -27,7 +27,8 @@ import (
 	"github.com/netdojo/netdojo/manifests"
 )
 
-// Addresses of the cluster that does not exist: those of the embedded one.
+// Addresses of the cluster that does not exist: those of the embedded one. It has the
+// second family where speaksIPv6 says so.
 var (
 	nodeAddr    = netip.MustParseAddr("192.168.77.2")
 	apiServer   = netip.AddrPortFrom(nodeAddr, 6443)
@@ -36,6 +37,11 @@ var (
 	firstSvc    = netip.MustParseAddr("10.96.0.100")
 	clusterDNS  = netip.MustParseAddr("10.96.0.10")
 	dnsPodLabel = map[string]string{"k8s-app": "kube-dns"}
+
+	nodeAddr6 = netip.MustParseAddr("fd00:77::2")
+	podCIDR6  = netip.MustParsePrefix("fd00:10:244::/64")
+	firstPod6 = netip.MustParseAddr("fd00:10:244::a")
+	firstSvc6 = netip.MustParseAddr("fd00:10:96::64")
 )
 
 // Run reads a question as JSON and writes the answer. What is at fault with the
@@ -59,7 +65,7 @@ func Answer(ctx context.Context, q control.Offline) (control.OfflineResult, erro
 	if q.Explain != nil && q.Explain.Namespace != "" {
 		namespace = q.Explain.Namespace
 	}
-	c, err := load(ctx, q.Files, namespace)
+	c, err := load(ctx, q, namespace)
 	if err == nil {
 		defer c.engine.Close()
 		switch {
@@ -102,15 +108,17 @@ type cluster struct {
 	namespace string // of objects without one
 	nextPod   netip.Addr
 	nextSvc   netip.Addr
+	nextPod6  netip.Addr // the zero Addr in a cluster of IPv4 alone
+	nextSvc6  netip.Addr
 	services  []*corev1.Service
 	noted     map[string]bool // kinds of objects that are passed over
 }
 
-func load(ctx context.Context, files []control.File, namespace string) (*cluster, error) {
+func load(ctx context.Context, q control.Offline, namespace string) (*cluster, error) {
 	var objects []manifests.Object
 	var names []string
 	var errs []error
-	for _, f := range files {
+	for _, f := range q.Files {
 		found, err := manifests.Parse(f.Name, f.Data)
 		objects = append(objects, found...)
 		errs = append(errs, err)
@@ -119,16 +127,24 @@ func load(ctx context.Context, files []control.File, namespace string) (*cluster
 	if err := errors.Join(errs...); err != nil {
 		return nil, fileError{err}
 	}
-	e, err := policy.New(ctx, policy.Config{
+	cfg := policy.Config{
 		NodeName: "node", NodeAddrs: []netip.Addr{nodeAddr}, PodCIDRs: []netip.Prefix{podCIDR}, GCInterval: time.Hour,
-	})
+	}
+	c := &cluster{
+		namespace: namespace, nextPod: firstPod, nextSvc: firstSvc, noted: map[string]bool{},
+		view: inquiry.View{Source: strings.Join(names, ", "), Node: nodeAddr, APIServer: apiServer},
+	}
+	if speaksIPv6(q, objects) {
+		cfg.IPv6, c.view.Node6 = true, nodeAddr6
+		cfg.NodeAddrs, cfg.PodCIDRs = append(cfg.NodeAddrs, nodeAddr6), append(cfg.PodCIDRs, podCIDR6)
+		c.nextPod6, c.nextSvc6 = firstPod6, firstSvc6
+		c.view.Notes = append(c.view.Notes, "IPv6 is spoken of: the node and its pods are taken to have addresses of both families")
+	}
+	e, err := policy.New(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("make a policy engine: %w", err)
 	}
-	c := &cluster{
-		engine: e, namespace: namespace, nextPod: firstPod, nextSvc: firstSvc, noted: map[string]bool{},
-		view: inquiry.View{Source: strings.Join(names, ", "), Node: nodeAddr, APIServer: apiServer},
-	}
+	c.engine = e
 	if err := c.tell(ctx, objects); err != nil {
 		e.Close()
 		return nil, err

@@ -76,15 +76,20 @@ func (c *cluster) setPod(ctx context.Context, p *corev1.Pod) error {
 	if p.Spec.ServiceAccountName == "" {
 		p.Spec.ServiceAccountName = "default" // as admission sets it
 	}
-	addr := nodeAddr
+	addrs := []netip.Addr{nodeAddr}
+	if c.view.Node6.IsValid() {
+		addrs = append(addrs, nodeAddr6)
+	}
 	if !p.Spec.HostNetwork {
-		addr = c.nextPod
-		c.nextPod = addr.Next()
-		if _, err := c.engine.SetPod(ctx, p, addr); err != nil {
+		addrs[0] = take(&c.nextPod)
+		if len(addrs) > 1 {
+			addrs[1] = take(&c.nextPod6)
+		}
+		if _, err := c.engine.SetPod(ctx, p, addrs...); err != nil {
 			return err
 		}
 	}
-	c.view.Pods = append(c.view.Pods, inquiry.PodOf(p, addr))
+	c.view.Pods = append(c.view.Pods, inquiry.PodOf(p, addrs...))
 	return nil
 }
 
@@ -141,14 +146,14 @@ func (c *cluster) setService(ctx context.Context, s *corev1.Service) error {
 	if err := c.engine.SetService(ctx, policy.Service{Namespace: s.Namespace, Name: s.Name, Labels: s.Labels, Selector: s.Spec.Selector}); err != nil {
 		return err
 	}
-	addr, err := netip.ParseAddr(s.Spec.ClusterIP)
-	if s.Spec.ClusterIP == corev1.ClusterIPNone || s.Spec.Type == corev1.ServiceTypeExternalName {
-		return nil // it has no address to dial
+	for _, addr := range c.addresses(s) {
+		c.addService(s, addr)
 	}
-	if err != nil {
-		addr = c.nextSvc
-		c.nextSvc = addr.Next()
-	}
+	return nil
+}
+
+// addService adds the ports that a Service has at one of its addresses.
+func (c *cluster) addService(s *corev1.Service, addr netip.Addr) {
 	for _, port := range s.Spec.Ports {
 		proto := map[corev1.Protocol]uint8{"": 6, corev1.ProtocolTCP: 6, corev1.ProtocolUDP: 17, corev1.ProtocolSCTP: 132}[port.Protocol]
 		one := inquiry.Service{
@@ -158,13 +163,15 @@ func (c *cluster) setService(ctx context.Context, s *corev1.Service) error {
 			if len(s.Spec.Selector) == 0 || p.Namespace != s.Namespace || !labels.SelectorFromSet(maps.Clone(s.Spec.Selector)).Matches(labels.Set(p.Labels)) {
 				continue
 			}
-			if number := targetPort(port, p); number != 0 {
-				one.Backends = append(one.Backends, netip.AddrPortFrom(p.Addrs[0], number))
+			number := targetPort(port, p)
+			for _, a := range p.Addrs {
+				if number != 0 && a.Is4() == addr.Is4() {
+					one.Backends = append(one.Backends, netip.AddrPortFrom(a, number))
+				}
 			}
 		}
 		c.view.Services = append(c.view.Services, one)
 	}
-	return nil
 }
 
 // targetPort is the pod's port that a Service's leads to; 0 when the pod has none

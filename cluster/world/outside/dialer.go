@@ -48,7 +48,11 @@ func NewDialer(file *os.File) (*Dialer, error) {
 // Dial connects to a numeric address. Network is "tcp" or "udp". A server that
 // refuses is an error that is syscall.ECONNREFUSED.
 func (d *Dialer) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	return d.connect(ctx, request{Network: network + "4", Addr: addr})
+	at, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("dial the outside: %w", err)
+	}
+	return d.connect(ctx, request{Network: network + family(at), Addr: addr})
 }
 
 // DialDNS connects to the first resolver that the host uses.
@@ -59,12 +63,30 @@ func (d *Dialer) DialDNS(ctx context.Context, network string) (net.Conn, error) 
 // Listen opens a TCP socket on an address of the host's loopback. Connections to
 // it are accepted here.
 func (d *Dialer) Listen(ctx context.Context, addr netip.AddrPort) (net.Listener, error) {
-	socket, err := d.ask(ctx, request{Network: "tcp4", Addr: addr.String(), Listen: true})
+	socket, err := d.ask(ctx, request{Network: "tcp" + family(addr), Addr: addr.String(), Listen: true})
 	if err != nil {
 		return nil, err
 	}
 	defer socket.Close()
 	return net.FileListener(socket)
+}
+
+// ListenPacket opens a UDP socket there.
+func (d *Dialer) ListenPacket(ctx context.Context, addr netip.AddrPort) (net.PacketConn, error) {
+	socket, err := d.ask(ctx, request{Network: "udp" + family(addr), Addr: addr.String(), Listen: true})
+	if err != nil {
+		return nil, err
+	}
+	defer socket.Close()
+	return net.FilePacketConn(socket)
+}
+
+// family is what the network's name of an address ends with.
+func family(addr netip.AddrPort) string {
+	if addr.Addr().Is6() {
+		return "6"
+	}
+	return "4"
 }
 
 func (d *Dialer) connect(ctx context.Context, r request) (net.Conn, error) {

@@ -18,7 +18,7 @@ import (
 // request is what the dialer sends: one packet, JSON.
 type request struct {
 	ID      uint64 `json:"id"`
-	Network string `json:"network"`          // tcp4 or udp4
+	Network string `json:"network"`          // tcp4, udp4, tcp6 or udp6
 	Addr    string `json:"addr,omitempty"`   // numeric; empty: the host's resolver
 	Listen  bool   `json:"listen,omitempty"` // instead of dialling
 	Cancel  bool   `json:"cancel,omitempty"`

@@ -195,7 +195,9 @@ func TestDialFails(t *testing.T) {
 	})
 }
 
-func TestListen(t *testing.T) {
+// newHere is a dialer whose server is in the same namespace.
+func newHere(t *testing.T) *Dialer {
+	t.Helper()
 	server, file, err := Pair()
 	if err != nil {
 		t.Fatal(err)
@@ -211,7 +213,31 @@ func TestListen(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	at := netip.MustParseAddrPort("127.77.1.1:0")
+	return d
+}
+
+func TestListen(t *testing.T) {
+	for _, at := range []string{"127.77.1.1:0", "[::1]:0"} {
+		t.Run(at, func(t *testing.T) { testListen(t, netip.MustParseAddrPort(at)) })
+	}
+}
+
+// needsLoopback skips a test of IPv6 on a machine without.
+func needsLoopback(t *testing.T, at netip.AddrPort) {
+	t.Helper()
+	l, err := net.Listen("tcp", at.String())
+	if err != nil && at.Addr().Is6() {
+		t.Skip("needs the loopback of IPv6")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+}
+
+func testListen(t *testing.T, at netip.AddrPort) {
+	needsLoopback(t, at)
+	d := newHere(t)
 	l, err := d.Listen(t.Context(), at)
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +255,7 @@ func TestListen(t *testing.T) {
 		}
 		accepted <- err
 	}()
-	conn, err := net.Dial("tcp4", addr.String())
+	conn, err := net.Dial("tcp", addr.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,10 +280,40 @@ func TestListen(t *testing.T) {
 	if err := again.Close(); err != nil {
 		t.Error(err)
 	}
-	for _, addr := range []string{"0.0.0.0:0", "192.0.2.1:80"} {
+	for _, addr := range []string{"0.0.0.0:0", "192.0.2.1:80", "[::]:0", "[2001:db8::1]:80"} {
 		if l, err := d.Listen(t.Context(), netip.MustParseAddrPort(addr)); !errors.Is(err, syscall.EADDRNOTAVAIL) {
 			t.Errorf("listens on %s: %v, %v", addr, l, err)
 		}
+		if pc, err := d.ListenPacket(t.Context(), netip.MustParseAddrPort(addr)); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			t.Errorf("takes datagrams on %s: %v, %v", addr, pc, err)
+		}
+	}
+}
+
+func TestListenPacket(t *testing.T) {
+	for _, text := range []string{"127.77.1.1:0", "[::1]:0"} {
+		t.Run(text, func(t *testing.T) {
+			at := netip.MustParseAddrPort(text)
+			needsLoopback(t, at)
+			pc, err := newHere(t).ListenPacket(t.Context(), at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pc.Close()
+			client, err := net.Dial("udp", pc.LocalAddr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			if _, err := client.Write([]byte("hello")); err != nil {
+				t.Fatal(err)
+			}
+			buf := make([]byte, 10)
+			n, from, err := pc.ReadFrom(buf)
+			if err != nil || string(buf[:n]) != "hello" || from.String() != client.LocalAddr().String() {
+				t.Errorf("got %q from %v, %v", buf[:n], from, err)
+			}
+		})
 	}
 }
 

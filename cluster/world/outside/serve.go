@@ -132,16 +132,21 @@ func listen(ctx context.Context, r request) (*os.File, error) {
 	if !at.Addr().Unmap().IsLoopback() {
 		return nil, fmt.Errorf("listen on %s: %w", r.Addr, syscall.EADDRNOTAVAIL)
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, r.Network, r.Addr)
+	var socket io.Closer
+	if strings.HasPrefix(r.Network, "udp") {
+		socket, err = new(net.ListenConfig).ListenPacket(ctx, r.Network, r.Addr)
+	} else {
+		socket, err = new(net.ListenConfig).Listen(ctx, r.Network, r.Addr)
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer l.Close()
-	tcp, ok := l.(*net.TCPListener)
+	defer socket.Close()
+	filer, ok := socket.(interface{ File() (*os.File, error) })
 	if !ok {
 		return nil, fmt.Errorf("listen on %s: no such network %q", r.Addr, r.Network)
 	}
-	return tcp.File()
+	return filer.File()
 }
 
 func mayReach(addr string) error {

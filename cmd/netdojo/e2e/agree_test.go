@@ -41,12 +41,14 @@ type random struct {
 
 // target is what a random probe may go to.
 type target struct {
+	lab     *lab   // of the family by which it goes
 	to      string // as a probe has it
 	explain []string
 	conn    oracle.Conn // From is left open
 }
 
-func newRandom(t *testing.T, l *lab) *random {
+// newRandom makes it of the lab of IPv4 and, in a cluster of both families, that of IPv6.
+func newRandom(t *testing.T, l *lab, six ...*lab) *random {
 	t.Helper()
 	api, err := l.kube.DiscoveryV1().EndpointSlices("default").Get(t.Context(), "kubernetes", metav1.GetOptions{})
 	if err != nil {
@@ -68,6 +70,9 @@ func newRandom(t *testing.T, l *lab) *random {
 			pod := oracle.Pod{
 				Namespace: ns, Name: p.Name, Labels: p.Labels, ServiceAccount: p.Spec.ServiceAccountName, Addr: netip.MustParseAddr(p.Status.PodIP),
 			}
+			for _, l6 := range six {
+				pod.Addr6 = netip.MustParseAddr(l6.podIPs[ns+"/"+p.Name])
+			}
 			for _, c := range p.Spec.Containers {
 				for _, port := range c.Ports {
 					if port.Name != "" {
@@ -78,31 +83,55 @@ func newRandom(t *testing.T, l *lab) *random {
 			w.Pods = append(w.Pods, pod)
 		}
 	}
-	server, remoteServer := netip.MustParseAddr(l.podIPs["default/server"]), netip.MustParseAddr(l.podIPs["second/server"])
-	io, com := l.world["kubernetes.io"], l.world["example.com"]
 	r := &random{
 		lab: l, world: w, sources: []string{client, other, foreign},
 		Random: &oracle.Random{Rand: rand.New(rand.NewPCG(*agreeSeed, 1)), Words: oracle.Words{
 			Namespaces: []string{"default", "second"}, Labels: map[string][]string{"app": {"client", "server", "other"}, "tier": {"front", "back"}},
 			Teams: []string{"blue", "red"}, Accounts: []string{"default"}, Ports: []int{80, 443, 8080, 8081, 9000}, PortNames: []string{"http", "alt"},
-			CIDRs: []string{"0.0.0.0/0", io.String() + "/32", com.String() + "/32", netip.PrefixFrom(io, 8).Masked().String(), "10.244.0.0/16", "192.168.77.0/24"},
+			CIDRs: networks(l, 8, "0.0.0.0/0", "10.244.0.0/16", "192.168.77.0/24"),
 			Few:   true,
 		}},
 	}
+	r.aim(l)
+	r.targets = append(r.targets, target{l, "tcp://api:443", []string{"kube-apiserver", "6443"}, oracle.Conn{To: node, Proto: 6, Port: 6443}})
+	for _, l6 := range six {
+		w.Node6 = netip.MustParseAddr("fd00:77::2")
+		r.IPv6, r.CIDRs = true, append(r.CIDRs, networks(l6, 48, "::/0", "fd00:10:244::/64", "fd00:77::/64")...)
+		r.aim(l6)
+	}
+	return r
+}
+
+// networks are what CIDRs of a family may name: everything, addresses of the world and
+// a network of that size around one, the pods' and the node's.
+func networks(l *lab, size int, everything, pods, node string) []string {
+	one := func(a netip.Addr, bits int) string { return netip.PrefixFrom(a, bits).Masked().String() }
+	io, com := l.world["kubernetes.io"], l.world["example.com"]
+	return []string{everything, one(io, io.BitLen()), one(com, com.BitLen()), one(io, size), pods, node}
+}
+
+// aim adds the targets of a family, which pods are told by in a cluster of both: by
+// their names explain speaks of either.
+func (r *random) aim(l *lab) {
+	server, remoteServer := netip.MustParseAddr(l.podIPs["default/server"]), netip.MustParseAddr(l.podIPs["second/server"])
+	io, com := l.world["kubernetes.io"], l.world["example.com"]
+	named, remoteNamed := l.of("default/server", server.String()), l.of("second/server", remoteServer.String())
 	add := func(to string, addr netip.Addr, proto uint8, port uint16, args ...string) {
-		r.targets = append(r.targets, target{to, args, oracle.Conn{To: addr, Proto: proto, Port: port}})
+		r.targets = append(r.targets, target{l, to, args, oracle.Conn{To: addr, Proto: proto, Port: port}})
 	}
 	for _, port := range []uint16{8080, 8081, 9000} {
-		add(fmt.Sprintf("tcp://default/server:%d", port), server, 6, port, "default/server", fmt.Sprint(port))
-		add(fmt.Sprintf("tcp://second/server:%d", port), remoteServer, 6, port, "second/server", fmt.Sprint(port))
+		add(fmt.Sprintf("tcp://default/server:%d", port), server, 6, port, named, fmt.Sprint(port))
+		add(fmt.Sprintf("tcp://second/server:%d", port), remoteServer, 6, port, remoteNamed, fmt.Sprint(port))
 	}
 	add("tcp://svc/server:80", server, 6, 8080, "svc/server", "80")
-	add("icmp://default/server", server, 1, 8, "default/server", "8", "ICMP")
+	if l.ipv6 {
+		add("icmp://default/server", server, 58, 128, named, "128", "ICMPv6")
+	} else {
+		add("icmp://default/server", server, 1, 8, named, "8", "ICMP")
+	}
 	add("tcp://world/kubernetes.io:443", io, 6, 443, io.String(), "443")
 	add("tcp://world/example.com:80", com, 6, 80, com.String(), "80")
 	add("udp://world/kubernetes.io:7", io, 17, 7, io.String(), "7", "UDP")
-	add("tcp://api:443", node, 6, 6443, "kube-apiserver", "6443")
-	return r
 }
 
 // explainer is a handle whose engine can be asked.
@@ -117,14 +146,25 @@ func TestAgree(t *testing.T) {
 	_, h := sharedCluster(t)
 	l := newLab(t, h)
 	t.Cleanup(func() { removePods(t, l) })
-	r := newRandom(t, l)
+	newRandom(t, l).agree(t)
+}
+
+// TestAgreeDualStack does so with probes of both families, in a cluster of both.
+func TestAgreeDualStack(t *testing.T) {
+	t.Parallel()
+	_, h := dualCluster(t)
+	newRandom(t, newLabOf(t, h, false), newLabOf(t, h, true)).agree(t)
+}
+
+// agree makes the probes.
+func (r *random) agree(t *testing.T) {
 	r.Tiers = true
 	for _, x := range r.targets { // every target answers while there is no policy
-		if code := r.dial(client, x.to); code != 0 && x.to != "" {
-			t.Fatalf("without policies, %s → %s: exit code %d", client, x.to, code)
+		if code := r.dial(client, x); code != 0 {
+			t.Fatalf("without policies, %s → %s: exit code %d", client, x, code)
 		}
 	}
-	done, allowed := 0, 0
+	done, allowed, six := 0, 0, 0
 	for set := 0; done < *agreeProbes; set++ {
 		docs, refs := r.apply(t, set)
 		var wg sync.WaitGroup
@@ -133,10 +173,10 @@ func TestAgree(t *testing.T) {
 			from, to := r.sources[r.IntN(len(r.sources))], r.targets[r.IntN(len(r.targets))]
 			wg.Go(func() {
 				conn := to.conn
-				conn.From = netip.MustParseAddr(l.podIPs[from])
+				conn.From = netip.MustParseAddr(to.lab.podIPs[from])
 				want := r.world.Allowed(conn)
-				said := r.ask(t, h, from, to)
-				code := r.dial(from, to.to)
+				said := r.ask(t, from, to)
+				code := r.dial(from, to)
 				saw := code == 0
 				mu.Lock()
 				defer mu.Unlock()
@@ -144,9 +184,12 @@ func TestAgree(t *testing.T) {
 				if saw {
 					allowed++
 				}
+				if to.lab.ipv6 {
+					six++
+				}
 				if saw != want || said != want || code < 0 {
 					t.Errorf("seed %d, set %d: %s → %s: the pod sees %v (exit code %d), explain says %v, Cilium's simulator %v\n%s",
-						*agreeSeed, set, from, to.to, saw, code, said, want, strings.Join(docs, "\n---\n"))
+						*agreeSeed, set, from, to, saw, code, said, want, strings.Join(docs, "\n---\n"))
 				}
 			})
 		}
@@ -156,11 +199,16 @@ func TestAgree(t *testing.T) {
 			break
 		}
 	}
-	t.Logf("%d probes agree, %d of them allowed", done, allowed)
+	t.Logf("%d probes agree, %d of them allowed, %d by IPv6", done, allowed, six)
 	if allowed == 0 || allowed == done {
 		t.Error("all probes came out the same: they tell too little")
 	}
+	if r.IPv6 && (six == 0 || six == done) {
+		t.Error("all probes went by one family")
+	}
 }
+
+func (x target) String() string { return x.to + x.lab.of("", " by IPv6") }
 
 // apply puts random policies in force that the API server takes.
 func (r *random) apply(t *testing.T, set int) (docs []string, refs []manifests.Ref) {
@@ -218,12 +266,12 @@ func (r *random) remove(t *testing.T, refs []manifests.Ref) {
 }
 
 // ask has netdojo explain a probe; true is allowed.
-func (r *random) ask(t *testing.T, h cluster.Handle, from string, to target) bool {
+func (r *random) ask(t *testing.T, from string, to target) bool {
 	req := explain.Request{From: from, To: to.explain[0], Port: to.explain[1]}
 	if len(to.explain) > 2 {
 		req.Protocol = to.explain[2]
 	}
-	a, err := h.(explainer).Explain(t.Context(), req)
+	a, err := r.h.(explainer).Explain(t.Context(), req)
 	if err != nil {
 		t.Errorf("explain %+v: %v", req, err)
 		return false
@@ -232,8 +280,8 @@ func (r *random) ask(t *testing.T, h cluster.Handle, from string, to target) boo
 }
 
 // dial runs a probe and gives its exit code; -1 when it could not be run.
-func (r *random) dial(from, to string) int {
-	_, command := r.target(to)
+func (r *random) dial(from string, x target) int {
+	_, command := x.lab.target(x.to)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	_, code, err := r.exec(ctx, from, command...)

@@ -133,6 +133,11 @@ func testCiliumDbg(t *testing.T, home *home, l *lab) {
 	}
 	id := strconv.FormatInt(ep.ID, 10)
 	row := regexp.MustCompile(`(?m)^` + id + ` +Disabled +Enabled +` + strconv.FormatInt(ep.Status.Identity.ID, 10) + ` .* ` + regexp.QuoteMeta(l.podIPs[client]) + ` +ready`)
+	if !slices.ContainsFunc(eps[0].Status.Policy.ProxyStatistics, func(m *models.ProxyStatistics) bool {
+		return m.Protocol == "dns" && m.Port == 53 && m.Location == "egress" && m.Statistics.Requests.Forwarded > 0 && m.Statistics.Responses.Received > 0
+	}) {
+		t.Errorf("proxy statistics: %+v", eps[0].Status.Policy.ProxyStatistics)
+	}
 	if out := mustCilium(home, "cilium-dbg", "endpoint", "list"); !row.MatchString(out) {
 		t.Errorf("no row %s in\n%s", row, out)
 	}
@@ -221,11 +226,18 @@ func follow(t *testing.T, c *exec.Cmd) *lines {
 
 func testMonitor(t *testing.T, home *home, l *lab) {
 	out := follow(t, home.command("kubectl", "-n", "kube-system", "exec", "ds/cilium", "--", "cilium-dbg", "monitor", "-t", "drop", "-t", "l7").Cmd)
+	verdicts := follow(t, home.command("kubectl", "-n", "kube-system", "exec", "ds/cilium", "--", "cilium-dbg", "monitor", "-t", "policy-verdict").Cmd)
+	toDNS := regexp.MustCompile(`egress, action redirect, .*match L3-L4, .*:53 udp`)
+	toName := regexp.MustCompile(`egress, action allow, .*match L3-Only, .*` + regexp.QuoteMeta(l.world["kubernetes.io"].String()) + `:443 tcp SYN`)
 	drop := regexp.MustCompile(`xx drop \(Policy denied\) flow 0x[0-9a-f]+ to endpoint 0, .*, identity \d+->world: ` +
 		regexp.QuoteMeta(l.podIPs[client]) + `:\d+ -> ` + regexp.QuoteMeta(l.world["cilium.io"].String()) + `:443 tcp SYN`)
 	eventually(t, "the monitor tells of the drop", 30*time.Second, func() bool {
 		l.check(probe{client, cilium, false})
 		return drop.MatchString(out.String())
+	})
+	eventually(t, "verdicts tell what they matched", 30*time.Second, func() bool {
+		l.check(probe{client, k8sio, true})
+		return toDNS.MatchString(verdicts.String()) && toName.MatchString(verdicts.String())
 	})
 	if text := out.String(); !strings.Contains(text, "DNS proxy: cilium.io. A TTL:") || strings.Contains(text, "Policy verdict log") {
 		t.Errorf("it asked for drops and layer 7:\n%s", text)

@@ -3,6 +3,9 @@
 package e2e
 
 import (
+	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,10 +124,12 @@ func TestDualStack(t *testing.T) {
 	}
 	remove()
 	remove = l.policies(cnp(`{` + onClient + `, egress: [` + dnsRule + `, {toCIDR: [0.0.0.0/0]}]}`)) // which is ::/0 here
-	if out := home.must("explain", "client", "kubernetes.io"); !strings.Contains(out, "kubernetes.io:443/TCP is allowed") || !strings.Contains(out, "kubernetes.io:443/TCP is denied") {
+	if out := home.must("explain", "client", "kubernetes.io"); !strings.Contains(out, "kubernetes.io:443/TCP by IPv6 is allowed") || !strings.Contains(out, "kubernetes.io:443/TCP by IPv4 is denied") {
 		t.Errorf("explain says of a name, of which one family is allowed:\n%s", out)
 	}
 	remove()
+
+	testLoadBalancers(t, home, l)
 
 	// Another family asks for another cluster.
 	wantTold(t, home.run("up"), 3, "IP family: it has dual", "netdojo down")
@@ -138,4 +143,81 @@ func TestDualStack(t *testing.T) {
 	eventually(t, "the Service leads on after a stop", 10*time.Second, func() bool {
 		return home.run("kubectl", "exec", "client", "--", "curl", "-6sf", "-o", "/dev/null", "--connect-timeout", "1", "http://both/public").code == 0
 	})
+}
+
+// testLoadBalancers reaches load balancers by IPv6: pods at their own address, the host
+// at a port of the one loopback address that IPv6 has, where it is free.
+func testLoadBalancers(t *testing.T, home *home, l *lab) {
+	t.Helper()
+	taken, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		t.Log("this machine has no loopback of IPv6: load balancers are not tried")
+		return
+	}
+	defer taken.Close()
+	lost, free := taken.Addr().(*net.TCPAddr).Port, freePort(t)
+	l.create("balancers.yaml", fmt.Sprintf(`apiVersion: v1
+kind: Service
+metadata: {name: balanced}
+spec:
+  type: LoadBalancer
+  ipFamilyPolicy: RequireDualStack
+  selector: {app: server}
+  ports: [{name: free, port: %d, targetPort: http}, {name: lost, port: %d, targetPort: http}]
+`, free, lost))
+	d := &desk{home, t}
+	var addrs []string
+	eventually(t, "the load balancer has addresses of both families", 10*time.Second, func() bool {
+		addrs = strings.Fields(d.kubectl("get", "service", "balanced", "-o", "jsonpath={.status.loadBalancer.ingress[*].ip}"))
+		return len(addrs) == 4
+	})
+	if addrs[2] != "::1" || !strings.HasPrefix(addrs[0], "127.77.") {
+		t.Errorf("addresses %q", addrs)
+	}
+	if got := d.kubectl("get", "service", "balanced", "-o", "jsonpath={.status.loadBalancer.ingress[2].ports[*].error}"); got != "netdojo.dev/PortTaken" {
+		t.Errorf("of the ports of ::1 the status says %q", got)
+	}
+	host := func(port int) int {
+		client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+		resp, err := client.Get(fmt.Sprintf("http://[::1]:%d/public", port))
+		if err != nil {
+			return 0
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	eventually(t, "the host reaches the load balancer", 10*time.Second, func() bool { return host(free) == 200 })
+	url := fmt.Sprintf("http://[%s]:%d/public", addrs[3], free)
+	inPod := func() int {
+		_, code, err := l.exec(t.Context(), client, "curl", "-gsf", "-o", "/dev/null", "--connect-timeout", "1", url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return code
+	}
+	if code := inPod(); code != 0 {
+		t.Errorf("a pod, %s: curl's exit code %d", url, code)
+	}
+
+	remove := l.policies(cnp(`{` + onServer + `, ingress: [{fromEntities: [cluster]}]}`))
+	if got := host(free); got != 0 {
+		t.Errorf("the host, which is outside: status %d", got)
+	}
+	if code := inPod(); code != 0 {
+		t.Errorf("a pod that the policy allows: curl's exit code %d", code)
+	}
+	remove()
+	remove = l.policies(cnp(`{` + onServer + `, ingress: [{fromCIDR: [0.0.0.0/0]}]}`))
+	defer remove()
+	if got := host(free); got != 200 {
+		t.Errorf("the host by IPv6, where the outside of IPv6 is allowed: status %d", got)
+	}
+	if code := inPod(); code != 28 {
+		t.Errorf("a pod that the policy does not name: curl's exit code %d", code)
+	}
+	eventually(t, "the drop names the Service that was dialled", 5*time.Second, func() bool {
+		out := home.must("flows", "--output", "json", "--verdict", "dropped", "--last", "50")
+		return strings.Contains(out, `"name":"balanced"`)
+	})
+	d.kubectl("delete", "service", "balanced")
 }

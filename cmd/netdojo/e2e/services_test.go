@@ -3,11 +3,14 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +28,14 @@ apiVersion: v1
 kind: Service
 metadata: {name: elsewhere}
 spec: {type: ExternalName, externalName: kubernetes.io}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: names, namespace: kube-system}
+spec:
+  type: LoadBalancer
+  selector: {k8s-app: kube-dns}
+  ports: [{name: dns, port: 5353, targetPort: 53, protocol: UDP}]
 ---
 apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
@@ -90,6 +101,22 @@ func TestServices(t *testing.T) {
 	if r := h.run("kubectl", "exec", "deploy/frontend", "--", "curl", "-sS", "--connect-timeout", "1", "http://"+addrs[1]+":8001/"); r.code != 28 {
 		t.Errorf("a port that the load balancer has not: %+v", r) // it is nowhere, and not the world's
 	}
+
+	// UDP too: the host asks the cluster's DNS.
+	var names string
+	eventually(t, "the load balancer of UDP has an address", 10*time.Second, func() bool {
+		names = d.kubectl("-n", "kube-system", "get", "service", "names", "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}")
+		return names != ""
+	})
+	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", names+":5353")
+	}}
+	eventually(t, "the host asks the cluster's DNS", 10*time.Second, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		got, err := resolver.LookupHost(ctx, "kubernetes.default.svc.cluster.local.")
+		return err == nil && slices.Equal(got, []string{"10.96.0.1"})
+	})
 
 	if err := os.WriteFile(file+".policy.yaml", []byte("apiVersion: cilium.io"+policy), 0o600); err != nil {
 		t.Fatal(err)

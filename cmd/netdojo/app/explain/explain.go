@@ -44,8 +44,8 @@ running policy engine for each direction, the policies that select the endpoint,
 the rule that decided, and why the others did not match.
 
 FROM and TO are a pod ([NAMESPACE/]NAME), a workload (deploy/NAME), labels
-(app=web,tier=front), an address, a CIDR or an entity (world, host, remote-node,
-kube-apiserver, cluster, all). TO may also be a Service (svc/NAME or its DNS name)
+(app=web,tier=front), an address or a CIDR of either family, or an entity (world,
+host, remote-node, kube-apiserver, cluster, all). TO may also be a Service (svc/NAME or its DNS name)
 or a DNS name outside. Without --port, the ports that TO declares are asked about.
 
 With -f nothing has to run: the objects of the files are told to the same engine,
@@ -80,7 +80,7 @@ differs.`,
 	f.StringArrayVarP(&o.Files, "filename", "f", nil, "read these files or folders instead of a cluster (- is standard input)")
 	f.StringVarP(&o.Request.Namespace, "namespace", "n", "default", "the namespace of names without one")
 	f.StringVarP(&o.Request.Port, "port", "p", "", "the port's number or name; the type of an ICMP message")
-	f.StringVar(&o.Request.Protocol, "protocol", "", "TCP, UDP, SCTP or ICMP (default: the port's own, else TCP)")
+	f.StringVar(&o.Request.Protocol, "protocol", "", "TCP, UDP, SCTP, ICMP or ICMPv6 (default: the port's own, else TCP)")
 	f.StringVar(&o.Request.DNS, "dns", "", "a name that is asked for in the connection; TO is then the cluster's DNS by default")
 	f.StringVar(&o.Request.SNI, "sni", "", "the server name that a TLS client sends in the connection")
 	f.StringVar(&o.Method, "method", "", "the method of an HTTP request in the connection")

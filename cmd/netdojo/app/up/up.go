@@ -120,9 +120,6 @@ func CheckSpec(spec cluster.Spec) error {
 	if spec.Dual() && spec.Provider != embedded.Name {
 		return exit.WithCure(exit.Usagef("--ip-family dual is for the provider embedded only"), "use --provider embedded, or leave --ip-family out")
 	}
-	if spec.Dual() && spec.World == "internet" {
-		return exit.WithCure(exit.Usagef("--ip-family dual: --world internet relays IPv4 only"), "use --world simulated, or leave --ip-family out")
-	}
 	for flag, given := range map[string]bool{"context": spec.Context != "", "yes": spec.Consent} {
 		if given && spec.Provider != existing.Name {
 			return exit.WithCure(exit.Usagef("--%s is for the provider existing only", flag), "add --provider existing")

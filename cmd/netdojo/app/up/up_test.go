@@ -39,7 +39,9 @@ func TestFlags(t *testing.T) {
 		"CIDRs elsewhere": {"--provider kind --policy-cidr-match-mode pods", plain, "provider embedded or the datapath cilium only"},
 		"IPv6 alone":      {"--ip-family ipv6", plain, "not known"},
 		"IPv6 elsewhere":  {"--provider kind --ip-family dual", plain, "provider embedded only"},
-		"IPv6 internet":   {"--provider embedded --ip-family dual --world internet", plain, "relays IPv4 only"},
+		"IPv6 internet": {"--provider embedded --ip-family dual --world internet", with(func(s *cluster.Spec) {
+			s.Provider, s.IPFamily, s.World = "embedded", cluster.FamilyDual, "internet"
+		}), ""},
 		"bad answer":      {"--dns-reject-response-code never", plain, "not known"},
 		"fresh on a port": {"--fresh --api-port 6443", with(func(s *cluster.Spec) { s.Fresh, s.APIPort = true, 6443 }), ""},
 		"publish": {"--publish 8080:lab/web:80", with(func(s *cluster.Spec) {
