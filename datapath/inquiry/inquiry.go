@@ -79,7 +79,7 @@ func (q *question) ways(from, to []place) ([]way, error) {
 			return nil, &UsageError{f.name + " opens no connection that is judged by its name", "name its address, or world"}
 		}
 		for _, t := range to {
-			if f.name == t.name && len(from)*len(to) > 1 {
+			if f.name == t.name && slices.ContainsFunc(slices.Concat(from, to), func(o place) bool { return o.name != f.name }) {
 				continue // several ends: a pod and itself is no question
 			}
 			ports, err := q.ports(t)
