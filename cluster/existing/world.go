@@ -104,8 +104,8 @@ func upperHalf(ctx context.Context, engine containers.Engine) (netip.Prefix, err
 	return netip.Prefix{}, &cluster.Problem{What: "the nodes' network has no range for the simulated world: " + text, Fix: "use --world internet"}
 }
 
-// upper is the upper half of an IPv4 network; ok is false for one that has too few
-// networks of 256 addresses to give each name one.
+// upper is the upper half of an IPv4 network; ok is false for one that is too small to
+// give each name an address apart from others'.
 func upper(network string) (half netip.Prefix, ok bool) {
 	p, err := netip.ParsePrefix(network)
 	if err != nil || !p.Addr().Is4() || p.Bits() > 20 {

@@ -19,17 +19,20 @@ type picker struct {
 	seed   uint64
 	avoid  []netip.Prefix
 	within netip.Prefix              // where it is valid: what addresses are picked from
-	taken  map[netip.Prefix]struct{} // networks in use, of both sizes
+	taken  map[netip.Prefix]struct{} // networks in use, of all sizes
 }
 
 // No two names share a network of the wide size, so that a policy's CIDR of up
 // to /16 around one name selects no other. A world of thousands of names, where
-// none is free within wideTries, makes do with the narrow one.
+// none is free within wideTries, makes do with the narrow one, and one on a small
+// network of an engine's, such as 192.168.112.0/20, with an address of its own.
 const (
-	wide       = 16
-	narrow     = 24
-	wideTries  = 100
-	totalTries = 100_000
+	wide        = 16
+	narrow      = 24
+	single      = 32
+	wideTries   = 100
+	narrowTries = 1000
+	totalTries  = 100_000
 )
 
 func newPicker(seed uint64, avoid ...netip.Prefix) *picker {
@@ -47,6 +50,7 @@ func network(addr netip.Addr, bits int) netip.Prefix {
 func (p *picker) take(addr netip.Addr) {
 	p.taken[network(addr, wide)] = struct{}{}
 	p.taken[network(addr, narrow)] = struct{}{}
+	p.taken[network(addr, single)] = struct{}{}
 }
 
 // addr picks an address for name and takes it.
@@ -54,7 +58,10 @@ func (p *picker) addr(name string) (netip.Addr, error) {
 	for try := range uint64(totalTries) {
 		addr := p.candidate(name, try)
 		bits := wide
-		if try >= wideTries {
+		switch {
+		case try >= narrowTries:
+			bits = single
+		case try >= wideTries:
 			bits = narrow
 		}
 		if _, used := p.taken[network(addr, bits)]; used || p.avoided(addr) {

@@ -66,6 +66,24 @@ func TestAddressesWithin(t *testing.T) {
 	}
 }
 
+// TestSmallNetwork: in a network that has less networks than there are names, each
+// name has an address of its own all the same.
+func TestSmallNetwork(t *testing.T) {
+	p := newPicker(7)
+	p.within = netip.MustParsePrefix("192.168.120.0/21")
+	had := map[netip.Addr]bool{}
+	for i := range 200 {
+		addr, err := p.addr(fmt.Sprintf("name-%d.example.com", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if had[addr] || !p.within.Contains(addr) {
+			t.Errorf("%s a second time, or outside of %s", addr, p.within)
+		}
+		had[addr] = true
+	}
+}
+
 func TestAddresses(t *testing.T) {
 	names := func(seed uint64) map[string]netip.Addr {
 		b := newBook(newPicker(seed, netip.MustParsePrefix("44.0.0.0/8")), false)
