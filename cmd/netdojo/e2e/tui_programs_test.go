@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/netdojo/netdojo/cluster"
 )
@@ -70,8 +71,10 @@ func TestProgramsInTheShell(t *testing.T) {
 			w.keys("ihello from vi", "Escape")
 			w.resize(110, 36) // in the middle of it
 			w.keys(":wq", "Enter")
+			w.fills(110)
 			w.resize(120, 40)
-			w.prompt() // vi eats what is typed too soon, and so does kubectl
+			w.fills(120) // less forgets what is typed while it is told of a size
+			w.prompt()   // vi eats what is typed too soon, and so does kubectl
 			w.keys("tr a-z A-Z <notes.txt; rm notes.txt", "Enter")
 			w.sees(10*time.Second, "HELLO FROM VI")
 
@@ -274,6 +277,19 @@ func (w *window) resize(width, height int) {
 	if out, err := w.tmux("resize-window", "-x", strconv.Itoa(width), "-y", strconv.Itoa(height)).CombinedOutput(); err != nil {
 		w.t.Fatalf("resize the window: %v\n%s", err, out)
 	}
+}
+
+// fills waits until the page is as wide as the window: then the shell has heard of its
+// size too.
+func (w *window) fills(width int) {
+	w.t.Helper()
+	eventually(w.t, fmt.Sprintf("a page of %d columns", width), 10*time.Second, func() bool {
+		widest := 0
+		for line := range strings.Lines(w.screen()) {
+			widest = max(widest, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")))
+		}
+		return widest == width
+	})
 }
 
 // paste pastes a text as a terminal does, which tells a program that asked for it.
