@@ -19,7 +19,7 @@ func TestUnenforcedFeature(t *testing.T) {
 	for name, running := range map[string]bool{"a new cluster": false, "a running cluster": true} {
 		t.Run(name, func(t *testing.T) {
 			f := newFakeCluster()
-			f.running, f.lacks = running, map[string]string{"http": "no Envoy runs"}
+			f.running, f.starting, f.lacks = running, 2, map[string]string{"http": "no Envoy runs"}
 			o := f.options()
 			o.Lab = lab
 			_, err := Run(t.Context(), o)

@@ -29,6 +29,7 @@ import (
 // session starts.
 type fakeCluster struct {
 	running, known bool
+	starting       int // how many looks at its status find it not ready
 	noFlows        bool
 	notReady       error             // what Wait returns
 	rejects        map[string]string // policy → why the API refuses it
@@ -112,12 +113,17 @@ func (h fakeHandle) Status(context.Context) (cluster.Status, error) {
 	if !h.f.running {
 		return cluster.Status{}, errors.New("connection refused")
 	}
-	return cluster.Status{Provider: "fake", Datapath: "netdojo", Running: true, Ready: true}, nil
+	st := cluster.Status{Provider: "fake", Datapath: "netdojo", Running: true, Ready: h.f.starting == 0, Detail: "it starts"}
+	h.f.starting = max(0, h.f.starting-1)
+	return st, nil
 }
 func (h fakeHandle) RESTConfig() *rest.Config { return &rest.Config{} }
 func (h fakeHandle) Close() error             { return nil }
 
 func (h fakeHandle) Lacks(_ context.Context, features []string) ([]cluster.Lack, error) {
+	if h.f.starting > 0 {
+		return nil, errors.New("forbidden")
+	}
 	var lacks []cluster.Lack
 	for _, f := range features {
 		if why, ok := h.f.lacks[f]; ok {

@@ -61,10 +61,12 @@ func (s *session) provision() step.Step {
 		if err != nil {
 			return nil, err
 		}
-		if err := s.attach(ctx, h); err != nil {
+		s.handle = h
+		// An API server that has just come back refuses what it will allow.
+		if err := s.awaitReady(ctx, detail); err != nil {
 			return nil, err
 		}
-		if err := s.awaitReady(ctx, detail); err != nil {
+		if err := s.attach(ctx, h); err != nil {
 			return nil, err
 		}
 		if err := h.ServeNames(ctx, worldNames(s.o.Lab)); err != nil {
