@@ -40,8 +40,9 @@ type Spec struct {
 	// IPFamily is which addresses pods and Services have: FamilyIPv4, which the empty
 	// string means too, or FamilyDual.
 	IPFamily string `json:"ipFamily,omitempty"`
-	// CIDRMatch is Cilium's option policy-cidr-match-mode: empty, or CIDRMatchPods.
-	CIDRMatch string `json:"cidrMatch,omitempty"`
+	// CIDRMatch is Cilium's option policy-cidr-match-mode: what CIDRs in policies select
+	// beside the outside, of CIDRMatchNodes and CIDRMatchPods.
+	CIDRMatch []string `json:"cidrMatch,omitempty"`
 	// Of the provider kind only.
 	Nodes      int    `json:"nodes,omitempty"`      // 0 means one
 	NodeImage  string `json:"nodeImage,omitempty"`  // empty picks one
@@ -66,8 +67,11 @@ const (
 // Dual says whether the cluster has IPv6 beside IPv4.
 func (s Spec) Dual() bool { return s.IPFamily == FamilyDual }
 
-// CIDRMatchPods lets CIDRs in policies select pods by their addresses.
-const CIDRMatchPods = "pods"
+// What CIDRs in policies can be let select by its addresses.
+const (
+	CIDRMatchPods  = "pods"
+	CIDRMatchNodes = "nodes"
+)
 
 // What Cilium's option tofqdns-dns-reject-response-code knows.
 const (

@@ -55,12 +55,12 @@ type Config struct {
 	// DNSDenyCode answers DNS questions that no rule allows; 0 means REFUSED, 3
 	// (NXDOMAIN) is Cilium's other choice.
 	DNSDenyCode int
-	// CIDRsMatchPods lets CIDRs in policies select pods (policy.Config).
-	CIDRsMatchPods bool
-	APIServer      netip.AddrPort
-	REST           *rest.Config
-	FlowSocket     string // where the Hubble observer is served; empty serves it nowhere
-	FlowAddress    string // the same on TCP, unprotected; empty for none
+	// CIDRMatch is what CIDRs in policies select beside the outside (policy.Config).
+	CIDRMatch   []string
+	APIServer   netip.AddrPort
+	REST        *rest.Config
+	FlowSocket  string // where the Hubble observer is served; empty serves it nowhere
+	FlowAddress string // the same on TCP, unprotected; empty for none
 	// CiliumDir is where Cilium's own tools find the sockets that they look for in
 	// /var/run/cilium: the agent's API, the monitor and Hubble. Empty serves none.
 	CiliumDir string
@@ -149,7 +149,7 @@ func Start(ctx context.Context, cfg Config) (_ *Agent, err error) {
 		}
 	}
 	if a.engine, err = policy.New(ctx, policy.Config{
-		NodeName: cfg.NodeName, NodeAddrs: a.local, PodCIDRs: cfg.podCIDRs(), IPv6: cfg.dual(), CIDRsMatchPods: cfg.CIDRsMatchPods,
+		NodeName: cfg.NodeName, NodeAddrs: a.local, PodCIDRs: cfg.podCIDRs(), IPv6: cfg.dual(), CIDRMatch: cfg.CIDRMatch,
 		ActiveConns: activeConns, Logger: a.log,
 	}); err != nil {
 		return nil, fmt.Errorf("start datapath: policy engine: %w", err)

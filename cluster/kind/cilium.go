@@ -92,8 +92,8 @@ func ciliumValues(spec cluster.Spec, apiHost, apiPort string, envoy, replaceKube
 		// Of another version the kind may be another, and nobody brings it.
 		"k8sClusterNetworkPolicy": values{"enabled": spec.CiliumChart == "" && spec.CiliumVersion == ""},
 	}
-	if spec.CIDRMatch != "" {
-		out["policyCIDRMatchMode"] = []any{spec.CIDRMatch}
+	if len(spec.CIDRMatch) > 0 {
+		out["policyCIDRMatchMode"] = spec.CIDRMatch
 	}
 	return out
 }

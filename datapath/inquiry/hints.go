@@ -82,9 +82,7 @@ func (q *question) ruleHint(r *explain.Rule, c *explain.Connection, w way) *expl
 		case "port":
 			h = portHint(m, c, w)
 		case "cidr":
-			if w.from.pod != nil && w.to.pod != nil && !q.engine.CIDRsMatchPods() || w.to.end.Host || w.from.end.Host {
-				h = &explain.Hint{Code: explain.HintCIDR, Text: "a CIDR selects what is outside the cluster, never its pods and nodes: select them by labels or entities"}
-			}
+			h = q.cidrHint(w)
 		case "name":
 			h = nameHint(m, w)
 		}
@@ -93,6 +91,27 @@ func (q *question) ruleHint(r *explain.Rule, c *explain.Connection, w way) *expl
 		}
 	}
 	return nil
+}
+
+// cidrHint says that CIDRs do not select an end as they are set up.
+func (q *question) cidrHint(w way) *explain.Hint {
+	pods, nodes := q.engine.CIDRsMatchPods(), q.engine.CIDRsMatchNodes()
+	ofPods, ofNode := w.from.pod != nil && w.to.pod != nil, w.from.end.Host || w.to.end.Host
+	if !(ofPods && !pods || ofNode && !nodes) {
+		return nil
+	}
+	return &explain.Hint{Code: explain.HintCIDR, Text: "a CIDR selects what is outside the cluster, never its " + unselected(pods, nodes) + ": select them by labels or entities"}
+}
+
+// unselected is what CIDRs do not select, of which there is something.
+func unselected(pods, nodes bool) string {
+	switch {
+	case pods:
+		return "nodes"
+	case nodes:
+		return "pods"
+	}
+	return "pods and nodes"
 }
 
 // labelHint looks for a label that no pod has, then for a selector that only

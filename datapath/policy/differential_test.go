@@ -212,7 +212,7 @@ func randomConn(w *oracle.World, r *rand.Rand) oracle.Conn {
 // the same is checked along.
 func TestDifferential(t *testing.T) {
 	w := randomWorld()
-	w.CIDRsMatchPods = podCIDRs()
+	w.CIDRsMatchPods, w.CIDRsMatchNodes = slices.Contains(cidrMatch(), CIDRMatchPods), slices.Contains(cidrMatch(), CIDRMatchNodes)
 	e := newEngine(t)
 	fill(t, e, w)
 	r := &oracle.Random{Rand: rand.New(rand.NewPCG(*randomSeed, 0)), Words: randomWords(w)}

@@ -282,7 +282,7 @@ func (e *Engine) identify(ctx context.Context, uid string, ep *endpoint) error {
 	for _, l := range k8s.NamedPortsIdentityLabels(named) {
 		lbls[l.Key] = l
 	}
-	if e.cfg.CIDRsMatchPods {
+	if e.CIDRsMatchPods() {
 		lbls.MergeLabels(e.cidrLabels(ep.addrs))
 	}
 	id, fresh, err := e.ids.acquire(lbls)

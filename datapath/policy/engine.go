@@ -31,10 +31,10 @@ type Config struct {
 	// IPv6 says that pods have an address of that family beside the other. All
 	// engines of a process share it; without, IPv6 addresses are nobody's.
 	IPv6 bool
-	// CIDRsMatchPods lets CIDRs select pods by their addresses, as Cilium's option
-	// policy-cidr-match-mode does with the value pods. All engines of a process share
-	// it too.
-	CIDRsMatchPods bool
+	// CIDRMatch is what CIDRs select by its addresses beside the outside: CIDRMatchPods,
+	// CIDRMatchNodes, as Cilium's option policy-cidr-match-mode. All engines of a
+	// process share it too.
+	CIDRMatch []string
 	// NodeAddrs have the identity host, the ones that pods see as their gateway
 	// included.
 	NodeAddrs []netip.Addr
@@ -101,7 +101,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.GCInterval == 0 {
 		cfg.GCInterval = 10 * time.Second
 	}
-	if err := setup(cfg.Logger, cfg.ClusterName, cfg.IPv6, cfg.CIDRsMatchPods); err != nil {
+	if err := setup(cfg.Logger, cfg.ClusterName, cfg.IPv6, cfg.CIDRMatch); err != nil {
 		return nil, err
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))

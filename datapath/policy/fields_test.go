@@ -313,7 +313,9 @@ its option enable-k8s-cluster-network-policy and leaves its definition to the us
 here it is there from the start, without the short name cnp, which is
 CiliumNetworkPolicy's. Its networks select what is outside the cluster, as other CIDRs
 do; after ` + "`" + `netdojo up --policy-cidr-match-mode pods` + "`" + ` all of them select pods by their
-addresses too (testdata/podcidr), as with Cilium's option of that name. A header is
+addresses too, after ` + "`" + `nodes` + "`" + ` the cluster's nodes, as with Cilium's option of that name
+(testdata/podcidr, nodecidr and, for both, allcidr): of nodes alone, 0.0.0.0/0 still
+means what is outside, since that is how Cilium spells the entity world. A header is
 compared with a Secret as with the chart's default tls.secretSync: the value of its
 key generic or of its only key, at once when that changes, and nothing matches while
 there is none; beside an inline value Cilium does not ask the Secret, nor does a

@@ -4,12 +4,22 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/cilium/cilium/pkg/labels"
 )
 
+// What Config.CIDRMatch knows.
+const (
+	CIDRMatchPods  = "pods"
+	CIDRMatchNodes = "nodes"
+)
+
 // CIDRsMatchPods says whether CIDRs select pods.
-func (e *Engine) CIDRsMatchPods() bool { return e.cfg.CIDRsMatchPods }
+func (e *Engine) CIDRsMatchPods() bool { return slices.Contains(e.cfg.CIDRMatch, CIDRMatchPods) }
+
+// CIDRsMatchNodes says whether CIDRs select the cluster's nodes.
+func (e *Engine) CIDRsMatchNodes() bool { return slices.Contains(e.cfg.CIDRMatch, CIDRMatchNodes) }
 
 // cidrLabels are the labels that a pod at these addresses has where CIDRs match pods:
 // those of the CIDRs and CIDR groups that policies name and that contain it, or that
@@ -39,7 +49,7 @@ func (e *Engine) cidrLabels(addrs []netip.Addr) labels.Labels {
 // matchPods numbers pods anew after CIDRs came or went, where those match pods. The
 // caller holds update.
 func (e *Engine) matchPods(ctx context.Context) error {
-	if !e.cfg.CIDRsMatchPods {
+	if !e.CIDRsMatchPods() {
 		return nil
 	}
 	for uid, ep := range e.pods.all() {

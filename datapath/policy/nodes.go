@@ -64,14 +64,18 @@ func (e *Engine) SetNode(ctx context.Context, name string, addrs []netip.Addr) e
 // update.
 func (e *Engine) applyNodes(ctx context.Context) error {
 	want := map[netip.Addr]labels.Labels{}
-	for _, addrs := range e.nodes.remote {
+	set := func(addrs []netip.Addr, entity labels.Labels) {
 		for _, a := range addrs {
-			want[a] = labels.NewFrom(labels.LabelRemoteNode)
+			want[a] = labels.NewFrom(entity)
+			if e.CIDRsMatchNodes() {
+				want[a].MergeLabels(labels.GetCIDRLabels(netip.PrefixFrom(a, a.BitLen())))
+			}
 		}
 	}
-	for _, a := range e.cfg.NodeAddrs {
-		want[a] = labels.NewFrom(labels.LabelHost)
+	for _, addrs := range e.nodes.remote {
+		set(addrs, labels.LabelRemoteNode)
 	}
+	set(e.cfg.NodeAddrs, labels.LabelHost)
 	for _, a := range e.nodes.apiserver {
 		if want[a] == nil {
 			want[a] = labels.Labels{}

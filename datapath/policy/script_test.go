@@ -39,15 +39,23 @@ var (
 // envMode makes a process of tests one of another mode: options of Cilium's engine
 // are the whole process's.
 const (
-	envMode       = "NETDOJO_TEST_MODE"
-	modeDual      = "dual"
-	modePodCIDRs  = "podcidr"
-	dualScripts   = "testdata/" + modeDual + "/*.txtar"
-	podCIDRScript = "testdata/" + modePodCIDRs + "/*.txtar"
+	envMode  = "NETDOJO_TEST_MODE"
+	modeDual = "dual"
 )
 
-func dual() bool     { return os.Getenv(envMode) == modeDual }
-func podCIDRs() bool { return os.Getenv(envMode) == modePodCIDRs }
+func dual() bool { return os.Getenv(envMode) == modeDual }
+
+// cidrModes are those where CIDRs match more than the outside.
+var cidrModes = map[string][]string{
+	"podcidr":  {CIDRMatchPods},
+	"nodecidr": {CIDRMatchNodes},
+	"allcidr":  {CIDRMatchNodes, CIDRMatchPods},
+}
+
+func cidrMatch() []string { return cidrModes[os.Getenv(envMode)] }
+
+// modeScripts are the scripts of a mode alone.
+func modeScripts(mode string) string { return "testdata/" + mode + "/*.txtar" }
 
 // TestDualStack runs other tests in a process with both families: the scripts of
 // IPv4, whose claims hold there too, those in testdata/dual, and the comparison
@@ -56,10 +64,12 @@ func TestDualStack(t *testing.T) {
 	inMode(t, modeDual)
 }
 
-// TestCIDRsMatchPods does the same where CIDRs match pods, with the scripts in
-// testdata/podcidr alone.
-func TestCIDRsMatchPods(t *testing.T) {
-	inMode(t, modePodCIDRs)
+// TestCIDRMatch does the same where CIDRs match pods, nodes or both, with the scripts
+// of that mode alone.
+func TestCIDRMatch(t *testing.T) {
+	for mode := range cidrModes {
+		t.Run(mode, func(t *testing.T) { inMode(t, mode) })
+	}
 }
 
 func inMode(t *testing.T, mode string) {
@@ -85,7 +95,7 @@ func newEngine(t testing.TB, change ...func(*Config)) *Engine {
 		cfg.NodeAddrs = append(cfg.NodeAddrs, nodeAddr6)
 		cfg.PodCIDRs = append(cfg.PodCIDRs, podCIDR6)
 	}
-	cfg.CIDRsMatchPods = podCIDRs()
+	cfg.CIDRMatch = cidrMatch()
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -104,15 +114,15 @@ var pairsAgree = regexp.MustCompile(`\d+ pairs agree, \d+ of them allowed`)
 // what connections and DNS questions come to. The verbs are in run.
 func TestScripts(t *testing.T) {
 	pattern, least := "testdata/script/*.txtar", 40
-	if podCIDRs() {
-		pattern, least = podCIDRScript, 10
+	if cidrMatch() != nil {
+		pattern, least = modeScripts(os.Getenv(envMode)), 5
 	}
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
 	if dual() {
-		more, err := filepath.Glob(dualScripts)
+		more, err := filepath.Glob(modeScripts(modeDual))
 		if err != nil || len(more) == 0 {
 			t.Fatalf("no scripts of dual stack: %v", err)
 		}

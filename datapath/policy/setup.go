@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/cilium/cilium/pkg/labelsfilter"
@@ -21,13 +22,13 @@ var (
 	// What the globals were set for; no cluster name is not yet.
 	setupCluster string
 	setupIPv6    bool
-	setupPods    bool
+	setupCIDRs   []string
 )
 
 // setup sets the engine's package-wide options. They are the process's, so all
 // engines of a process share one cluster name, one set of IP families and what CIDRs
 // match.
-func setup(logger *slog.Logger, cluster string, ipv6, cidrsMatchPods bool) error {
+func setup(logger *slog.Logger, cluster string, ipv6 bool, cidrMatch []string) error {
 	setupMu.Lock()
 	defer setupMu.Unlock()
 	if setupCluster != "" {
@@ -37,17 +38,15 @@ func setup(logger *slog.Logger, cluster string, ipv6, cidrsMatchPods bool) error
 		if setupIPv6 != ipv6 {
 			return fmt.Errorf("policy engine is set up with IPv6 %t already", setupIPv6)
 		}
-		if setupPods != cidrsMatchPods {
-			return fmt.Errorf("policy engine is set up with CIDRs that match pods %t already", setupPods)
+		if !slices.Equal(setupCIDRs, cidrMatch) {
+			return fmt.Errorf("policy engine is set up with CIDRs that match %v already", setupCIDRs)
 		}
 		return nil
 	}
 	c := option.Config
 	c.EnableIPv4 = true
 	c.EnableIPv6 = ipv6 // splits the entity world into world-ipv4 and world-ipv6
-	if cidrsMatchPods {
-		c.PolicyCIDRMatchMode = []string{"pods"}
-	}
+	c.PolicyCIDRMatchMode = cidrMatch
 	c.ClusterName = cluster
 	c.EnableL7Proxy = true
 	c.EnableICMPRules = true
@@ -59,6 +58,6 @@ func setup(logger *slog.Logger, cluster string, ipv6, cidrsMatchPods bool) error
 	if err := labelsfilter.ParseLabelPrefixCfg(logger, nil, nil, ""); err != nil {
 		return fmt.Errorf("set up identity labels: %w", err)
 	}
-	setupCluster, setupIPv6, setupPods = cluster, ipv6, cidrsMatchPods
+	setupCluster, setupIPv6, setupCIDRs = cluster, ipv6, cidrMatch
 	return nil
 }

@@ -59,8 +59,9 @@ type World struct {
 	Groups     map[string]Group
 	Node       netip.Addr // the node and its API server
 	RemoteNode netip.Addr
-	// CIDRsMatchPods is Cilium's option policy-cidr-match-mode with the value pods.
-	CIDRsMatchPods bool
+	// CIDRsMatchPods and CIDRsMatchNodes are Cilium's option policy-cidr-match-mode with
+	// the values pods and nodes.
+	CIDRsMatchPods, CIDRsMatchNodes bool
 	// Node6 and RemoteNode6 are the same nodes in IPv6, which a world may be without.
 	Node6, RemoteNode6 netip.Addr
 
@@ -186,12 +187,7 @@ func (w *World) identity(a netip.Addr) (*identity.Identity, *Pod) {
 			add("io.cilium.k8s.policy.serviceaccount", p.ServiceAccount)
 		}
 		if w.CIDRsMatchPods {
-			for k, l := range labels.GetCIDRLabels(netip.PrefixFrom(a, a.BitLen())) {
-				if l.Source == labels.LabelSourceCIDR {
-					lbls[k] = l
-				}
-			}
-			w.outside(a, lbls)
+			w.inside(lbls, a)
 		}
 		return identity.NewIdentity(1, lbls), p
 	}
@@ -199,13 +195,34 @@ func (w *World) identity(a netip.Addr) (*identity.Identity, *Pod) {
 	case w.Node, w.Node6: // of one identity, by whichever the API server is asked
 		lbls.MergeLabels(labels.LabelHost)
 		lbls.MergeLabels(labels.LabelKubeAPIServer)
+		if w.CIDRsMatchNodes {
+			w.inside(lbls, w.Node, w.Node6)
+		}
 	case w.RemoteNode, w.RemoteNode6:
 		lbls.MergeLabels(labels.LabelRemoteNode)
+		if w.CIDRsMatchNodes {
+			w.inside(lbls, a)
+		}
 	default:
 		lbls.MergeLabels(labels.GetCIDRLabels(netip.PrefixFrom(a, a.BitLen())))
 		w.outside(a, lbls)
 	}
 	return identity.NewIdentity(1, lbls), nil
+}
+
+// inside adds what CIDRs, DNS names and CIDR groups say of something in the cluster.
+func (w *World) inside(lbls labels.Labels, addrs ...netip.Addr) {
+	for _, a := range addrs {
+		if !a.IsValid() {
+			continue
+		}
+		for k, l := range labels.GetCIDRLabels(netip.PrefixFrom(a, a.BitLen())) {
+			if l.Source == labels.LabelSourceCIDR {
+				lbls[k] = l
+			}
+		}
+		w.outside(a, lbls)
+	}
 }
 
 // outside adds what DNS names and CIDR groups say of an address.

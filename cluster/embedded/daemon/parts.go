@@ -19,7 +19,6 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/record"
 
-	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/cluster/embedded/controlplane"
 	"github.com/netdojo/netdojo/cluster/embedded/cri"
@@ -144,18 +143,18 @@ func (n *node) startNode(ctx context.Context, cp *controlplane.ControlPlane, eve
 		WorldIface:  worldIface,
 		PodCIDR:     podCIDR,
 		ServiceCIDR: serviceCIDR, BalancerCIDR: balancerCIDR,
-		IPv6:           n.six,
-		ClusterDNS:     clusterDNS,
-		DNSDenyCode:    n.spec.DNSRejectCode(),
-		CIDRsMatchPods: n.spec.CIDRMatch == cluster.CIDRMatchPods,
-		APIServer:      netip.AddrPortFrom(nodeAddr, controlplane.APIPort),
-		REST:           cp.AdminREST(),
-		FlowSocket:     filepath.Join(n.cfg.Dir, control.FlowSocket),
-		FlowAddress:    hubbleAddress,
-		CiliumDir:      builtin.CiliumDir,
-		Version:        builtin.CiliumVersion,
-		RunDir:         runDir,
-		Logger:         n.log.With("component", "datapath"),
+		IPv6:        n.six,
+		ClusterDNS:  clusterDNS,
+		DNSDenyCode: n.spec.DNSRejectCode(),
+		CIDRMatch:   n.spec.CIDRMatch,
+		APIServer:   netip.AddrPortFrom(nodeAddr, controlplane.APIPort),
+		REST:        cp.AdminREST(),
+		FlowSocket:  filepath.Join(n.cfg.Dir, control.FlowSocket),
+		FlowAddress: hubbleAddress,
+		CiliumDir:   builtin.CiliumDir,
+		Version:     builtin.CiliumVersion,
+		RunDir:      runDir,
+		Logger:      n.log.With("component", "datapath"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start the datapath: %w", err)

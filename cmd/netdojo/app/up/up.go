@@ -74,7 +74,7 @@ func SpecFlags(cmd *cobra.Command, e *env.Env, spec *cluster.Spec) {
 	f.StringVar(&spec.World, "world", "simulated", "what pods find outside the cluster: simulated or internet")
 	f.StringVar(&spec.DNSReject, "dns-reject-response-code", cluster.RejectRefused, "the answer to a DNS question that no rule allows: refused or nameError")
 	f.StringVar(&spec.IPFamily, "ip-family", cluster.FamilyIPv4, "the addresses of pods and Services: ipv4, or dual for IPv6 beside it (provider embedded)")
-	f.StringVar(&spec.CIDRMatch, "policy-cidr-match-mode", "", "pods lets CIDRs in policies select pods too, which Cilium's default does not (provider embedded, or datapath cilium)")
+	f.StringSliceVar(&spec.CIDRMatch, "policy-cidr-match-mode", nil, "let CIDRs in policies select pods, nodes or, as pods,nodes, both, which Cilium's default does not (provider embedded, or datapath cilium)")
 	f.IntVar(&spec.Nodes, "nodes", 0, "how many nodes (provider kind; default: 1)")
 	f.StringVar(&spec.NodeImage, "node-image", "", "the image of the nodes (provider kind; default: the one that make kind-image built, else kind's own)")
 	f.StringVar(&spec.Context, "context", "", "the context of your kubeconfig whose cluster is used (provider existing; default: the current one)")
@@ -100,7 +100,6 @@ func CheckSpec(spec cluster.Spec) error {
 		{"datapath", spec.Datapath, []string{"netdojo", kind.DatapathCilium}},
 		{"world", spec.World, []string{"simulated", "internet"}},
 		{"dns-reject-response-code", cmp.Or(spec.DNSReject, cluster.RejectRefused), []string{cluster.RejectRefused, cluster.RejectNameError}},
-		{"policy-cidr-match-mode", cmp.Or(spec.CIDRMatch, cluster.CIDRMatchPods), []string{cluster.CIDRMatchPods}},
 		{"ip-family", cmp.Or(spec.IPFamily, cluster.FamilyIPv4), []string{cluster.FamilyIPv4, cluster.FamilyDual}},
 	} {
 		if !slices.Contains(v.known, v.value) {
@@ -114,7 +113,12 @@ func CheckSpec(spec cluster.Spec) error {
 			return exit.WithCure(exit.Usagef("--%s is for the provider kind only", flag), "add --provider kind")
 		}
 	}
-	if spec.CIDRMatch != "" && spec.Provider != embedded.Name && spec.Datapath != kind.DatapathCilium {
+	for _, v := range spec.CIDRMatch {
+		if v != cluster.CIDRMatchPods && v != cluster.CIDRMatchNodes {
+			return exit.WithCure(exit.Usagef("--policy-cidr-match-mode %q is not known", v), "use --policy-cidr-match-mode pods, nodes or pods,nodes")
+		}
+	}
+	if len(spec.CIDRMatch) > 0 && spec.Provider != embedded.Name && spec.Datapath != kind.DatapathCilium {
 		return exit.WithCure(exit.Usagef("--policy-cidr-match-mode is for the provider embedded or the datapath cilium only"), "use one of these, or leave it out")
 	}
 	if spec.Dual() && spec.Provider != embedded.Name {
@@ -287,8 +291,8 @@ func already(ctx context.Context, o *Options, provider cluster.Provider, st clus
 			diff = "set of published ports"
 		case was.DNSRejectCode() != o.Spec.DNSRejectCode():
 			diff = "answer to refused DNS questions: it has " + cmp.Or(was.DNSReject, cluster.RejectRefused)
-		case was.CIDRMatch != o.Spec.CIDRMatch:
-			diff = "policy-cidr-match-mode: it has " + cmp.Or(was.CIDRMatch, "none")
+		case !slices.Equal(slices.Sorted(slices.Values(was.CIDRMatch)), slices.Sorted(slices.Values(o.Spec.CIDRMatch))):
+			diff = "policy-cidr-match-mode: it has " + cmp.Or(strings.Join(was.CIDRMatch, ","), "none")
 		case was.Dual() != o.Spec.Dual():
 			diff = "IP family: it has " + cmp.Or(was.IPFamily, cluster.FamilyIPv4)
 		case o.Spec.Nodes != 0 && max(was.Nodes, 1) != o.Spec.Nodes:

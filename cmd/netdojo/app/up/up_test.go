@@ -33,12 +33,15 @@ func TestFlags(t *testing.T) {
 			s.Provider, s.IPFamily = "embedded", cluster.FamilyDual
 		}), ""},
 		"CIDRs of pods": {"--provider embedded --policy-cidr-match-mode pods", with(func(s *cluster.Spec) {
-			s.Provider, s.CIDRMatch = "embedded", cluster.CIDRMatchPods
+			s.Provider, s.CIDRMatch = "embedded", []string{cluster.CIDRMatchPods}
 		}), ""},
-		"CIDRs of nodes":  {"--policy-cidr-match-mode nodes", plain, "not known"},
-		"CIDRs elsewhere": {"--provider kind --policy-cidr-match-mode pods", plain, "provider embedded or the datapath cilium only"},
-		"IPv6 alone":      {"--ip-family ipv6", plain, "not known"},
-		"IPv6 elsewhere":  {"--provider kind --ip-family dual", plain, "provider embedded only"},
+		"CIDRs of nodes": {"--provider embedded --policy-cidr-match-mode pods,nodes", with(func(s *cluster.Spec) {
+			s.Provider, s.CIDRMatch = "embedded", []string{cluster.CIDRMatchPods, cluster.CIDRMatchNodes}
+		}), ""},
+		"CIDRs of Services": {"--policy-cidr-match-mode services", plain, "not known"},
+		"CIDRs elsewhere":   {"--provider kind --policy-cidr-match-mode pods", plain, "provider embedded or the datapath cilium only"},
+		"IPv6 alone":        {"--ip-family ipv6", plain, "not known"},
+		"IPv6 elsewhere":    {"--provider kind --ip-family dual", plain, "provider embedded only"},
 		"IPv6 internet": {"--provider embedded --ip-family dual --world internet", with(func(s *cluster.Spec) {
 			s.Provider, s.IPFamily, s.World = "embedded", cluster.FamilyDual, "internet"
 		}), ""},
