@@ -229,7 +229,7 @@ func (s *Shell) Key(k tea.KeyPressMsg) {
 	}
 	s.typed = true
 	if k.Text != "" && k.Mod&^tea.ModShift == 0 {
-		s.input.put([]byte(k.Text)) // what the keyboard's layout says
+		s.emu.SendText(k.Text) // what the keyboard's layout says
 		return
 	}
 	s.emu.SendKey(vt.KeyPressEvent(k))

@@ -72,6 +72,18 @@ func TestKeysReachTheProgram(t *testing.T) {
 	s.sees(t, `a   ! 303 251 003 032 020 033`)
 }
 
+// TestKeysKeepTheirOrder: a letter does not overtake the key before it that the
+// emulator spells.
+func TestKeysKeepTheirOrder(t *testing.T) {
+	s := start(t, `stty raw -echo; echo ready; head -c 4000 | tr '\020' b | fold -w 2 | sort | uniq -c`)
+	s.sees(t, "ready")
+	for range 2000 {
+		s.Key(key('a', 0))
+		s.Key(key('p', tea.ModCtrl))
+	}
+	s.sees(t, "2000 ab")
+}
+
 func TestResizeIsTold(t *testing.T) {
 	s := start(t, `trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done`)
 	s.sees(t, "ready")
