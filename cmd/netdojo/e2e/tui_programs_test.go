@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/netdojo/netdojo/cluster"
 )
@@ -66,16 +65,20 @@ func TestProgramsInTheShell(t *testing.T) {
 			w.sees(5*time.Second, "All keys are the shell's.")
 			work := filepath.Join(state, "work", cluster.DefaultName, "04")
 
+			w.keys("size=$(stty size)", "Enter")
+			w.prompt()
 			w.keys("vi notes.txt", "Enter")
 			w.sees(10*time.Second, "~  ", `"notes.txt"`)
 			w.keys("ihello from vi", "Escape")
 			w.resize(110, 36) // in the middle of it
+			// vi forgets what is typed while it is told of a size: its ruler is at the edge
+			// of the new one when it has drawn.
+			w.either(10*time.Second, "All │", "All |")
 			w.keys(":wq", "Enter")
-			w.fills(110)
+			w.prompt() // vi eats what is typed too soon, and so does kubectl
 			w.resize(120, 40)
-			w.fills(120) // less forgets what is typed while it is told of a size
-			w.prompt()   // vi eats what is typed too soon, and so does kubectl
-			w.keys("tr a-z A-Z <notes.txt; rm notes.txt", "Enter")
+			// tmux tells of a size up to 250 ms later, and less forgets what is typed then.
+			w.keys("until [ \"$(stty size)\" = \"$size\" ]; do sleep 0.05; done; tr a-z A-Z <notes.txt; rm notes.txt", "Enter")
 			w.sees(10*time.Second, "HELLO FROM VI")
 
 			w.keys("clear; seq 1 5000 | less", "Enter")
@@ -277,19 +280,6 @@ func (w *window) resize(width, height int) {
 	if out, err := w.tmux("resize-window", "-x", strconv.Itoa(width), "-y", strconv.Itoa(height)).CombinedOutput(); err != nil {
 		w.t.Fatalf("resize the window: %v\n%s", err, out)
 	}
-}
-
-// fills waits until the page is as wide as the window: then the shell has heard of its
-// size too.
-func (w *window) fills(width int) {
-	w.t.Helper()
-	eventually(w.t, fmt.Sprintf("a page of %d columns", width), 10*time.Second, func() bool {
-		widest := 0
-		for line := range strings.Lines(w.screen()) {
-			widest = max(widest, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")))
-		}
-		return widest == width
-	})
 }
 
 // paste pastes a text as a terminal does, which tells a program that asked for it.
