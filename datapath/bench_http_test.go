@@ -396,7 +396,7 @@ frontend in
   bind %s transparent
   default_backend out
 backend out
-  http-reuse safe
+  http-reuse never
   source 0.0.0.0 usesrc client
   server original 0.0.0.0:0
 `, at), 0o600))
