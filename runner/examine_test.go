@@ -48,3 +48,14 @@ func TestUnenforcedFeature(t *testing.T) {
 		t.Errorf("a lab without HTTP: %v, %v", err, brief(run))
 	}
 }
+
+// TestNodeJustBack: a run waits for a node that does not know its datapath's pod yet.
+func TestNodeJustBack(t *testing.T) {
+	f := newFakeCluster()
+	f.running, f.starting, f.silent = true, 2, 2
+	o := f.options()
+	o.Lab = lab04(t)
+	if run, err := Run(t.Context(), o); err != nil || !run.OK() {
+		t.Errorf("%v, %v", err, brief(run))
+	}
+}

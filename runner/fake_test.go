@@ -31,6 +31,7 @@ type fakeCluster struct {
 	running, known bool
 	starting       int // how many looks at its status find it not ready
 	noFlows        bool
+	silent         int               // how many times it cannot be asked for flows
 	notReady       error             // what Wait returns
 	rejects        map[string]string // policy → why the API refuses it
 	unenforced     map[string]string // policy → why the datapath refuses it
@@ -141,6 +142,10 @@ func (h fakeHandle) EnsureImages(_ context.Context, refs []string, _ func(string
 func (h fakeHandle) Flows(context.Context, int) (cluster.FlowStream, error) {
 	if h.f.noFlows {
 		return nil, cluster.ErrNoFlows
+	}
+	if h.f.silent > 0 {
+		h.f.silent--
+		return nil, errors.New("pod not found")
 	}
 	s := &fakeStream{ch: make(chan *flowpb.Flow, 64)}
 	h.f.mu.Lock()

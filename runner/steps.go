@@ -26,7 +26,7 @@ var namespaceGVK = schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}
 
 // open connects to the cluster, which must run.
 func (s *session) open() step.Step {
-	return step.Step{Name: "Open the cluster", Run: func(ctx context.Context, _ func(string)) (step.Undo, error) {
+	return step.Step{Name: "Open the cluster", Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
 		h, err := s.o.Provider.Open(ctx, s.o.Spec.Name)
 		if errors.Is(err, cluster.ErrNotRunning) {
 			return nil, &EnvironmentError{
@@ -37,7 +37,7 @@ func (s *session) open() step.Step {
 		if err != nil {
 			return nil, err
 		}
-		return nil, s.attach(ctx, h)
+		return nil, s.attach(ctx, h, detail)
 	}}
 }
 
@@ -66,7 +66,7 @@ func (s *session) provision() step.Step {
 		if err := s.awaitReady(ctx, detail); err != nil {
 			return nil, err
 		}
-		if err := s.attach(ctx, h); err != nil {
+		if err := s.attach(ctx, h, detail); err != nil {
 			return nil, err
 		}
 		if err := h.ServeNames(ctx, worldNames(s.o.Lab)); err != nil {
@@ -107,7 +107,7 @@ func (s *session) awaitReady(ctx context.Context, detail func(string)) error {
 }
 
 // attach takes a handle and everything that speaks through it.
-func (s *session) attach(ctx context.Context, h cluster.Handle) error {
+func (s *session) attach(ctx context.Context, h cluster.Handle, detail func(string)) error {
 	s.handle = h
 	st, err := h.Status(ctx)
 	if err != nil {
@@ -124,8 +124,7 @@ func (s *session) attach(ctx context.Context, h cluster.Handle) error {
 	if s.conn, err = s.o.connect(h); err != nil {
 		return err
 	}
-	// The log lives as long as the session, not as the step that opens it.
-	if s.flows, err = checks.OpenFlowLog(context.WithoutCancel(ctx), flowSource{h}); err != nil {
+	if err := s.openFlows(ctx, h, detail); err != nil {
 		return err
 	}
 	if s.flows == nil {
@@ -133,6 +132,29 @@ func (s *session) attach(ctx context.Context, h cluster.Handle) error {
 	}
 	s.prober = &checks.Prober{Exec: s.conn.execer, Inspect: s.conn.inspector, Flows: s.flows, WaitTimeout: s.o.WaitTimeout}
 	return nil
+}
+
+// openFlows has the flow log follow the datapath. A node that has just come back
+// does not know its own pods for a moment, whatever the API says of them.
+func (s *session) openFlows(ctx context.Context, h cluster.Handle, detail func(string)) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	pause := time.NewTicker(readyPause)
+	defer pause.Stop()
+	for {
+		// The log lives as long as the session, not as the step that opens it.
+		flows, err := checks.OpenFlowLog(context.WithoutCancel(ctx), flowSource{h})
+		if err == nil {
+			s.flows = flows
+			return nil
+		}
+		detail(err.Error())
+		select {
+		case <-ctx.Done():
+			return err
+		case <-pause.C:
+		}
+	}
 }
 
 // examine refuses a lab on a datapath that would let pass what the lab wants to
