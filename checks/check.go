@@ -1,4 +1,4 @@
-// Package checks knows one check: a probe that runs in a pod, what is expected
+// Package checks knows one check: a probe (a file a kind), what is expected
 // of it, and the evidence that turns what was seen into a verdict. It knows no
 // lab, no provider and no screen; how to run a command in a pod and where flows
 // come from it asks through interfaces.
@@ -32,6 +32,16 @@ const (
 	ExpectAllowed  Expect = "allowed"
 	ExpectDenied   Expect = "denied"
 	ExpectDeniedL7 Expect = "denied-l7"
+	ExpectMet      Expect = "met"
+	ExpectUnmet    Expect = "unmet"
+)
+
+// What probes can be expected to find: a connection is allowed or denied, a
+// claim is met or unmet.
+var (
+	connections = []Expect{ExpectAllowed, ExpectDenied}
+	requests    = []Expect{ExpectAllowed, ExpectDenied, ExpectDeniedL7}
+	claims      = []Expect{ExpectMet, ExpectUnmet}
 )
 
 // DefaultTimeout bounds a check from its first probe to a stable verdict.
@@ -39,20 +49,29 @@ const DefaultTimeout = 15 * time.Second
 
 // Check is the declared form of a check, as a lab writes it.
 type Check struct {
-	ID    string `yaml:"id"`
-	Title string `yaml:"title"`
-	From  From   `yaml:"from"`
-	// To is an URL or HOST:PORT. It is what the probe dials and what a drop
-	// must be for.
-	To    string `yaml:"to"`
-	Probe Probe  `yaml:"probe"`
-	// Before and After are the expectations of the two phases. An empty one means
-	// that the check is not run in that phase.
+	// How the check is called.
+	ID string `yaml:"id" jsonschema:"required,pattern=^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"`
+	// What the check shows, in a sentence.
+	Title string `yaml:"title" jsonschema:"minLength=1"`
+	// The pod that probes, by its labels; app is short for the label app.
+	From From `yaml:"from"`
+	// What the probe dials and what a drop must be for. Its form is the probe's: an URL or HOST:PORT for most.
+	To string `yaml:"to" jsonschema:"minLength=1"`
+	// How it is probed: one of the kinds; curl when absent.
+	Probe Spec `yaml:"probe"`
+	// What is expected before the policy; not checked when absent.
 	Before Expect `yaml:"before"`
-	After  Expect `yaml:"after"`
-	// Status is the HTTP status that an allowed probe must bring; 0 takes any.
-	Status  int           `yaml:"status"`
-	Timeout time.Duration `yaml:"timeout"` // 0 means DefaultTimeout
+	// What is expected after the policy; not checked when absent.
+	After Expect `yaml:"after"`
+	// The HTTP status that an allowed probe must bring; any when absent.
+	Status int `yaml:"status" jsonschema:"minimum=100,maximum=599"`
+	// From the first probe to a stable verdict: 500ms, 20s, 1m; 15s when absent.
+	Timeout time.Duration `yaml:"timeout"`
+	// Many checks at once, in place of from, to, probe, before and after.
+	Matrix *Matrix `yaml:"matrix"`
+
+	// Cell is set for a check that Cells made of a matrix.
+	Cell *Cell `yaml:"-"`
 }
 
 // Expect returns the expectation of a phase, or "".
@@ -66,10 +85,14 @@ func (c Check) Expect(p Phase) Expect {
 // From selects the pod that probes: by labels, App being short for the label
 // "app". An empty Container is the pod's first.
 type From struct {
-	Namespace string            `yaml:"namespace"`
-	App       string            `yaml:"app"`
-	Labels    map[string]string `yaml:"labels"`
-	Container string            `yaml:"container"`
+	// The pod's namespace; the lab's when absent.
+	Namespace string `yaml:"namespace" jsonschema:"pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
+	// The value of the pod's label app.
+	App string `yaml:"app" jsonschema:"minLength=1"`
+	// Labels of the pod.
+	Labels map[string]string `yaml:"labels" jsonschema:"minProperties=1"`
+	// The container to probe from; the pod's first when absent.
+	Container string `yaml:"container" jsonschema:"pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
 }
 
 // Selector is the label selector in its canonical text form.
@@ -85,37 +108,89 @@ func (f From) Selector() string {
 	return strings.Join(slices.Compact(pairs), ",")
 }
 
-// String is NAMESPACE/SELECTOR.
-func (f From) String() string { return f.Namespace + "/" + f.Selector() }
-
-// Probe is how a check probes. The zero value is the page's curl command.
-type Probe struct {
-	// Curl is curl's arguments without the URL; nil means DefaultCurl.
-	Curl []string `yaml:"curl"`
-	// Command replaces curl: exit code 0 means allowed, any other denied or broken
-	// as the datapath says.
-	Command []string `yaml:"command"`
+// String is NAMESPACE/SELECTOR, "" when no pod is meant.
+func (f From) String() string {
+	if f.Selector() == "" {
+		return ""
+	}
+	return f.Namespace + "/" + f.Selector()
 }
 
-// DefaultCurl is how the pages of the labs call curl.
-var DefaultCurl = []string{"-Ik", "--connect-timeout", "5"}
+// Destination returns whom the probe dials; the zero value when it dials nobody.
+func (c Check) Destination() (Destination, error) { return c.probe().Destination(c) }
+
+// InPod says whether the probe runs in a pod, which From selects.
+func (c Check) InPod() bool {
+	_, asks := c.probe().(objectProbe)
+	return !asks
+}
 
 // CommandLine is the command as a page would show it: what the learner can type.
-func (c Check) CommandLine() []string {
-	if len(c.Probe.Command) > 0 {
-		return slices.Clone(c.Probe.Command)
+func (c Check) CommandLine() []string { return slices.Clone(c.probe().Commands(c)[0].Words) }
+
+// Commands are all commands that the probe may run, the preferred first.
+func (c Check) Commands() []CommandLine { return c.probe().Commands(c) }
+
+// Names says whether a DNS name that the check dials, asks for or has in its
+// command is one of a namespace, so that it means something else when the lab
+// moves to another.
+func (c Check) Names(namespace string) bool {
+	words := c.CommandLine()
+	if d, err := c.Destination(); err == nil {
+		words = append(words, d.Host)
 	}
-	args := c.Probe.Curl
-	if args == nil {
-		args = DefaultCurl
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(w+".", "."+namespace+".") })
+}
+
+// Resolves are the DNS names that the check needs an answer for, in lower case
+// without final dot: the one that it dials, and the one that it asks for.
+func (c Check) Resolves() []string {
+	var names []string
+	if d, err := c.Destination(); err == nil && d.Host != "" && !d.IsIP() {
+		names = append(names, d.Host)
 	}
-	return append(append([]string{"curl"}, args...), c.To)
+	if p, ok := c.probe().(interface{ Asks() string }); ok && p.Asks() != "" {
+		names = append(names, canonical(p.Asks()))
+	}
+	return names
+}
+
+// Target names what is probed, for people and to tell whether two checks probe
+// the same: To where that says it all.
+func (c Check) Target() string { return c.probe().Target(c) }
+
+// Problems returns what is wrong with the check's probe beyond its schema.
+func (c Check) Problems() []Problem {
+	if c.Matrix != nil {
+		return c.matrixProblems()
+	}
+	problems := c.probe().Problems(c)
+	if several := c.Probe.several; len(several) > 0 {
+		problems = append(problems, Problem{
+			Path: []string{"probe"}, Message: "has both " + strings.Join(several, " and "), Cure: "keep one of them",
+		})
+	}
+	return problems
+}
+
+// Expects are the expectations that the check's probe can meet.
+func (c Check) Expects() []Expect { return slices.Clone(c.probe().Expects(c)) }
+
+// claims says whether the check is about a claim, and not about a connection
+// that the datapath judges.
+func (c Check) claims() bool { return slices.Contains(c.probe().Expects(c), ExpectMet) }
+
+func (c Check) probe() Probe {
+	if c.Probe.Probe == nil {
+		return Curl{}
+	}
+	return c.Probe.Probe
 }
 
 // Destination is whom a check dials.
 type Destination struct {
 	Host string // a DNS name in lower case without final dot, or an IP address
-	Port uint16
+	Port uint16 // 0 for a protocol without ports
 	Path string // of an URL; "" otherwise
 }
 
@@ -125,8 +200,11 @@ func (d Destination) IsIP() bool {
 	return err == nil
 }
 
-// String is HOST:PORT.
+// String is HOST:PORT, or HOST where there is no port.
 func (d Destination) String() string {
+	if d.Port == 0 {
+		return d.Host
+	}
 	return net.JoinHostPort(d.Host, strconv.Itoa(int(d.Port)))
 }
 
@@ -166,4 +244,12 @@ func destination(to, host, port, path string) (Destination, error) {
 		return Destination{}, fmt.Errorf("destination %q: port %q is not in 1..65535", to, port)
 	}
 	return Destination{Host: strings.ToLower(strings.TrimSuffix(host, ".")), Port: uint16(n), Path: path}, nil
+}
+
+// destinationProblems are those of a check that dials an URL or HOST:PORT.
+func destinationProblems(c Check) []Problem {
+	if _, err := ParseDestination(c.To); err != nil {
+		return []Problem{{Path: []string{"to"}, Message: err.Error(), Cure: "write an URL (https://kubernetes.io) or HOST:PORT"}}
+	}
+	return nil
 }

@@ -2,144 +2,200 @@ package checks
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
 	"time"
+
+	flowpb "github.com/cilium/cilium/api/v1/flow"
+	"go.yaml.in/yaml/v3"
 )
 
-// Curl's exit codes that mean something to a verdict (curl's manual, EXIT CODES).
-const (
-	curlOK             = 0
-	curlUsage          = 2
-	curlBadURL         = 3
-	curlNoProxy        = 5
-	curlNoHost         = 6
-	curlNoConnect      = 7
-	curlHTTPError      = 22
-	curlTimeout        = 28
-	curlTLSConnect     = 35
-	curlEmptyReply     = 52
-	curlSendError      = 55
-	curlReceiveError   = 56
-	curlPeerFailed     = 60
-	shellNotExecutable = 126
-	shellNotFound      = 127
-	shellSignalled     = 128 // plus the signal's number
-)
-
-// Stage is how far a probe came.
-type Stage string
-
-// Stages of a connection.
-const (
-	StageUnknown    Stage = ""
-	StageResolving  Stage = "resolving"
-	StageConnecting Stage = "connecting"
-	StageConnected  Stage = "connected"
-)
-
-// Outcome is what one probe brought, read and not judged.
-type Outcome struct {
-	Started time.Time
-	Latency time.Duration
-	// Cancelled says that netdojo ended the probe because it knew enough.
-	Cancelled bool
-	// Err is why there is no exit code: one of Execer's errors. Nil when Cancelled.
-	Err      error
-	Curl     bool // the probe was curl, so the code and Message are curl's
-	ExitCode int
-	// HTTPStatus is that of the last response, 0 for none.
-	HTTPStatus int
-	Stage      Stage
-	RemoteIP   string // whom curl was connected to; "" for nobody
-	LocalPort  uint16
-	Connect    time.Duration // from the start to the connection; 0 for none
-	Tried      []netip.AddrPort
-	Message    string // curl's own last words, without the code
-	// Envoy says that the answer is one of Cilium's proxy: its Server header.
-	Envoy bool
-	PID   int // of the probe in its container, 0 when unknown
+var curlKind = ProbeKind{
+	Name: "curl",
+	Summary: "Asks a web server with curl; the value is a list of curl's arguments without the URL, which is to. " +
+		"It is what a check does that names no probe, with -Ik --connect-timeout 5.",
+	Evidence: "allowed when the server answers, whatever its status (see status). denied when it does not, it did before the " +
+		"policy, and the datapath saw a policy drop the connection. denied-l7 when the datapath's HTTP proxy answered 403. " +
+		"A name that does not resolve, a refused port, a reset, a TLS failure and a timeout without a drop are broken.",
+	Example: `
+- id: read-public
+  title: The frontend reads /public
+  from: {app: frontend}
+  to: http://backend:8080/public
+  before: allowed
+  after: allowed
+  status: 200
+- id: write-public
+  title: The frontend writes nothing
+  from: {app: frontend}
+  to: http://backend:8080/public
+  probe: {curl: ["-s", "-i", "--connect-timeout", "5", "-X", "POST"]}
+  before: allowed
+  after: denied-l7
+`,
+	New: func() Probe { return &Curl{} },
 }
 
-// HasExit says whether the probe ended by itself with a known code.
-func (o Outcome) HasExit() bool { return !o.Cancelled && o.Err == nil }
+// Curl calls curl as a page does.
+type Curl struct {
+	Args []string // without the URL; nil means DefaultCurl
+}
+
+// DefaultCurl is how the pages of the labs call curl.
+var DefaultCurl = []string{"-Ik", "--connect-timeout", "5"}
+
+// CurlExit is an exit code of curl.
+type CurlExit int
+
+// The exit codes that mean something to a verdict (curl's manual, EXIT CODES).
+const (
+	CurlOK                CurlExit = 0
+	CurlUsage             CurlExit = 2
+	CurlBadURL            CurlExit = 3
+	CurlNoProxy           CurlExit = 5
+	CurlNoHost            CurlExit = 6
+	CurlNoConnect         CurlExit = 7
+	CurlHTTPError         CurlExit = 22
+	CurlTimeout           CurlExit = 28
+	CurlTLSConnect        CurlExit = 35
+	CurlPeerFingerprint   CurlExit = 51
+	CurlEmptyReply        CurlExit = 52
+	CurlNoEngine          CurlExit = 53
+	CurlEngineDefault     CurlExit = 54
+	CurlSendError         CurlExit = 55
+	CurlReceiveError      CurlExit = 56
+	CurlClientCertificate CurlExit = 58
+	CurlCipher            CurlExit = 59
+	CurlPeerCertificate   CurlExit = 60
+	CurlEngineFailed      CurlExit = 66
+	CurlCAFile            CurlExit = 77
+	CurlTLSShutdown       CurlExit = 80
+	CurlRevocationList    CurlExit = 82
+	CurlIssuer            CurlExit = 83
+	CurlPinnedKey         CurlExit = 90
+	CurlCertificateStatus CurlExit = 91
+)
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (p *Curl) UnmarshalYAML(n *yaml.Node) error { return n.Decode(&p.Args) }
+
+// Commands implements Probe.
+func (p Curl) Commands(c Check) []CommandLine {
+	args := p.Args
+	if args == nil {
+		args = DefaultCurl
+	}
+	return []CommandLine{{Program: "curl", Words: append(append([]string{"curl"}, args...), c.To)}}
+}
 
 const (
-	pidMark      = "netdojo-pid "
-	exitMark     = "netdojo-exit "
 	writeOutMark = "netdojo-curl "
 	// writeOut appends one line to stderr. A variable that an old curl does not
 	// know is left out by it, hence names before the values.
 	writeOut = "%{stderr}\n" + writeOutMark + "exit=%{exitcode}\thttp=%{http_code}\tconnect=%{time_connect}\tremote=%{remote_ip}\tlocal=%{local_port}\terror=%{errormsg}\n"
 )
 
-// curlCommand is the page's command with two additions that leave its stdout
-// alone: -v tells on stderr which addresses curl tries, -w how it ended. The
-// shell tells its process id, which exec makes curl's, so that the probe can be
-// ended.
-func curlCommand(line []string) []string {
-	args := append([]string{"curl", "-v", "-w", writeOut}, line[1:]...)
+// Script implements Probe: the page's command with two additions that leave its
+// stdout alone. -v tells on stderr which addresses curl tries, -w how it ended.
+// The shell tells its process id, which exec makes curl's, so that the probe can
+// be ended.
+func (p Curl) Script(commands []CommandLine) []string {
+	args := append([]string{"curl", "-v", "-w", writeOut}, commands[0].Words[1:]...)
 	return append([]string{"sh", "-c", `echo "` + pidMark + `$$" >&2; exec "$@"`, "sh"}, args...)
 }
 
-// plainCommand runs any other probe, and has the shell repeat its exit code on
-// stderr, where it survives a lost status.
-func plainCommand(line []string) []string {
-	script := `"$@" & p=$!; echo "` + pidMark + `$p" >&2; wait $p; c=$?; echo "` + exitMark + `$c" >&2; exit $c`
-	return append([]string{"sh", "-c", script, "sh"}, line...)
-}
+// Destination implements Probe.
+func (p Curl) Destination(c Check) (Destination, error) { return ParseDestination(c.To) }
 
-// ReadOutcome reads what a probe's process left. It never fails: what cannot be
-// read is missing in the outcome. err is Execer's.
-func ReadOutcome(curl bool, res ExecResult, err error) Outcome {
-	o := Outcome{Curl: curl, ExitCode: res.ExitCode, Err: err}
+// Target implements Probe.
+func (p Curl) Target(c Check) string { return c.To }
+
+// Read implements Probe.
+func (p Curl) Read(o *Outcome, res ExecResult) bool {
 	exitSeen, connected := false, false
-	text := bytes.ReplaceAll(res.Stderr, []byte("\r"), []byte("\n")) // the progress meter
-	for _, raw := range bytes.Split(text, []byte("\n")) {
-		line := string(raw)
+	for line := range lines(res.Stderr) {
 		switch {
-		case strings.HasPrefix(line, pidMark):
-			o.PID = atoi(line[len(pidMark):])
-		case strings.HasPrefix(line, exitMark):
-			o.ExitCode, exitSeen = atoi(line[len(exitMark):]), true
-		case curl && strings.HasPrefix(line, writeOutMark):
+		case strings.HasPrefix(line, writeOutMark):
 			exitSeen = o.readWriteOut(line[len(writeOutMark):]) || exitSeen
-		case curl && strings.HasPrefix(line, "curl: ("):
+		case strings.HasPrefix(line, "curl: ("):
 			o.Message = afterParen(line)
-		case curl:
+		default:
 			// The meter ends without a newline, so a remark may follow it.
 			if i := strings.Index(line, "* "); i >= 0 {
 				o.Tried, connected = readRemark(line[i+2:], o.Tried, connected)
 			}
 		}
 	}
-	if curl {
-		o.readHeaders(res.Stdout)
-	}
+	o.readHeaders(res.Stdout)
 	switch {
 	case connected || o.Connect > 0 || o.HTTPStatus > 0:
 		o.Stage = StageConnected
 	case len(o.Tried) > 0:
 		o.Stage = StageConnecting
-	case curl && o.PID != 0:
+	case o.PID != 0:
 		o.Stage = StageResolving
 	}
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-	case exitSeen && (err == nil || errors.Is(err, ErrStreamLost)):
-		o.Err = nil // the command told its code before the stream broke
-	case err == nil && o.PID != 0 && res.ExitCode == 0:
-		// A stream that ends without a status looks like success to client-go.
-		o.Err = fmt.Errorf("%w: the probe did not tell how it ended", ErrStreamLost)
-	case err == nil && (res.ExitCode == shellNotFound || res.ExitCode == shellNotExecutable):
-		o.Err = fmt.Errorf("%w: %s", ErrNoCommand, lastLine(res.Stderr))
-	}
-	return o
+	return exitSeen
 }
+
+// Conclude implements Probe.
+func (p Curl) Conclude(o *Outcome) {
+	code := CurlExit(o.ExitCode)
+	say := func(cause Cause, otherwise string) { o.Reading, o.Says = cause, sayOr(o.Message, otherwise) }
+	resolving := code == CurlNoHost || code == CurlNoProxy ||
+		code == CurlTimeout && (o.Stage == StageResolving || strings.Contains(o.Message, "Resolving timed out"))
+	switch {
+	case resolving:
+		o.Stage = StageResolving
+	case o.Stage != StageConnected:
+		o.Stage = StageConnecting
+	}
+	switch code {
+	case CurlOK, CurlHTTPError:
+		o.Reading = CauseOK
+		if o.HTTPStatus > 0 {
+			o.Answer = fmt.Sprintf("HTTP %d", o.HTTPStatus)
+		}
+	case CurlNoHost, CurlNoProxy:
+		say(CauseDNS, "the name could not be resolved")
+	case CurlTimeout:
+		if resolving {
+			say(CauseDNS, "the name could not be resolved")
+			return
+		}
+		say(CauseTimeout, "timed out")
+	case CurlNoConnect:
+		say(CauseRefused, "refused")
+	case CurlTLSConnect, CurlEmptyReply, CurlSendError, CurlReceiveError:
+		say(CauseReset, "the connection was reset")
+	case CurlPeerFingerprint, CurlNoEngine, CurlEngineDefault, CurlClientCertificate, CurlCipher, CurlPeerCertificate,
+		CurlEngineFailed, CurlCAFile, CurlTLSShutdown, CurlRevocationList, CurlIssuer, CurlPinnedKey, CurlCertificateStatus:
+		say(CauseTLS, "TLS failed")
+	case CurlUsage, CurlBadURL:
+		say(CauseProbe, "curl does not understand the probe")
+	default:
+		o.Reading = CauseProbe
+		o.Says = sayOr(signalled("curl", o.ExitCode), sayOr(o.Message, fmt.Sprintf("curl ended with code %d", code)))
+	}
+}
+
+// Match implements Probe. A pod's other probes may ask the same server at the
+// same time, and curl tells its own port.
+func (p Curl) Match(t Target, f *flowpb.Flow) Relation {
+	r := t.Dialled(f)
+	if r == RelationRequest && sourcePort(f) != t.Outcome.LocalPort {
+		return RelationNone
+	}
+	return r
+}
+
+// Expects implements Probe.
+func (p Curl) Expects(Check) []Expect { return requests }
+
+// Problems implements Probe.
+func (p Curl) Problems(c Check) []Problem { return destinationProblems(c) }
 
 // readWriteOut reads curl's closing line; true when it held the exit code.
 func (o *Outcome) readWriteOut(line string) bool {
@@ -202,20 +258,7 @@ func (o *Outcome) readHeaders(stdout []byte) {
 	}
 }
 
-func atoi(s string) int {
-	n, err := strconv.Atoi(strings.TrimSpace(s))
-	if err != nil || n < 0 {
-		return 0
-	}
-	return n
-}
-
 func afterParen(line string) string {
 	_, rest, _ := strings.Cut(line, ") ")
 	return strings.TrimSpace(rest)
-}
-
-func lastLine(b []byte) string {
-	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	return strings.TrimSpace(lines[len(lines)-1])
 }

@@ -123,16 +123,19 @@ func TestReadOutcomeOfCurl(t *testing.T) {
 			name: "values out of range are not read",
 			res: ExecResult{ExitCode: 1, Stderr: []byte(pid +
 				"netdojo-curl exit=999\thttp=7\tconnect=-1\tremote=nobody\tlocal=70000\terror=\nnetdojo-pid -3\n")},
-			want: Outcome{ExitCode: 1, Stage: StageUnknown},
+			want: Outcome{ExitCode: 1},
 		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := ReadOutcome(true, tt.res, tt.err)
+			got := ReadOutcome(Curl{}, tt.res, tt.err)
 			if !errors.Is(got.Err, tt.is) {
 				t.Errorf("Err is %v, want %v", got.Err, tt.is)
 			}
-			got.Err, tt.want.Curl = nil, true
+			got.Err = nil
+			if tt.is == nil {
+				Curl{}.Conclude(&tt.want) // TestConclude's business
+			}
 			if !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("got  %+v\nwant %+v", got, tt.want)
 			}
@@ -141,7 +144,7 @@ func TestReadOutcomeOfCurl(t *testing.T) {
 }
 
 func TestReadOutcomeOfCommand(t *testing.T) {
-	got := ReadOutcome(false, ExecResult{Stderr: []byte("netdojo-pid 7\nnc: timed out\nnetdojo-exit 1\n")}, ErrStreamLost)
+	got := ReadOutcome(Command{}, ExecResult{Stderr: []byte("netdojo-pid 7\nnc: timed out\nnetdojo-exit 1\n")}, ErrStreamLost)
 	if got.Err != nil || got.ExitCode != 1 || got.PID != 7 {
 		t.Errorf("got %+v, want exit code 1 of process 7", got)
 	}
@@ -151,12 +154,13 @@ func FuzzReadOutcome(f *testing.F) {
 	f.Add([]byte(okHeaders), []byte("netdojo-pid 42\n"+meter+"*   Trying 203.0.113.7:443...\nnetdojo-curl exit=28\thttp=000\n"), 28)
 	f.Add([]byte(""), []byte("curl: (6) \nnetdojo-exit 1\n* Trying :::0...\n"), 0)
 	f.Fuzz(func(t *testing.T, stdout, stderr []byte, code int) {
-		for _, curl := range []bool{true, false} {
-			o := ReadOutcome(curl, ExecResult{Stdout: stdout, Stderr: stderr, ExitCode: code}, nil)
+		for _, k := range ProbeKinds() {
+			p := k.New()
+			o := ReadOutcome(p, ExecResult{Stdout: stdout, Stderr: stderr, ExitCode: code}, nil)
 			if o.PID < 0 || o.HTTPStatus < 0 || o.HTTPStatus > 999 || o.Connect < 0 {
 				t.Errorf("out of range: %+v", o)
 			}
-			in := Input{Check: Check{ID: "x", To: "https://a.example"}, Outcome: o, Subject: Subject{State: PodReady}, FlowState: FlowsLive}
+			in := Input{Check: Check{ID: "x", To: "a.example:443", Probe: Spec{Probe: p}}, Outcome: o, Subject: Subject{State: PodReady}, FlowState: FlowsLive}
 			if v := Judge(in); v.Kind == Denied || v.Kind == DeniedL7 {
 				t.Errorf("a deny without flows and control: %+v", v)
 			}

@@ -42,6 +42,16 @@ var (
 	ErrStreamLost  = errors.New("exec stream was lost")
 )
 
+// Objects reads objects of the API server.
+type Objects interface {
+	// Object returns an object's content, nil when there is none of that name. The
+	// error is ErrNoResource (wrapped) when the server has no such kind.
+	Object(ctx context.Context, ref ObjectRef) (map[string]any, error)
+}
+
+// ErrNoResource is a kind that the API server does not know.
+var ErrNoResource = errors.New("no such kind of object")
+
 // FlowSource is where a datapath tells its verdicts.
 type FlowSource interface {
 	// Subscribe streams verdicts from now on: one that is made after Subscribe

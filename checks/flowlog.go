@@ -3,7 +3,10 @@ package checks
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
 )
@@ -19,7 +22,8 @@ type FlowLog struct {
 
 	mu      sync.Mutex // guards what follows
 	flows   []*flowpb.Flow
-	dropped int           // how many were cut off the front
+	dropped int // how many were cut off the front
+	refused map[ends]first
 	changed chan struct{} // closed and replaced when a flow came or the stream ended
 	lost    error         // why the stream ended before Close
 	closed  bool
@@ -37,7 +41,7 @@ func OpenFlowLog(ctx context.Context, source FlowSource) (*FlowLog, error) {
 	if stream == nil {
 		return nil, nil
 	}
-	l := &FlowLog{stream: stream, done: make(chan struct{}), changed: make(chan struct{})}
+	l := &FlowLog{stream: stream, done: make(chan struct{}), changed: make(chan struct{}), refused: map[ends]first{}}
 	go l.read()
 	return l, nil
 }
@@ -56,11 +60,17 @@ func (l *FlowLog) read() {
 			l.mu.Unlock()
 			return
 		}
+		if e, ok := endsOf(f); ok {
+			if was, again := l.refused[e]; !again || time.Since(was.at) > knocking {
+				l.refused[e] = first{l.dropped + len(l.flows), time.Now()}
+			}
+		}
 		l.flows = append(l.flows, f)
 		if len(l.flows) > flowsKept {
 			cut := flowsKept / 2
 			l.flows = append([]*flowpb.Flow(nil), l.flows[cut:]...)
 			l.dropped += cut
+			maps.DeleteFunc(l.refused, func(_ ends, was first) bool { return was.mark < l.dropped })
 		}
 		close(l.changed)
 		l.changed = make(chan struct{})
@@ -78,8 +88,41 @@ func (l *FlowLog) Mark() int {
 	return l.dropped + len(l.flows)
 }
 
+// first is where and when a connection was dropped first.
+type first struct {
+	mark int
+	at   time.Time
+}
+
+// knocking is how long a connection's first packets are sent again, by Linux' default of
+// six times (tcp_syn_retries, tcp(7)). After it the ports may be another one's.
+const knocking = 130 * time.Second
+
+// ends are those of a connection.
+type ends struct {
+	protocol, source, destination string
+	from, to                      uint32 // ports
+}
+
+// endsOf are the ends of a connection that is dropped; false for other flows.
+func endsOf(f *flowpb.Flow) (ends, bool) {
+	e := ends{source: f.GetIP().GetSource(), destination: f.GetIP().GetDestination()}
+	switch l4 := f.GetL4(); {
+	case f.GetVerdict() != flowpb.Verdict_DROPPED || f.GetL7() != nil:
+		return ends{}, false
+	case l4.GetTCP() != nil:
+		e.protocol, e.from, e.to = "TCP", l4.GetTCP().GetSourcePort(), l4.GetTCP().GetDestinationPort()
+	case l4.GetUDP() != nil:
+		e.protocol, e.from, e.to = "UDP", l4.GetUDP().GetSourcePort(), l4.GetUDP().GetDestinationPort()
+	}
+	return e, e.from != 0
+}
+
 // Since returns the flows after a mark and a channel that is closed when there
-// are more. Lost is why the stream broke off, nil while it lives.
+// are more. A drop of a connection that was dropped before the mark already is left
+// out: a program that goes on knocking, because it could not be ended at once, is no
+// evidence about one that began since. Lost is why the stream broke off, nil while it
+// lives.
 func (l *FlowLog) Since(mark int) (flows []*flowpb.Flow, changed <-chan struct{}, lost error) {
 	if l == nil {
 		return nil, nil, nil
@@ -87,7 +130,13 @@ func (l *FlowLog) Since(mark int) (flows []*flowpb.Flow, changed <-chan struct{}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	from := min(max(mark-l.dropped, 0), len(l.flows))
-	return append([]*flowpb.Flow(nil), l.flows[from:]...), l.changed, l.lost
+	flows = slices.Clone(l.flows[from:])
+	flows = slices.DeleteFunc(flows, func(f *flowpb.Flow) bool {
+		e, ok := endsOf(f)
+		was, known := l.refused[e]
+		return ok && known && was.mark < mark
+	})
+	return flows, l.changed, l.lost
 }
 
 // State says what the log can prove.

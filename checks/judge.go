@@ -52,33 +52,33 @@ func judge(in Input) Verdict {
 	if o.Err != nil {
 		return execFailure(o.Err)
 	}
-	dest, err := ParseDestination(in.Check.To)
+	t, err := newTarget(in)
 	if err != nil {
 		return broken(CauseProbe, err.Error())
 	}
-	t := target{
-		subject: in.Subject, dest: dest, since: o.Started, addrs: o.Tried, known: knownAddrs(in),
-		curl: o.Curl, local: o.LocalPort,
+	if in.Check.claims() {
+		return claim(o)
 	}
 	seen := t.search(in.Flows)
-	through := o.HasExit() && (o.ExitCode == curlOK || o.Curl && o.ExitCode == curlHTTPError)
+	through := o.HasExit() && o.Reading == CauseOK
 	switch {
 	case through && denied403(in, seen):
-		return deny(in, DeniedL7, CausePolicyL7, seen.http, "the proxy answered 403")
+		return deny(in, DeniedL7, CausePolicyL7, seen.request, "the proxy answered 403")
 	case through:
-		return Verdict{Kind: Allowed, Cause: CauseOK, Detail: answer(o), Evidence: Evidence{Allow: seen.allow}}
+		return Verdict{Kind: Allowed, Cause: CauseOK, Detail: sayOr(o.Answer, "the probe succeeded"), Evidence: Evidence{Allow: seen.allow}}
 	case seen.drop != nil:
 		return deny(in, Denied, CausePolicyDrop, seen.drop, dropText(seen.drop))
-	case seen.http != nil:
-		return deny(in, DeniedL7, CausePolicyL7, seen.http, dropText(seen.http))
-	case seen.dns != nil && unresolved(o):
+	case seen.request != nil:
+		return deny(in, DeniedL7, CausePolicyL7, seen.request, dropText(seen.request))
+	case seen.dns != nil && (o.Stage == StageResolving || o.Stage == StageUnknown):
+		// How far a program came that does not tell, nobody knows.
 		v := broken(CauseDNS, "the policy refuses the DNS query: "+dropText(seen.dns))
 		v.Evidence.Drop = seen.dns
 		return v
 	case o.Cancelled:
 		return broken(CauseProbe, "the probe was ended before it told anything")
-	case o.Curl && unresolved(o):
-		return broken(CauseDNS, sayOr(o.Message, "the name could not be resolved"))
+	case o.Reading == CauseDNS:
+		return broken(CauseDNS, o.Says)
 	case seen.other != nil:
 		v := broken(CauseOtherDrop, "dropped, but by no policy: "+dropText(seen.other))
 		v.Evidence.Drop = seen.other
@@ -86,38 +86,40 @@ func judge(in Input) Verdict {
 	case in.FlowState == FlowsLost:
 		return Verdict{Kind: Inconclusive, Cause: CauseFlowsLost, Detail: "the datapath's flow stream broke off during the probe"}
 	}
-	return byCode(in)
+	return byReading(in)
 }
 
-// byCode reads curl's exit code where the datapath has said nothing.
-func byCode(in Input) Verdict {
+// byReading takes the probe's own word where the datapath has said nothing.
+func byReading(in Input) Verdict {
 	o := in.Outcome
-	if !o.Curl {
-		if o.ExitCode > shellSignalled {
-			return broken(CauseProbe, fmt.Sprintf("the probe was ended by signal %d", o.ExitCode-shellSignalled))
-		}
-		return broken(CauseProbe, fmt.Sprintf("the probe ended with code %d, and no drop tells why", o.ExitCode))
-	}
-	switch code := o.ExitCode; code {
-	case curlTimeout:
+	switch o.Reading {
+	case CauseTimeout:
 		if in.FlowState == FlowsNone && o.Stage != StageConnected {
-			return deny(in, Denied, CauseTimeout, nil, sayOr(o.Message, "connecting timed out"))
+			return deny(in, Denied, CauseTimeout, nil, o.Says)
 		}
-		return broken(CauseTimeoutNoDrop, sayOr(o.Message, "timed out")+"; the datapath reports no drop for it")
-	case curlNoConnect:
-		return broken(CauseRefused, sayOr(o.Message, "refused")+"; the datapath reports no policy's drop for it")
-	case curlTLSConnect, curlEmptyReply, curlSendError, curlReceiveError:
-		return broken(CauseReset, sayOr(o.Message, "the connection was reset"))
-	case curlPeerFailed, 51, 53, 54, 58, 59, 66, 77, 80, 82, 83, 90, 91:
-		return broken(CauseTLS, sayOr(o.Message, "TLS failed"))
-	case curlUsage, curlBadURL:
-		return broken(CauseProbe, sayOr(o.Message, "curl does not understand the probe"))
-	default:
-		if code > shellSignalled {
-			return broken(CauseProbe, fmt.Sprintf("curl was ended by signal %d", code-shellSignalled))
-		}
-		return broken(CauseProbe, sayOr(o.Message, fmt.Sprintf("curl ended with code %d", code)))
+		return broken(CauseTimeoutNoDrop, o.Says+"; the datapath reports no drop for it")
+	case CauseRefused:
+		return broken(CauseRefused, o.Says+"; the datapath reports no policy's drop for it")
+	case CauseUnmet:
+		return broken(CauseProbe, o.Says+", and no drop tells why")
+	case "":
+		return broken(CauseProbe, "the probe told nothing")
 	}
+	return broken(o.Reading, o.Says)
+}
+
+// claim is the verdict on what the probe itself can tell.
+func claim(o Outcome) Verdict {
+	v := Verdict{Cause: o.Reading, Detail: sayOr(o.Says, o.Answer), Evidence: Evidence{Object: o.Object}}
+	switch {
+	case o.HasExit() && o.Reading == CauseOK:
+		v.Kind = Met
+	case o.HasExit() && o.Reading == CauseUnmet:
+		v.Kind = Unmet
+	default:
+		v.Kind, v.Cause, v.Detail = Broken, CauseProbe, sayOr(o.Says, "the probe told nothing")
+	}
+	return v
 }
 
 // deny gives a refusal its control; without one it proves nothing.
@@ -137,10 +139,10 @@ func deny(in Input, kind Kind, cause Cause, drop *Drop, detail string) Verdict {
 
 // pickControl finds the strongest control. A control of this very check that
 // was another experiment is returned with what differs: no other control makes
-// up for it. A sibling of another destination counts only beside a drop, for it
-// says nothing about this destination.
+// up for it. What came later, and a sibling of another destination, count only beside
+// a drop: that nobody answered then, they do not rule out.
 func pickControl(in Input, dropped bool) (control *Control, diff []string) {
-	for _, kind := range []ControlKind{ControlBefore, ControlSiblingClient, ControlSibling} {
+	for _, kind := range []ControlKind{ControlBefore, ControlAfter, ControlSiblingClient, ControlSibling} {
 		for i := range in.Controls {
 			c := &in.Controls[i]
 			if c.Kind != kind {
@@ -156,8 +158,13 @@ func pickControl(in Input, dropped bool) (control *Control, diff []string) {
 					diff = append(diff, "the command was "+strings.Join(c.Command, " "))
 				}
 				return c, diff
+			case ControlAfter:
+				if dropped && c.Check == in.Check.ID && len(Differences(c.Subject, in.Subject)) == 0 &&
+					slices.Equal(c.Command, in.Check.CommandLine()) && shareServer(c.Subject.Service, in.Subject.Service) {
+					return c, nil
+				}
 			case ControlSiblingClient:
-				if c.To == in.Check.To && c.Subject.UID != in.Subject.UID {
+				if c.To == in.Check.Target() && c.Subject.UID != in.Subject.UID {
 					return c, nil
 				}
 			case ControlSibling:
@@ -170,35 +177,29 @@ func pickControl(in Input, dropped bool) (control *Control, diff []string) {
 	return nil, nil
 }
 
+// shareServer says whether one of a Service's servers was there both times; where the
+// destination is no Service, nobody can tell.
+func shareServer(then, now *Service) bool {
+	if then == nil || now == nil {
+		return then == now
+	}
+	return slices.ContainsFunc(then.Endpoints, func(e string) bool { return slices.Contains(now.Endpoints, e) })
+}
+
 // denied403 says whether a 403 is the proxy's and not the server's own.
 func denied403(in Input, seen found) bool {
 	if in.Outcome.HTTPStatus != 403 {
 		return false
 	}
-	return seen.http != nil || in.FlowState != FlowsLive && in.Outcome.Envoy
-}
-
-// unresolved says whether curl came no further than the name, or was cancelled
-// while it resolved. How far another program came nobody knows.
-func unresolved(o Outcome) bool {
-	if !o.Curl {
-		return true
-	}
-	switch {
-	case o.Cancelled:
-		return o.Stage == StageResolving || o.Stage == StageUnknown
-	case o.ExitCode == curlNoHost, o.ExitCode == curlNoProxy:
-		return true
-	case o.ExitCode == curlTimeout:
-		return o.Stage == StageResolving || strings.Contains(o.Message, "Resolving timed out")
-	}
-	return false
+	return seen.request != nil || in.FlowState != FlowsLive && in.Outcome.Envoy
 }
 
 func execFailure(err error) Verdict {
 	switch {
 	case errors.Is(err, ErrNoContainer):
 		return broken(CauseNoPod, err.Error())
+	case errors.Is(err, ErrNoResource):
+		return broken(CauseProbe, err.Error())
 	case errors.Is(err, ErrNoCommand):
 		return broken(CauseNoTool, err.Error())
 	}
@@ -209,7 +210,7 @@ func execFailure(err error) Verdict {
 func knownAddrs(in Input) []string {
 	var addrs []string
 	for _, c := range in.Controls {
-		if c.To == in.Check.To && c.RemoteIP != "" {
+		if c.To == in.Check.Target() && c.RemoteIP != "" {
 			addrs = append(addrs, c.RemoteIP)
 		}
 	}
@@ -218,13 +219,6 @@ func knownAddrs(in Input) []string {
 
 func broken(cause Cause, detail string) Verdict {
 	return Verdict{Kind: Broken, Cause: cause, Detail: detail}
-}
-
-func answer(o Outcome) string {
-	if o.HTTPStatus > 0 {
-		return fmt.Sprintf("HTTP %d", o.HTTPStatus)
-	}
-	return "the probe succeeded"
 }
 
 func dropText(d *Drop) string {
@@ -241,11 +235,4 @@ func dropText(d *Drop) string {
 		text += " by " + strings.Join(by, ", ")
 	}
 	return text
-}
-
-func sayOr(message, otherwise string) string {
-	if message != "" {
-		return message
-	}
-	return otherwise
 }

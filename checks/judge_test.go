@@ -80,7 +80,7 @@ func httpDrop() *flowpb.Flow {
 
 func timedOut() Outcome {
 	return Outcome{
-		Started: probeStart, Curl: true, ExitCode: 28, Stage: StageConnecting, PID: 42,
+		Started: probeStart, ExitCode: 28, Stage: StageConnecting, PID: 42,
 		Tried: []netip.AddrPort{netip.MustParseAddrPort("203.0.113.7:443")}, Message: "Connection timed out after 5001 milliseconds",
 	}
 }
@@ -92,6 +92,39 @@ func with(o Outcome, edit func(*Outcome)) Outcome {
 
 func curlExit(code int, stage Stage) Outcome {
 	return with(timedOut(), func(o *Outcome) { o.ExitCode, o.Stage, o.Message = code, stage, "" })
+}
+
+// concluded is an input's outcome with what its probe makes of the exit code.
+func concluded(in Input) Outcome {
+	if in.Outcome.HasExit() {
+		in.Check.probe().Conclude(&in.Outcome)
+	}
+	return in.Outcome
+}
+
+// asCommand has the check run a command instead of curl, and its control too.
+func asCommand(in *Input) {
+	in.Check.Probe = Spec{Probe: Command{Run: []string{"nc", "-z", "cilium.io", "443"}}}
+	in.Check.To = "cilium.io:443"
+	for i := range in.Controls {
+		in.Controls[i].To, in.Controls[i].Command = in.Check.To, in.Check.CommandLine()
+	}
+}
+
+// laterServedBy has a check of a Service allowed later, whose server was 10.244.0.10 at
+// the drop.
+func laterServedBy(endpoint string) func(*Input) {
+	return func(in *Input) {
+		in.Flows = []*flowpb.Flow{flowOf(flowpb.Verdict_DROPPED, func(f *flowpb.Flow) {
+			f.DestinationService = &flowpb.Service{Namespace: "default", Name: "web"}
+		})}
+		in.Check.To = "http://web"
+		in.Controls[0].Kind, in.Controls[0].To, in.Controls[0].Command = ControlAfter, in.Check.To, in.Check.CommandLine()
+		in.Subject.Service = &Service{Namespace: "default", Name: "web", UID: "s1", Port: 80, Endpoints: []string{"10.244.0.10"}}
+		later := *in.Subject.Service
+		later.Endpoints = []string{endpoint}
+		in.Controls[0].Subject.Service = &later
+	}
 }
 
 func TestJudge(t *testing.T) {
@@ -190,6 +223,15 @@ func TestJudge(t *testing.T) {
 			in.FlowState = FlowsNone
 			in.Controls = []Control{{Kind: ControlSibling, Check: "kubernetes-io", To: "https://kubernetes.io", Subject: backend()}}
 		}, Inconclusive, CauseNoControl, "", false},
+		{"allowed later, beside a drop", func(in *Input) {
+			in.Flows, in.Controls[0].Kind = []*flowpb.Flow{drop}, ControlAfter
+		}, Denied, CausePolicyDrop, ControlAfter, true},
+		{"allowed later, without flows", func(in *Input) { in.FlowState, in.Controls[0].Kind = FlowsNone, ControlAfter }, Inconclusive, CauseNoControl, "", false},
+		{"allowed later, by another pod of that name", func(in *Input) {
+			in.Flows, in.Controls[0].Kind, in.Controls[0].Subject.UID = []*flowpb.Flow{drop}, ControlAfter, "u2"
+		}, Inconclusive, CauseNoControl, "", true},
+		{"allowed later, by another server", laterServedBy("10.244.0.11"), Inconclusive, CauseNoControl, "", true},
+		{"allowed later, by the same server", laterServedBy("10.244.0.10"), Denied, CausePolicyDrop, ControlAfter, true},
 		{"timeout where no flows exist", func(in *Input) { in.FlowState = FlowsNone }, Denied, CauseTimeout, ControlBefore, false},
 		{"timeout where neither flows nor control exist", func(in *Input) { in.FlowState, in.Controls = FlowsNone, nil }, Inconclusive, CauseNoControl, "", false},
 		{"timeout after connecting, no flows", func(in *Input) {
@@ -241,6 +283,9 @@ func TestJudge(t *testing.T) {
 			in.Outcome = with(curlExit(28, StageResolving), func(o *Outcome) { o.Message = "Resolving timed out after 5000 milliseconds" })
 		}, Broken, CauseDNS, "", false},
 		{"no such name", func(in *Input) { in.Outcome = curlExit(6, StageResolving) }, Broken, CauseDNS, "", false},
+		{"no such name, flows lost", func(in *Input) {
+			in.Outcome, in.FlowState = curlExit(6, StageResolving), FlowsLost
+		}, Broken, CauseDNS, "", false},
 		{"refused", func(in *Input) { in.Outcome = curlExit(7, StageConnecting) }, Broken, CauseRefused, "", false},
 		{"TLS handshake reset", func(in *Input) { in.Outcome = curlExit(35, StageConnected) }, Broken, CauseReset, "", false},
 		{"empty reply", func(in *Input) { in.Outcome = curlExit(52, StageConnected) }, Broken, CauseReset, "", false},
@@ -253,13 +298,16 @@ func TestJudge(t *testing.T) {
 		{"cancelled for nothing", func(in *Input) { in.Outcome = cancelled }, Broken, CauseProbe, "", false},
 
 		{"command failed with a drop", func(in *Input) {
-			in.Outcome, in.Flows = with(curlExit(1, StageUnknown), func(o *Outcome) { o.Curl = false }), []*flowpb.Flow{drop}
+			asCommand(in)
+			in.Outcome, in.Flows = curlExit(1, StageUnknown), []*flowpb.Flow{drop}
 		}, Denied, CausePolicyDrop, ControlBefore, true},
 		{"command failed", func(in *Input) {
-			in.Outcome = with(curlExit(1, StageUnknown), func(o *Outcome) { o.Curl = false })
+			asCommand(in)
+			in.Outcome = curlExit(1, StageUnknown)
 		}, Broken, CauseProbe, "", false},
 		{"command killed", func(in *Input) {
-			in.Outcome = with(curlExit(137, StageUnknown), func(o *Outcome) { o.Curl = false })
+			asCommand(in)
+			in.Outcome = curlExit(137, StageUnknown)
 		}, Broken, CauseProbe, "", false},
 
 		{"no pod", func(in *Input) { in.Subject = Subject{State: PodMissing} }, Broken, CauseNoPod, "", false},
@@ -276,6 +324,7 @@ func TestJudge(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			in := Input{Check: ciliumCheck(), Outcome: timedOut(), Subject: backend(), FlowState: FlowsLive, Controls: []Control{controlBefore()}}
 			tt.edit(&in)
+			in.Outcome = concluded(in)
 			v := Judge(in)
 			if v.Kind != tt.kind || v.Cause != tt.cause {
 				t.Fatalf("verdict is %s, %s (%s), want %s, %s", v.Kind, v.Cause, v.Detail, tt.kind, tt.cause)
@@ -312,7 +361,9 @@ func TestNoDenyWithoutProof(t *testing.T) {
 						for _, status := range []int{0, 200, 403} {
 							for _, controls := range [][]Control{nil, {controlBefore()}} {
 								o := with(curlExit(code, stage), func(o *Outcome) { o.HTTPStatus, o.Cancelled, o.LocalPort = status, cancelled, 40112 })
-								v := Judge(Input{Check: ciliumCheck(), Outcome: o, Subject: backend(), Flows: fl, FlowState: state, Controls: controls})
+								in := Input{Check: ciliumCheck(), Outcome: o, Subject: backend(), Flows: fl, FlowState: state, Controls: controls}
+								in.Outcome = concluded(in)
+								v := Judge(in)
 								if v.Kind != Denied && v.Kind != DeniedL7 {
 									continue
 								}
@@ -333,7 +384,9 @@ func TestAllowNamesThePolicies(t *testing.T) {
 	f := flowOf(flowpb.Verdict_FORWARDED, func(f *flowpb.Flow) {
 		f.EgressAllowedBy = []*flowpb.Policy{{Namespace: "default", Name: "wide"}, {Namespace: "default", Name: "wide"}}
 	})
-	v := Judge(Input{Check: ciliumCheck(), Outcome: o, Subject: backend(), FlowState: FlowsLive, Flows: []*flowpb.Flow{f}})
+	in := Input{Check: ciliumCheck(), Outcome: o, Subject: backend(), FlowState: FlowsLive, Flows: []*flowpb.Flow{f}}
+	in.Outcome = concluded(in)
+	v := Judge(in)
 	if len(v.Evidence.Allow) != 1 || v.Evidence.Allow[0].String() != "default/wide" {
 		t.Errorf("allowed by %v, want default/wide once", v.Evidence.Allow)
 	}
@@ -341,12 +394,20 @@ func TestAllowNamesThePolicies(t *testing.T) {
 
 func TestServiceDestination(t *testing.T) {
 	svc := &Service{Namespace: "default", Name: "web", ClusterIP: "10.96.1.2", Port: 80, TargetPorts: []uint16{8080}, Endpoints: []string{"10.244.0.20"}}
+	named := func(port uint32) func(*flowpb.Flow) {
+		return func(f *flowpb.Flow) {
+			f.L4.GetTCP().DestinationPort = port
+			f.DestinationService = &flowpb.Service{Namespace: "default", Name: "web"}
+		}
+	}
 	tests := []struct {
 		name string
 		edit func(*flowpb.Flow)
 		want bool
 	}{
-		{"named by the flow", func(f *flowpb.Flow) { f.DestinationService = &flowpb.Service{Namespace: "default", Name: "web"} }, true},
+		{"named by the flow", named(8080), true},
+		{"named by the flow, before translation", named(80), true},
+		{"named by the flow, another of its ports", named(9090), false},
 		{"endpoint and target port", func(f *flowpb.Flow) { f.IP.Destination, f.L4.GetTCP().DestinationPort = "10.244.0.20", 8080 }, true},
 		{"before translation", func(f *flowpb.Flow) { f.IP.Destination, f.L4.GetTCP().DestinationPort = "10.96.1.2", 80 }, true},
 		{"endpoint, other port", func(f *flowpb.Flow) { f.IP.Destination, f.L4.GetTCP().DestinationPort = "10.244.0.20", 9090 }, false},
@@ -356,7 +417,7 @@ func TestServiceDestination(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := backend()
 			s.Service = svc
-			tg := target{subject: s, dest: Destination{Host: "web", Port: 80}, since: probeStart}
+			tg := Target{Subject: s, Dest: Destination{Host: "web", Port: 80}, Outcome: Outcome{Started: probeStart}, probe: Curl{}}
 			if got := tg.search([]*flowpb.Flow{flowOf(flowpb.Verdict_DROPPED, tt.edit)}).drop != nil; got != tt.want {
 				t.Errorf("found is %v, want %v", got, tt.want)
 			}
@@ -399,20 +460,5 @@ func TestParseDestination(t *testing.T) {
 		case err != nil || d.String() != tt.want:
 			t.Errorf("%s: got %s, %v, want %s", tt.to, d, err, tt.want)
 		}
-	}
-}
-
-// A name of several addresses is dropped when all of them are.
-func TestUntriedAddresses(t *testing.T) {
-	drop := func(ip string) *flowpb.Flow {
-		return flowOf(flowpb.Verdict_DROPPED, func(f *flowpb.Flow) { f.IP.Destination = ip })
-	}
-	tg := target{subject: backend(), dest: Destination{Host: "cilium.io", Port: 443}, since: probeStart}
-	flows := []*flowpb.Flow{dnsProxy(flowpb.Verdict_FORWARDED, "cilium.io.", "203.0.113.7", "203.0.113.8", "2001:db8::1"), drop("203.0.113.7")}
-	if got := tg.search(flows); got.drop == nil || got.untried != 1 {
-		t.Errorf("after one drop: %+v, want one address untried", got)
-	}
-	if got := tg.search(append(flows, drop("203.0.113.7"), drop("203.0.113.8"))); got.untried != 0 {
-		t.Errorf("after both: %d addresses untried", got.untried)
 	}
 }

@@ -2,11 +2,9 @@ package checks
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
 )
@@ -14,103 +12,217 @@ import (
 // dnsPort is where names are asked.
 const dnsPort = 53
 
-// target is one probe as flows can tell it: who probes, whom, since when.
-type target struct {
-	subject Subject
-	dest    Destination
-	since   time.Time
-	// addrs are the addresses that curl said it tries; known are those that the
-	// name had in the control. Only without the first are the second of use.
-	addrs []netip.AddrPort
+// Target is one probe as flows can tell it: who probes, whom, since when. Its
+// methods say what a flow is to a probe; kinds of probes choose among them.
+type Target struct {
+	Subject Subject
+	Dest    Destination
+	Outcome Outcome // as far as the probe came
+	// known are the addresses that the name had in the control. Only where the
+	// probe does not tell which it tries are they of use.
 	known []string
-	// curl says that the probe tells its own port; local is that of its last
-	// connection, 0 for none.
-	curl  bool
-	local uint16
+	probe Probe
+	// family is the one that the command is told to take, 4 or 6; 0 for any.
+	family int
+	// answers are the addresses that DNS gave for the name since the probe started.
+	answers map[string]bool
+}
+
+func newTarget(in Input) (Target, error) {
+	p := in.Check.probe()
+	dest, err := p.Destination(in.Check)
+	return Target{Subject: in.Subject, Dest: dest, Outcome: in.Outcome, known: knownAddrs(in), probe: p, family: familyOf(in.Check.CommandLine())}, err
+}
+
+// familyOf is the IP family that curl, nc and ping are told to take by options that
+// they share; 0 without one.
+func familyOf(command []string) int {
+	for _, word := range command {
+		switch word {
+		case "-4", "--ipv4":
+			return 4
+		case "-6", "--ipv6":
+			return 6
+		}
+	}
+	return 0
 }
 
 // found is what the flows say about a target.
 type found struct {
-	drop  *Drop        // a policy refused the connection
-	dns   *Drop        // a policy refused a query, at L3/L4 or by name
-	dnsL4 bool         // dns is of the kind that no further query can pass
-	http  *Drop        // the proxy refused the request
-	other *Drop        // dropped, but by no policy
-	allow []PolicyName // who let the connection through
-	// untried is how many of the addresses that DNS gave are not dropped yet: curl
-	// may still reach one of them.
+	drop    *Drop        // a policy refused the connection
+	dns     *Drop        // a policy refused a query, at L3/L4 or by name
+	dnsL4   bool         // dns is of the kind that no further query can pass
+	request *Drop        // the proxy refused the request
+	other   *Drop        // dropped, but by no policy
+	allow   []PolicyName // who let the connection through
+	// untried is how many addresses the probe may still reach: of those that DNS gave,
+	// those that are not dropped yet; where its answers are not seen, families in which
+	// nothing was dropped yet.
 	untried int
 	forward bool // it was let through, by a policy or because none selects the pod
 }
 
 // search reads the flows of a probe, in their order.
-func (t target) search(flows []*flowpb.Flow) found {
+func (t Target) search(flows []*flowpb.Flow) found {
 	var f found
-	names := t.answers(flows)
-	reach := maps.Clone(names)
+	t.answers = t.resolved(flows)
+	refused := map[string]bool{}
 	for _, fl := range flows {
 		if !t.mine(fl) {
 			continue
 		}
 		dropped := fl.GetVerdict() == flowpb.Verdict_DROPPED
-		switch {
-		case fl.GetL7().GetDns() != nil:
-			if dropped && t.asks(fl.GetL7().GetDns().GetQuery()) {
+		switch t.probe.Match(t, fl) {
+		case RelationLookup:
+			switch {
+			case !dropped:
+			case fl.GetL7() != nil:
 				f.dns = dropOf(fl)
-			}
-		case fl.GetL7().GetHttp() != nil:
-			// A pod's other probes ask the same server at the same time.
-			if dropped && t.reaches(fl, reach) && (!t.curl || sourcePort(fl) == t.local) {
-				f.http = dropOf(fl)
-			}
-		case isDNS(fl):
-			if dropped && byPolicy(fl) && !(f.dnsL4) {
+			case byPolicy(fl) && protocol(fl) == "TCP":
+				// A question by TCP comes after one by UDP that passed, and may be
+				// another probe's: it says why a probe failed, not that it will.
+				if f.dns == nil {
+					f.dns = dropOf(fl)
+				}
+			case byPolicy(fl) && !f.dnsL4:
 				f.dns, f.dnsL4 = dropOf(fl), true
 			}
-		case !t.reaches(fl, reach):
-		case dropped && byPolicy(fl):
-			f.drop = dropOf(fl)
-			delete(names, fl.GetIP().GetDestination())
-			f.untried = sameFamily(names, fl.GetIP().GetDestination())
-		case dropped:
-			f.other = dropOf(fl)
-		case fl.GetVerdict() == flowpb.Verdict_FORWARDED || fl.GetVerdict() == flowpb.Verdict_REDIRECTED:
-			f.forward = true
-			f.allow = addPolicies(f.allow, fl.GetEgressAllowedBy())
-			f.allow = addPolicies(f.allow, fl.GetIngressAllowedBy())
+		case RelationRequest:
+			if dropped {
+				f.request = dropOf(fl)
+			}
+		case RelationConnection:
+			switch {
+			case dropped && byPolicy(fl):
+				f.drop = dropOf(fl)
+				refused[fl.GetIP().GetDestination()] = true
+			case dropped:
+				f.other = dropOf(fl)
+			case fl.GetVerdict() == flowpb.Verdict_FORWARDED || fl.GetVerdict() == flowpb.Verdict_REDIRECTED:
+				f.forward = true
+				f.allow = addPolicies(f.allow, fl.GetEgressAllowedBy())
+				f.allow = addPolicies(f.allow, fl.GetIngressAllowedBy())
+			}
 		}
 	}
-	if t.dest.Port == dnsPort && f.drop == nil && f.dnsL4 {
-		f.drop, f.dns, f.dnsL4 = f.dns, nil, false // the probe itself is a DNS query
+	if f.drop != nil {
+		f.untried = t.untried(refused)
 	}
 	return f
 }
 
+// untried counts what is left to a probe for which connections to some addresses were
+// refused. A program looks up all addresses of a name, and then tries one after another
+// (RFC 8305).
+func (t Target) untried(refused map[string]bool) int {
+	families := map[int]bool{}
+	for ip := range refused {
+		families[ipFamily(ip)] = true
+	}
+	n := 0
+	if len(t.answers) == 0 {
+		for _, family := range t.families() {
+			if !families[family] {
+				n++
+			}
+		}
+		return n
+	}
+	for ip := range t.answers {
+		// A Service's address is translated before anything is judged.
+		if !refused[ip] && t.takes(ipFamily(ip)) && !(t.Subject.Service.has(ip) && families[ipFamily(ip)]) {
+			n++
+		}
+	}
+	return n
+}
+
+// families are those in which the probe may have an address to try, as far as can be
+// told without DNS.
+func (t Target) families() []int {
+	var among []string
+	switch s := t.Subject.Service; {
+	case t.Dest.IsIP():
+		return nil
+	case s == nil:
+		among = t.Subject.addresses()
+	case s.headless():
+		among = s.Endpoints
+	default:
+		among = s.addresses()
+	}
+	var all []int
+	for _, ip := range among {
+		if f := ipFamily(ip); t.takes(f) && !slices.Contains(all, f) {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// takes says whether the probe may try addresses of a family: its pod has one, and its
+// command is not told to take another.
+func (t Target) takes(family int) bool {
+	if t.family != 0 && t.family != family {
+		return false
+	}
+	return slices.ContainsFunc(t.Subject.addresses(), func(ip string) bool { return ipFamily(ip) == family })
+}
+
+func ipFamily(ip string) int {
+	if strings.Contains(ip, ":") {
+		return 6
+	}
+	return 4
+}
+
+// Dialled is what a flow is to a probe that looks its destination's name up and
+// connects to it, by one of the protocols or any.
+func (t Target) Dialled(f *flowpb.Flow, protocols ...string) Relation {
+	reached := (len(protocols) == 0 || slices.Contains(protocols, protocol(f))) && t.Reaches(f)
+	switch {
+	case f.GetL7().GetDns() != nil:
+		if t.asks(f.GetL7().GetDns().GetQuery()) {
+			return RelationLookup
+		}
+	case f.GetL7().GetHttp() != nil:
+		if reached {
+			return RelationRequest
+		}
+	case reached:
+		return RelationConnection
+	case isDNS(f):
+		return RelationLookup
+	}
+	return RelationNone
+}
+
 // mine says whether a flow is of the probing pod, in the probe's direction and
 // time.
-func (t target) mine(f *flowpb.Flow) bool {
+func (t Target) mine(f *flowpb.Flow) bool {
 	if f.GetIsReply().GetValue() {
 		return false
 	}
-	if at := f.GetTime(); at != nil && at.AsTime().Before(t.since) {
+	if at := f.GetTime(); at != nil && at.AsTime().Before(t.Outcome.Started) {
 		return false
 	}
 	src := f.GetSource()
 	if src.GetPodName() != "" {
-		return src.GetPodName() == t.subject.Pod && src.GetNamespace() == t.subject.Namespace
+		return src.GetPodName() == t.Subject.Pod && src.GetNamespace() == t.Subject.Namespace
 	}
-	return t.subject.IP != "" && f.GetIP().GetSource() == t.subject.IP
+	return slices.Contains(t.Subject.addresses(), f.GetIP().GetSource())
 }
 
 // asks says whether a DNS question is for the target's name, the search domains
 // of the pod included.
-func (t target) asks(query string) bool {
+func (t Target) asks(query string) bool {
 	q := canonical(query)
-	return q == t.dest.Host || strings.HasPrefix(q, t.dest.Host+".")
+	return q == t.Dest.Host || strings.HasPrefix(q, t.Dest.Host+".")
 }
 
-// answers are the addresses that DNS gave for the target's name in these flows.
-func (t target) answers(flows []*flowpb.Flow) map[string]bool {
+// resolved are the addresses that DNS gave for the target's name in these flows.
+func (t Target) resolved(flows []*flowpb.Flow) map[string]bool {
 	addrs := map[string]bool{}
 	for _, f := range flows {
 		dns := f.GetL7().GetDns()
@@ -124,47 +236,37 @@ func (t target) answers(flows []*flowpb.Flow) map[string]bool {
 	return addrs
 }
 
-// reaches says whether a flow's destination is the target's.
-func (t target) reaches(f *flowpb.Flow, answers map[string]bool) bool {
+// Reaches says whether a flow's destination is the target's.
+func (t Target) Reaches(f *flowpb.Flow) bool {
 	ip, port := f.GetIP().GetDestination(), destPort(f)
-	if s := t.subject.Service; s != nil {
+	if s := t.Subject.Service; s != nil {
+		// A Service of several ports is several destinations.
+		target := len(s.TargetPorts) == 0 || slices.Contains(s.TargetPorts, port)
 		if svc := f.GetDestinationService(); svc.GetName() == s.Name && svc.GetNamespace() == s.Namespace {
+			return target || port == s.Port
+		}
+		if s.has(ip) && port == s.Port {
 			return true
 		}
-		if ip == s.ClusterIP && port == s.Port {
-			return true
-		}
-		return slices.Contains(s.Endpoints, ip) && (len(s.TargetPorts) == 0 || slices.Contains(s.TargetPorts, port))
+		return slices.Contains(s.Endpoints, ip) && target
 	}
-	if port != t.dest.Port {
+	if port != t.Dest.Port {
 		return false
 	}
-	if len(t.addrs) > 0 {
-		return slices.ContainsFunc(t.addrs, func(a netip.AddrPort) bool {
+	if len(t.Outcome.Tried) > 0 {
+		return slices.ContainsFunc(t.Outcome.Tried, func(a netip.AddrPort) bool {
 			return a.Port() == port && a.Addr().Unmap().String() == ip
 		})
 	}
-	if t.dest.IsIP() {
-		return ip == t.dest.Host
+	if t.Dest.IsIP() {
+		return ip == t.Dest.Host
 	}
 	for _, name := range f.GetDestinationNames() {
-		if canonical(name) == t.dest.Host {
+		if canonical(name) == t.Dest.Host {
 			return true
 		}
 	}
-	return answers[ip] || slices.Contains(t.known, ip)
-}
-
-// sameFamily counts the addresses of ip's family. Those of the other one a pod
-// without it never tries.
-func sameFamily(addrs map[string]bool, ip string) int {
-	n := 0
-	for a := range addrs {
-		if strings.Contains(a, ":") == strings.Contains(ip, ":") {
-			n++
-		}
-	}
-	return n
+	return t.answers[ip] || slices.Contains(t.known, ip)
 }
 
 func canonical(name string) string {

@@ -14,6 +14,7 @@ import (
 type Prober struct {
 	Exec    Execer
 	Inspect Inspector
+	Objects Objects
 	Flows   *FlowLog // nil where the datapath tells none
 	// WaitTimeout lets a probe that the datapath dropped run to its own end.
 	WaitTimeout bool
@@ -26,6 +27,9 @@ type Request struct {
 	Check    Check
 	Phase    Phase
 	Controls []Control
+	// Awaited says whether a verdict that the phase does not expect is awaited
+	// nevertheless, and so believed as soon as an expected one is; nil for none.
+	Awaited func(Verdict) bool
 }
 
 // Result is a settled check.
@@ -53,8 +57,8 @@ const (
 	killTimeout = 3 * time.Second
 )
 
-// Run probes until the verdict is stable: it is what the phase expects, or no
-// further probe can change it, or the check's timeout is over. The error is
+// Run probes until the verdict is stable: it is what the phase expects or what is
+// awaited, or no further probe can change it, or the check's timeout is over. The error is
 // ctx's, or that of an Inspector which does not answer.
 func (p *Prober) Run(ctx context.Context, req Request) (Result, error) {
 	limit := req.Check.Timeout
@@ -80,6 +84,9 @@ func (p *Prober) Run(ctx context.Context, req Request) (Result, error) {
 		}
 		last = r
 		if r.Verdict.Meets(req.Check.Expect(req.Phase), req.Check.Status, r.Outcome.HTTPStatus) || final(r.Verdict.Cause) {
+			return r, nil
+		}
+		if req.Awaited != nil && believed(r.Verdict) && req.Awaited(r.Verdict) {
 			return r, nil
 		}
 		if stable := now.Sub(stableSince); attempt > 1 && (believed(r.Verdict) && stable >= settleTime || answered(r.Verdict.Cause) && stable >= brokenTime) {
@@ -126,7 +133,7 @@ func final(c Cause) bool {
 // believed says whether a verdict rests on more than an absence.
 func believed(v Verdict) bool {
 	switch v.Kind {
-	case Allowed, Denied, DeniedL7:
+	case Allowed, Denied, DeniedL7, Met, Unmet:
 		return true
 	}
 	return v.Evidence.Drop != nil || v.Cause == CauseNoPod
@@ -135,7 +142,7 @@ func believed(v Verdict) bool {
 // answered says whether a failure is something that the probe met on its way.
 func answered(c Cause) bool {
 	switch c {
-	case CauseDNS, CauseRefused, CauseReset, CauseTLS, CauseTimeoutNoDrop, CauseOtherDrop:
+	case CauseDNS, CauseAnswer, CauseRefused, CauseReset, CauseTLS, CauseTimeoutNoDrop, CauseOtherDrop:
 		return true
 	}
 	return false
@@ -144,7 +151,10 @@ func answered(c Cause) bool {
 // once runs one probe and judges it.
 func (p *Prober) once(ctx context.Context, req Request) (Result, error) {
 	in := Input{Check: req.Check, Controls: req.Controls, FlowState: p.Flows.State()}
-	dest, err := ParseDestination(req.Check.To)
+	if kind, ok := req.Check.probe().(objectProbe); ok {
+		return p.look(ctx, in, kind)
+	}
+	dest, err := req.Check.Destination()
 	if err != nil {
 		return Result{}, err
 	}
@@ -163,25 +173,37 @@ func (p *Prober) once(ctx context.Context, req Request) (Result, error) {
 	return Result{Verdict: verdict, Outcome: in.Outcome, Subject: in.Subject, Input: in}, ctx.Err()
 }
 
+// look asks the API server instead of a pod.
+func (p *Prober) look(ctx context.Context, in Input, kind objectProbe) (Result, error) {
+	o := Outcome{Started: time.Now()}
+	obj, err := p.Objects.Object(ctx, kind.Object(in.Check))
+	o.Latency = time.Since(o.Started)
+	switch {
+	case err == nil:
+		kind.Look(&o, obj)
+	case errors.Is(err, ErrNoResource):
+		o.Err = err
+	default:
+		return Result{}, err
+	}
+	in.Outcome = o
+	return Result{Verdict: Judge(in), Outcome: o, Input: in}, nil
+}
+
 // probe runs the command, and ends it when the datapath's drop is known.
 func (p *Prober) probe(ctx context.Context, req Request, in Input, mark int) (Outcome, error) {
-	line := req.Check.CommandLine()
-	curl := len(req.Check.Probe.Command) == 0
-	command := plainCommand(line)
-	if curl {
-		command = curlCommand(line)
-	}
+	kind := req.Check.probe()
 	started := time.Now()
 	pctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	live := &liveBuffer{changed: make(chan struct{}, 1)}
 	var watch sync.WaitGroup
 	var dropped bool // written before watch ends
-	if p.Flows != nil && !p.WaitTimeout {
+	if p.Flows != nil && !p.WaitTimeout && !req.Check.claims() {
 		watch.Go(func() {
 			in := in
 			in.Outcome = Outcome{Started: started}
-			dropped = p.awaitDrop(pctx, in, mark, curl, live)
+			dropped = p.awaitDrop(pctx, in, mark, live)
 			if dropped {
 				cancel()
 			}
@@ -189,12 +211,12 @@ func (p *Prober) probe(ctx context.Context, req Request, in Input, mark int) (Ou
 	}
 	res, err := p.Exec.Exec(pctx, ExecRequest{
 		Namespace: in.Subject.Namespace, Pod: in.Subject.Pod, Container: in.Subject.Container,
-		Command: command, Stderr: live,
+		Command: kind.Script(kind.Commands(req.Check)), Stderr: live,
 	})
 	ended := time.Now()
 	cancel()
 	watch.Wait()
-	o := ReadOutcome(curl, res, err)
+	o := ReadOutcome(kind, res, err)
 	o.Started, o.Latency = started, ended.Sub(started)
 	// A probe that ended by itself just before it was cancelled keeps its code.
 	if dropped && errors.Is(o.Err, context.Canceled) {
@@ -208,21 +230,22 @@ func (p *Prober) probe(ctx context.Context, req Request, in Input, mark int) (Ou
 
 // awaitDrop returns true when the flows settle the running probe: its
 // connection is dropped by a policy, or no DNS query can pass.
-func (p *Prober) awaitDrop(ctx context.Context, in Input, mark int, curl bool, live *liveBuffer) bool {
-	dest, err := ParseDestination(in.Check.To)
-	if err != nil {
-		return false
-	}
+func (p *Prober) awaitDrop(ctx context.Context, in Input, mark int, live *liveBuffer) bool {
+	kind, started := in.Check.probe(), in.Outcome.Started
 	for {
 		flows, changed, lost := p.Flows.Since(mark)
 		if lost != nil {
 			return false
 		}
-		soFar := ReadOutcome(curl, ExecResult{Stderr: live.Bytes()}, context.Canceled)
-		t := target{subject: in.Subject, dest: dest, since: in.Outcome.Started, addrs: soFar.Tried, known: knownAddrs(in)}
+		in.Outcome = ReadOutcome(kind, ExecResult{Stderr: live.Bytes()}, context.Canceled)
+		in.Outcome.Started = started
+		t, err := newTarget(in)
+		if err != nil {
+			return false
+		}
 		seen := t.search(flows)
-		if seen.drop != nil && seen.untried == 0 || seen.dnsL4 && len(soFar.Tried) == 0 {
-			live.awaitPID(ctx, curl)
+		if seen.drop != nil && seen.untried == 0 || seen.dnsL4 && len(in.Outcome.Tried) == 0 {
+			live.awaitPID(ctx, kind)
 			return true
 		}
 		select {
@@ -260,11 +283,14 @@ func (p *Prober) settle(ctx context.Context, in *Input, mark int, req Request) V
 func wantsFlow(v Verdict, o Outcome, req Request) bool {
 	switch v.Cause {
 	case CauseOK:
+		if v.Kind == Met {
+			return false
+		}
 		if o.HTTPStatus == 403 {
 			return true // only the proxy's word tells whether it is its own
 		}
 		return req.Check.Expect(req.Phase) != ExpectAllowed && len(v.Evidence.Allow) == 0
-	case CauseNoPod, CausePodNotReady, CauseNoTool:
+	case CauseNoPod, CausePodNotReady, CauseNoTool, CauseUnmet:
 		return false
 	}
 	return v.Evidence.Drop == nil
@@ -287,7 +313,7 @@ func (p *Prober) kill(ctx context.Context, s Subject, pid int) {
 // NewControl makes a control of an allowed result.
 func NewControl(kind ControlKind, check Check, r Result) Control {
 	return Control{
-		Kind: kind, Check: check.ID, To: check.To, At: r.Outcome.Started, ExitCode: r.Outcome.ExitCode,
+		Kind: kind, Check: check.ID, To: check.Target(), At: r.Outcome.Started, ExitCode: r.Outcome.ExitCode,
 		HTTPStatus: r.Outcome.HTTPStatus, RemoteIP: r.Outcome.RemoteIP,
 		Command: check.CommandLine(), Subject: r.Subject,
 	}
@@ -314,10 +340,10 @@ func (b *liveBuffer) Write(text []byte) (int, error) {
 
 // awaitPID gives the probe's process id a moment to come: the flow may have been
 // faster than the exec stream, and without it the probe cannot be ended.
-func (b *liveBuffer) awaitPID(ctx context.Context, curl bool) {
+func (b *liveBuffer) awaitPID(ctx context.Context, kind Probe) {
 	grace := time.NewTimer(flowGrace)
 	defer grace.Stop()
-	for ReadOutcome(curl, ExecResult{Stderr: b.Bytes()}, context.Canceled).PID == 0 {
+	for ReadOutcome(kind, ExecResult{Stderr: b.Bytes()}, context.Canceled).PID == 0 {
 		select {
 		case <-ctx.Done():
 			return

@@ -26,6 +26,7 @@ type Subject struct {
 	Pod       string            `json:"pod"`
 	UID       string            `json:"uid"`
 	IP        string            `json:"ip,omitempty"`
+	IPs       []string          `json:"-"` // IP and, with two families, the other's
 	Container string            `json:"container"`
 	Labels    map[string]string `json:"labels,omitempty"`
 	Image     string            `json:"image"`   // as the pod's spec names it
@@ -39,10 +40,33 @@ type Service struct {
 	Name        string   `json:"name"`
 	UID         string   `json:"uid"`
 	ClusterIP   string   `json:"clusterIP"`
+	ClusterIPs  []string `json:"-"` // ClusterIP and, with two families, the other's
 	Port        uint16   `json:"port"`
 	TargetPorts []uint16 `json:"targetPorts,omitempty"` // sorted
 	Endpoints   []string `json:"endpoints,omitempty"`   // addresses, sorted
 }
+
+// addresses are the pod's, whether its record has all of them or the first alone.
+func (s Subject) addresses() []string {
+	if len(s.IPs) == 0 && s.IP != "" {
+		return []string{s.IP}
+	}
+	return s.IPs
+}
+
+// addresses are those that the Service's name has, but for a headless one's.
+func (s *Service) addresses() []string {
+	if len(s.ClusterIPs) == 0 {
+		return []string{s.ClusterIP}
+	}
+	return s.ClusterIPs
+}
+
+// has says whether an address is the Service's own. A nil one has none.
+func (s *Service) has(ip string) bool { return s != nil && slices.Contains(s.addresses(), ip) }
+
+// headless says whether the Service's name has the addresses of its pods.
+func (s *Service) headless() bool { return s.ClusterIP == "None" }
 
 // Differences names, one each, what is not the same in two subjects. Endpoints
 // of a Service may come and go; the Service itself may not change.

@@ -5,11 +5,13 @@ import "time"
 // Kind is what a check found.
 type Kind string
 
-// Verdicts. Only allowed, denied and denied-l7 can meet an expectation.
+// Verdicts. Broken and inconclusive meet no expectation.
 const (
 	Allowed      Kind = "allowed"
 	Denied       Kind = "denied"
 	DeniedL7     Kind = "denied-l7"
+	Met          Kind = "met"   // a claim is true
+	Unmet        Kind = "unmet" // a claim is false, and the one who was asked said so
 	Broken       Kind = "broken"
 	Inconclusive Kind = "inconclusive"
 )
@@ -19,11 +21,13 @@ type Cause string
 
 // Causes. The verdicts that each comes with stand beside it.
 const (
-	CauseOK             Cause = "ok"                   // allowed
+	CauseOK             Cause = "ok"                   // allowed, met
+	CauseUnmet          Cause = "unmet"                // unmet
 	CausePolicyDrop     Cause = "policy-drop"          // denied
 	CausePolicyL7       Cause = "policy-l7"            // denied-l7
 	CauseTimeout        Cause = "timeout"              // denied: a timeout after a control, where no flows exist
 	CauseDNS            Cause = "dns-failure"          // broken
+	CauseAnswer         Cause = "unexpected-answer"    // broken: an answer came, and not the one that is expected
 	CauseRefused        Cause = "refused"              // broken: refused or unreachable, without a policy's drop
 	CauseReset          Cause = "reset"                // broken
 	CauseTLS            Cause = "tls-failure"          // broken
@@ -44,9 +48,9 @@ const (
 
 // Causes lists every cause, for documentation and tests.
 func Causes() []Cause {
-	return []Cause{CauseOK, CausePolicyDrop, CausePolicyL7, CauseTimeout, CauseDNS, CauseRefused, CauseReset,
+	return []Cause{CauseOK, CausePolicyDrop, CausePolicyL7, CauseTimeout, CauseDNS, CauseAnswer, CauseRefused, CauseReset,
 		CauseTLS, CauseTimeoutNoDrop, CauseOtherDrop, CauseNoPod, CausePodNotReady, CauseNoTool, CauseExecLost,
-		CauseProbe, CauseNoControl, CauseTampered, CauseFlowsLost, CauseNotConverged, CausePolicyRejected, CauseUnsupported}
+		CauseProbe, CauseUnmet, CauseNoControl, CauseTampered, CauseFlowsLost, CauseNotConverged, CausePolicyRejected, CauseUnsupported}
 }
 
 // Verdict is a check's finding with what proves it.
@@ -64,7 +68,9 @@ type Evidence struct {
 	// Allow names the policies that let the connection through, where the
 	// datapath told; empty when no policy selects the pod.
 	Allow []PolicyName `json:"allow,omitempty"`
-	// Pod is who probed; Message is curl's own last line.
+	// Object is what the API server holds, for a check of an object.
+	Object *Object `json:"object,omitempty"`
+	// Pod is who probed; Message is the probe's own last line.
 	Pod     string `json:"pod,omitempty"`
 	Message string `json:"message,omitempty"`
 }
@@ -75,6 +81,7 @@ type ControlKind string
 // Kinds of controls, strongest first.
 const (
 	ControlBefore        ControlKind = "before"         // the same probe, before the policy
+	ControlAfter         ControlKind = "after"          // the same probe, later and without the policy
 	ControlSiblingClient ControlKind = "sibling-client" // another pod reaches the same destination now
 	ControlSibling       ControlKind = "sibling"        // the same pod reaches another destination now
 )
@@ -124,13 +131,8 @@ func (p PolicyName) String() string {
 // Meets says whether a verdict is what was expected. status is the HTTP status
 // that an allowed probe must bring, 0 for any.
 func (v Verdict) Meets(want Expect, status, got int) bool {
-	switch want {
-	case ExpectAllowed:
+	if want == ExpectAllowed {
 		return v.Kind == Allowed && (status == 0 || status == got)
-	case ExpectDenied:
-		return v.Kind == Denied
-	case ExpectDeniedL7:
-		return v.Kind == DeniedL7
 	}
-	return false
+	return want != "" && string(v.Kind) == string(want)
 }

@@ -9,9 +9,13 @@ import (
 	"time"
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
+	observerpb "github.com/cilium/cilium/api/v1/observer"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 
 	"github.com/netdojo/netdojo/cluster/step"
+	"github.com/netdojo/netdojo/cure"
+	"github.com/netdojo/netdojo/policies"
 )
 
 // DefaultName is the cluster that commands mean when none is named.
@@ -29,22 +33,28 @@ var (
 type Spec struct {
 	Name     string    `json:"name"`
 	Provider string    `json:"provider"` // embedded, kind or existing
-	Datapath string    `json:"datapath"` // netdojo or cilium
-	World    string    `json:"world"`    // simulated or internet
-	Fresh    bool      `json:"fresh"`    // do not bring back objects of an earlier run
-	APIPort  int       `json:"apiPort"`  // on the host's loopback; 0 picks a free one
+	Datapath Datapath  `json:"datapath"`
+	World    World     `json:"world"`
+	Fresh    bool      `json:"fresh"`   // do not bring back objects of an earlier run
+	APIPort  int       `json:"apiPort"` // on the host's loopback; 0 picks a free one
 	Publish  []Publish `json:"publish,omitempty"`
 	// DNSReject answers DNS questions that no rule allows: RejectRefused, which the
 	// empty string means too, or RejectNameError.
-	DNSReject string `json:"dnsReject,omitempty"`
+	DNSReject DNSReject `json:"dnsReject,omitempty"`
 	// IPFamily is which addresses pods and Services have: FamilyIPv4, which the empty
 	// string means too, or FamilyDual.
-	IPFamily string `json:"ipFamily,omitempty"`
+	IPFamily IPFamily `json:"ipFamily,omitempty"`
 	// CIDRMatch is Cilium's option policy-cidr-match-mode: what CIDRs in policies select
 	// beside the outside, of CIDRMatchNodes and CIDRMatchPods.
 	CIDRMatch []string `json:"cidrMatch,omitempty"`
+	// PodSecurity is what pods may ask for; the empty string is PodsPrivileged.
+	PodSecurity PodSecurity `json:"podSecurity,omitempty"`
+	// MaxImageGiB is how many GiB an image may take; 0 is the image store's default.
+	MaxImageGiB int `json:"maxImageGiB,omitempty"`
+	// Nodes is how many it has; 0 means one, and of a cluster that comes back as many as
+	// it had.
+	Nodes int `json:"nodes,omitempty"`
 	// Of the provider kind only.
-	Nodes      int    `json:"nodes,omitempty"`      // 0 means one
 	NodeImage  string `json:"nodeImage,omitempty"`  // empty picks one
 	KindConfig string `json:"kindConfig,omitempty"` // a file of kind's configuration
 	// Of the provider existing only.
@@ -56,35 +66,6 @@ type Spec struct {
 	CiliumChart   string   `json:"ciliumChart,omitempty"`   // folder, .tgz or reference; empty is the packed chart
 	CiliumVersion string   `json:"ciliumVersion,omitempty"` // empty takes what the chart is
 	CiliumValues  []string `json:"ciliumValues,omitempty"`  // files of values that go over netdojo's
-}
-
-// IP families of a cluster, by kind's names for them.
-const (
-	FamilyIPv4 = "ipv4"
-	FamilyDual = "dual"
-)
-
-// Dual says whether the cluster has IPv6 beside IPv4.
-func (s Spec) Dual() bool { return s.IPFamily == FamilyDual }
-
-// What CIDRs in policies can be let select by its addresses.
-const (
-	CIDRMatchPods  = "pods"
-	CIDRMatchNodes = "nodes"
-)
-
-// What Cilium's option tofqdns-dns-reject-response-code knows.
-const (
-	RejectRefused   = "refused"
-	RejectNameError = "nameError"
-)
-
-// DNSRejectCode is the DNS response code that DNSReject means (RFC 1035).
-func (s Spec) DNSRejectCode() int {
-	if s.DNSReject == RejectNameError {
-		return 3
-	}
-	return 5
 }
 
 // Publish forwards a TCP port of the host's loopback to a Service.
@@ -99,8 +80,8 @@ type Publish struct {
 type Status struct {
 	Name       string    `json:"name"`
 	Provider   string    `json:"provider"`
-	Datapath   string    `json:"datapath"`
-	World      string    `json:"world"`
+	Datapath   Datapath  `json:"datapath"`
+	World      World     `json:"world"`
 	Running    bool      `json:"running"`
 	Ready      bool      `json:"ready"`
 	Server     string    `json:"server,omitempty"`     // https://127.0.0.1:PORT
@@ -108,6 +89,7 @@ type Status struct {
 	Started    time.Time `json:"started,omitzero"`
 	ReadyMs    int64     `json:"readyMs,omitempty"` // from the daemon's start to ready
 	Detail     string    `json:"detail,omitempty"`  // what is not ready, or why it stopped
+	Unknown    bool      `json:"unknown,omitempty"` // its state cannot be told; Detail says why
 }
 
 // Provider makes clusters of one kind. Methods are safe for one caller at a time.
@@ -152,6 +134,14 @@ type ImageLoader interface {
 	EnsureImages(ctx context.Context, refs []string, detail func(string)) error
 }
 
+// DNSKeeper is a Handle on a cluster whose DNS is the Service kube-dns of kube-system,
+// and is made sure of before a lab begins.
+type DNSKeeper interface {
+	// DNSObjects are the objects of cluster DNS in the order to create them, without
+	// its configuration; none where netdojo does not bring it.
+	DNSObjects() ([]*unstructured.Unstructured, error)
+}
+
 // Guest is a Handle on a cluster that netdojo did not make. Sessions keep to
 // namespaces that are made for them, run what the cluster enforces, and say of the
 // rest why it is not supported there. It is an Examiner too, which knows kinds of
@@ -162,16 +152,16 @@ type Guest interface {
 	Settle(ctx context.Context, lab string) (string, error)
 }
 
-// Examiner is a Handle whose datapath may lack what labs need: real Cilium, as
-// somebody set it up. What it says is read back from the cluster, not from what
-// the cluster was asked to be.
+// Examiner is a Handle whose cluster may lack what labs need: real Cilium, as
+// somebody set it up, or addresses of IPv6. What it says of a datapath is read back
+// from the cluster, not from what the cluster was asked to be.
 type Examiner interface {
 	// Lacks gives, of features by the names that labs have for them, those that
-	// are not enforced. A feature that it does not know is one of them.
+	// are not enforced or not there. A feature that it does not know is one of them.
 	Lacks(ctx context.Context, features []string) ([]Lack, error)
 }
 
-// Lack is a feature that a datapath does not enforce.
+// Lack is a feature that a datapath does not enforce, or a cluster does not have.
 type Lack struct {
 	Feature string
 	Why     string // what is missing
@@ -185,12 +175,18 @@ type FlowStream interface {
 	Close() error
 }
 
+// Observer is a Handle whose flows can be asked for as Hubble's clients do, with their
+// filters. The stream ends by itself unless the request follows.
+type Observer interface {
+	Observe(ctx context.Context, req *observerpb.GetFlowsRequest) (FlowStream, error)
+}
+
 // ErrNoFlows is returned where a datapath has no flow source.
 var ErrNoFlows = errors.New("datapath reports no flows")
 
 // PolicyRef names a policy object. Generation 0 with Deleted waits for its end.
 type PolicyRef struct {
-	Kind       string `json:"kind"` // CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, NetworkPolicy, ClusterNetworkPolicy
+	Kind       string `json:"kind"` // the name of one of policies.Kinds
 	Namespace  string `json:"namespace,omitempty"`
 	Name       string `json:"name"`
 	UID        string `json:"uid,omitempty"`
@@ -203,10 +199,11 @@ type PolicyRef struct {
 // nobody's work.
 const MarkerLabel = "netdojo.dev/marker"
 
-// RejectedError is a policy that the datapath does not enforce as written.
+// RejectedError is a policy that the datapath does not enforce as written. Its
+// Rejection is never nil.
 type RejectedError struct {
-	Ref    PolicyRef
-	Reason string
+	Ref PolicyRef
+	*policies.Rejection
 }
 
 func (e *RejectedError) Error() string {
@@ -214,20 +211,4 @@ func (e *RejectedError) Error() string {
 }
 
 // Problem is a failure with a cure.
-type Problem struct {
-	What string
-	Fix  string
-	Err  error
-}
-
-func (p *Problem) Error() string {
-	if p.Err == nil {
-		return p.What
-	}
-	return p.What + ": " + p.Err.Error()
-}
-
-// Cure says what the user can do about it.
-func (p *Problem) Cure() string { return p.Fix }
-
-func (p *Problem) Unwrap() error { return p.Err }
+type Problem = cure.Problem

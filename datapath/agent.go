@@ -10,48 +10,55 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
 	"time"
 
+	flowpb "github.com/cilium/cilium/api/v1/flow"
 	"k8s.io/client-go/rest"
 
 	"github.com/netdojo/netdojo/datapath/ciliumapi"
 	"github.com/netdojo/netdojo/datapath/cni"
 	"github.com/netdojo/netdojo/datapath/flow"
+	"github.com/netdojo/netdojo/datapath/metrics"
 	"github.com/netdojo/netdojo/datapath/monitor"
 	"github.com/netdojo/netdojo/datapath/nfqueue"
 	"github.com/netdojo/netdojo/datapath/policy"
 	"github.com/netdojo/netdojo/datapath/route"
 	"github.com/netdojo/netdojo/datapath/ruleset"
 	"github.com/netdojo/netdojo/datapath/verdict"
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
-// firstQueue is the first netfilter queue of the agent's network namespace.
-const firstQueue = 100
+// firstQueue is the first netfilter queue of the agent's network namespace, tellGroup
+// the netlink group of later packets.
+const (
+	firstQueue = 100
+	tellGroup  = 100
+)
 
 // Config says which node the agent works for.
 type Config struct {
 	NodeName   string
-	NodeAddr   netip.Addr
 	WorldIface string // the link to the outside, whose MTU pods get
-	PodCIDR    netip.Prefix
-	// ClusterCIDR holds the pods of all nodes. Set, it says that there may be
+	// Addresses are the node's of each family. Without those of IPv6 it is shut.
+	Addresses ipfamily.Pair[Addresses]
+	// ClusterCIDR holds the pods of all nodes, of each family. Set, it says that there may be
 	// others: routes to their pods are kept, and identities, which each node
-	// numbers for itself, are not published. The zero value is a cluster of one.
-	ClusterCIDR netip.Prefix
+	// numbers for itself, are not published, but for SharedIdentities. The zero value is a
+	// cluster of one.
+	ClusterCIDR ipfamily.Pair[netip.Prefix]
+	// SharedIdentities has the nodes number identities alike, and publish them.
+	SharedIdentities bool
+	// Others are nodes whose flows Tell adds to this one's log.
+	Others []string
 	// World is a neighbour by which pods reach the outside; the zero value is the
 	// node's own way.
-	World       netip.Addr
-	ServiceCIDR netip.Prefix
-	// IPv6 is the node's second family; the zero value is none, and shuts IPv6.
-	IPv6 Addresses
-	// BalancerCIDR holds the addresses of Services of type LoadBalancer that lead
-	// here; the zero value is none.
-	BalancerCIDR netip.Prefix
-	ClusterDNS   netip.Addr
+	World      netip.Addr
+	ClusterDNS netip.Addr
 	// DNSDenyCode answers DNS questions that no rule allows; 0 means REFUSED, 3
 	// (NXDOMAIN) is Cilium's other choice.
 	DNSDenyCode int
@@ -59,11 +66,15 @@ type Config struct {
 	CIDRMatch   []string
 	APIServer   netip.AddrPort
 	REST        *rest.Config
-	FlowSocket  string // where the Hubble observer is served; empty serves it nowhere
-	FlowAddress string // the same on TCP, unprotected; empty for none
+	FlowSocket  string       // where the Hubble observer is served; empty serves it nowhere
+	FlowDoor    net.Listener // the same on a listener that is open already; nil for none
+	FlowAddress string       // the same on TCP, unprotected; empty for none
 	// CiliumDir is where Cilium's own tools find the sockets that they look for in
 	// /var/run/cilium: the agent's API, the monitor and Hubble. Empty serves none.
 	CiliumDir string
+	// MetricsAddress is where Prometheus finds the agent's metrics; empty for nowhere. In
+	// CiliumDir `cilium-dbg metrics list` finds them.
+	MetricsAddress string
 	// RunDir holds what a later agent of the same boot needs to go on: addresses,
 	// sandboxes and DNS names. Empty keeps it in memory.
 	RunDir  string
@@ -75,8 +86,8 @@ type Config struct {
 type Addresses struct {
 	Node           netip.Addr
 	Pods, Services netip.Prefix
-	// Balancers holds the addresses of load balancers; the zero value is none. Of IPv6
-	// it has the first 96 bits of Services.
+	// Balancers holds the addresses of Services of type LoadBalancer that lead here; the
+	// zero value is none. Of IPv6 it has the first 96 bits of Services.
 	Balancers netip.Prefix
 }
 
@@ -88,6 +99,7 @@ type Agent struct {
 	flows  *flow.Log
 	table  *ruleset.Table
 	queues *nfqueue.Queues
+	told   *nfqueue.Told // nil where the kernel does not tell of later packets
 	// proxies are those of IPv4, and of IPv6 where the node has it.
 	proxies []proxies
 	net     *cni.Network
@@ -95,6 +107,9 @@ type Agent struct {
 
 	cilium  *ciliumapi.Server // nil without CiliumDir, and so is monitor
 	monitor *monitor.Server
+	// metrics count what the sinks of verdicts are told; counts serves them.
+	metrics *metrics.Metrics
+	counts  *metrics.Server
 	local   []netip.Addr
 
 	cancel context.CancelFunc
@@ -136,21 +151,21 @@ func Start(ctx context.Context, cfg Config) (_ *Agent, err error) {
 		return nil, fmt.Errorf("start datapath: %w", err)
 	}
 	if a.net, err = cni.New(cni.Config{
-		PodCIDR: cfg.PodCIDR, NodeAddr: cfg.NodeAddr, PodCIDR6: cfg.IPv6.Pods, NodeAddr6: cfg.IPv6.Node, MTU: linkMTU(cfg.WorldIface), RunDir: cfg.RunDir, Logger: a.log,
+		PodCIDR: cfg.podCIDR(), NodeAddr: cfg.nodeAddr(), MTU: linkMTU(cfg.WorldIface), RunDir: cfg.RunDir, Logger: a.log,
 	}); err != nil {
 		return nil, fmt.Errorf("start datapath: %w", err)
 	}
-	if cfg.ClusterCIDR.IsValid() {
+	if cfg.ClusterCIDR.V4.IsValid() {
 		a.routes = route.New()
 	}
 	if cfg.World.IsValid() {
-		if err := route.Outside(cfg.PodCIDR, cfg.World); err != nil {
+		if err := route.Outside(cfg.Addresses.V4.Pods, cfg.World); err != nil {
 			return nil, fmt.Errorf("start datapath: %w", err)
 		}
 	}
 	if a.engine, err = policy.New(ctx, policy.Config{
-		NodeName: cfg.NodeName, NodeAddrs: a.local, PodCIDRs: cfg.podCIDRs(), IPv6: cfg.dual(), CIDRMatch: cfg.CIDRMatch,
-		ActiveConns: activeConns, Logger: a.log,
+		NodeName: cfg.NodeName, NodeAddrs: a.local, PodCIDRs: cfg.clusterPods(), IPv6: cfg.dual(), CIDRMatch: cfg.CIDRMatch,
+		SharedIdentities: cfg.SharedIdentities, ActiveConns: activeConns, Logger: a.log,
 	}); err != nil {
 		return nil, fmt.Errorf("start datapath: policy engine: %w", err)
 	}
@@ -163,11 +178,12 @@ func Start(ctx context.Context, cfg Config) (_ *Agent, err error) {
 		return nil, fmt.Errorf("start datapath: %w", err)
 	}
 	if a.flows, err = flow.Start(ctx, flow.Config{
-		Node: cfg.NodeName, Sockets: cfg.flowSockets(), Address: cfg.FlowAddress, Version: cfg.Version, Logger: a.log,
+		Node: cfg.NodeName, Others: cfg.Others, Sockets: cfg.flowSockets(), Door: cfg.FlowDoor, Address: cfg.FlowAddress, Version: cfg.Version, Logger: a.log,
 		Names: flow.Names{Service: a.api.serviceName},
 	}); err != nil {
 		return nil, fmt.Errorf("start datapath: %w", err)
 	}
+	a.metrics = metrics.New(a.engine)
 	if err := a.startProxies(ctx); err != nil {
 		return nil, fmt.Errorf("start datapath: %w", err)
 	}
@@ -196,44 +212,65 @@ func Start(ctx context.Context, cfg Config) (_ *Agent, err error) {
 	return a, nil
 }
 
-// pods is the range of all pods.
-func (c Config) pods() netip.Prefix {
-	if c.ClusterCIDR.IsValid() {
-		return c.ClusterCIDR
-	}
-	return c.PodCIDR
+// podCIDR holds the pods of this node.
+func (c Config) podCIDR() ipfamily.Pair[netip.Prefix] {
+	return ipfamily.Pair[netip.Prefix]{V4: c.Addresses.V4.Pods, V6: c.Addresses.V6.Pods}
 }
 
-func (c Config) podCIDRs() []netip.Prefix {
-	if c.dual() {
-		return []netip.Prefix{c.pods(), c.IPv6.Pods}
-	}
-	return []netip.Prefix{c.pods()}
+// nodeAddr is the node's address that others know.
+func (c Config) nodeAddr() ipfamily.Pair[netip.Addr] {
+	return ipfamily.Pair[netip.Addr]{V4: c.Addresses.V4.Node, V6: c.Addresses.V6.Node}
 }
 
-func (c Config) dual() bool { return c.IPv6.Node.IsValid() }
+// clusterPods are the ranges of all pods, one of each family.
+func (c Config) clusterPods() []netip.Prefix {
+	if c.ClusterCIDR.V4.IsValid() {
+		return ipfamily.Valid(c.ClusterCIDR)
+	}
+	return ipfamily.Valid(c.podCIDR())
+}
+
+func (c Config) dual() bool { return c.Addresses.V6.Node.IsValid() }
 
 // nodeAddrs are the node's addresses that others know, one of each family.
-func (a *Agent) nodeAddrs() []netip.Addr {
-	if a.cfg.dual() {
-		return []netip.Addr{a.cfg.NodeAddr, a.cfg.IPv6.Node}
-	}
-	return []netip.Addr{a.cfg.NodeAddr}
-}
+func (a *Agent) nodeAddrs() []netip.Addr { return ipfamily.Valid(a.cfg.nodeAddr()) }
 
 func (a *Agent) isLocal(addr netip.Addr) bool { return slices.Contains(a.local, addr) }
+
+// matched adds to the verdict about a packet by what the policy matched it: nothing, where
+// no rule denied.
+type matched struct {
+	verdict.Sink
+	engine *policy.Engine
+}
+
+func (m matched) Publish(e verdict.Event) {
+	if e.Action != verdict.Drop || e.Reason == verdict.ReasonPolicyDeny {
+		e.Match = uint8(m.engine.Match(e.Query, e.Direction))
+	}
+	m.Sink.Publish(e)
+}
 
 // startPackets serves the queues before the table fills them.
 func (a *Agent) startPackets(ctx context.Context) (err error) {
 	table := a.tableConfig()
 	if a.queues, err = nfqueue.Start(ctx, nfqueue.Config{
-		Queue: table.Queue, Queues: table.Queues, Decider: a.engine, Sink: a.flows,
+		Queue: table.Queue, Queues: table.Queues, Decider: a.engine, Sink: matched{a.metrics.Sink(a.flows), a.engine},
 		Local: a.isLocal, Table: table, Logger: a.log,
 	}); err != nil {
 		return err
 	}
+	// A kernel without does without: then flows are of first packets alone.
+	if a.told, err = nfqueue.StartTold(nfqueue.ToldConfig{Group: tellGroup, Sink: a.flows, Peer: a.Peer, Logger: a.log}); err != nil {
+		a.log.Warn("flows tell of the first packet of a connection alone", "error", err)
+	} else {
+		table.TellGroup = tellGroup
+	}
 	if a.table, err = ruleset.Apply(table); err != nil {
 		return err
+	}
+	if a.told != nil && !a.table.Tells() {
+		a.log.Warn("flows tell of the first packet of a connection alone: the kernel has no nftables log expression (nft_log)")
 	}
 	a.engine.Subscribe(func(uint32) {
 		if err := a.setEpoch(); err != nil {
@@ -244,19 +281,17 @@ func (a *Agent) startPackets(ctx context.Context) (err error) {
 }
 
 func (a *Agent) tableConfig() ruleset.Config {
+	of := func(on Addresses) ruleset.Addresses {
+		return ruleset.Addresses{PodCIDR: on.Pods, ServiceCIDR: on.Services, BalancerCIDR: on.Balancers, NodeAddr: on.Node}
+	}
 	cfg := ruleset.Config{
 		PodIface: cni.IfacePrefix, Queue: firstQueue, Queues: uint16(min(runtime.GOMAXPROCS(0), 4)), Epoch: a.engine.Epoch(),
-		Addresses: ruleset.Addresses{
-			PodCIDR: a.cfg.PodCIDR, ClusterCIDR: a.cfg.pods(), ServiceCIDR: a.cfg.ServiceCIDR,
-			BalancerCIDR: a.cfg.BalancerCIDR, NodeAddr: a.cfg.NodeAddr,
-		},
+		Addresses: ipfamily.Pair[ruleset.Addresses]{V4: of(a.cfg.Addresses.V4), V6: of(a.cfg.Addresses.V6)},
 	}
-	a.proxies[0].serve(&cfg.Addresses)
+	cfg.Addresses.V4.ClusterCIDR, cfg.Addresses.V6.ClusterCIDR = a.cfg.ClusterCIDR.V4, a.cfg.ClusterCIDR.V6
+	a.proxies[0].serve(&cfg.Addresses.V4)
 	if a.cfg.dual() {
-		cfg.IPv6 = ruleset.Addresses{
-			PodCIDR: a.cfg.IPv6.Pods, ServiceCIDR: a.cfg.IPv6.Services, BalancerCIDR: a.cfg.IPv6.Balancers, NodeAddr: a.cfg.IPv6.Node,
-		}
-		a.proxies[1].serve(&cfg.IPv6)
+		a.proxies[1].serve(&cfg.Addresses.V6)
 	}
 	return cfg
 }
@@ -349,6 +384,9 @@ func (a *Agent) Enforced(ctx context.Context, ref policy.Ref) error {
 	return a.setEpoch()
 }
 
+// Tell adds a flow of another node's agent to this one's log.
+func (a *Agent) Tell(f *flowpb.Flow) { a.flows.Tell(f) }
+
 // Peer tells who an address is to the policy engine.
 func (a *Agent) Peer(addr netip.Addr) verdict.Peer { return a.engine.Peer(addr) }
 
@@ -363,6 +401,9 @@ func (a *Agent) Close() error {
 	}
 	if a.queues != nil {
 		errs = append(errs, a.queues.Close())
+	}
+	if a.told != nil {
+		errs = append(errs, a.told.Close())
 	}
 	for _, p := range a.proxies {
 		errs = append(errs, p.close())

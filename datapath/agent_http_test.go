@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,10 +56,11 @@ spec:
       serverNames: ["*.example"]
 `
 
-// client is an HTTP client in a pod that opens a connection for each request.
-func podClient(p *testnet.Pod) *http.Client {
+// podClient is an HTTP client in a pod that opens a connection for each request, and
+// tries that for so long.
+func podClient(p *testnet.Pod, patience time.Duration) *http.Client {
 	return &http.Client{
-		Timeout: 3 * time.Second,
+		Timeout: plenty,
 		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
 			return p.Dial(net.Dialer{Timeout: patience}, network, addr)
 		}},
@@ -103,14 +105,14 @@ func TestHTTPRules(t *testing.T) {
 	serveHTTP(n.world)
 	direct := "http://" + at(serverAddr.String(), "80")
 	service := "http://" + at(serviceAddr(80).String(), "80")
-	c := podClient(client)
+	c := podClient(client, plenty)
 
 	// A connection that lives when HTTP rules come.
 	old, err := connect(client, at(serverAddr.String(), "80"))
 	must(t, err)
 	defer old.Close()
 	ask := func(conn net.Conn) error {
-		_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(plenty))
 		if _, err := io.WriteString(conn, "GET /public HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
 			return err
 		}
@@ -129,7 +131,7 @@ func TestHTTPRules(t *testing.T) {
 		t.Errorf("a connection that was there before the rules: %v, want a reset, as with Cilium", err)
 	}
 	waitFor(t, "the Service", func() error {
-		resp, err := c.Get(service + "/public")
+		resp, err := podClient(client, patience).Get(service + "/public")
 		if err != nil {
 			return err // refused until its endpoints are known
 		}
@@ -153,7 +155,7 @@ func TestHTTPRules(t *testing.T) {
 			t.Errorf("%s %s: %d %q", want.method, want.url, code, body)
 		}
 	}
-	if code, _ := status(t, podClient(other), "GET", direct+"/public"); code != 0 {
+	if code, _ := status(t, podClient(other, patience), "GET", direct+"/public"); code != 0 {
 		t.Errorf("a pod that is not named: %d, want silence", code)
 	}
 
@@ -184,7 +186,7 @@ func TestHTTPRules(t *testing.T) {
 
 	// Without its proxy, what has HTTP rules is dropped.
 	must(t, n.agent.proxies[len(n.agent.proxies)-1].http.Close())
-	if code, _ := status(t, c, "GET", direct+"/public"); code != 0 {
+	if code, _ := status(t, podClient(client, patience), "GET", direct+"/public"); code != 0 {
 		t.Errorf("without the proxy: %d, want silence", code)
 	}
 }
@@ -193,7 +195,7 @@ func TestHTTPRules(t *testing.T) {
 // answer to an allowed one.
 func (n *testNode) checkHTTPFlows(client, server string) {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), plenty)
 	defer cancel()
 	stream, err := flowclient.Flows(ctx, n.agent.cfg.FlowSocket, 1000)
 	must(n.t, err)
@@ -223,6 +225,70 @@ func (n *testNode) checkHTTPFlows(client, server string) {
 	}
 }
 
+// The request that once took a second one past the rules in its body arrives as
+// one, and the flows tell of one.
+func TestRequestInABody(t *testing.T) {
+	n := newTestNode(t)
+	n.api.serve()
+	client, _ := n.pod("default", "client", map[string]string{"app": "client"})
+	server, serverAddr := n.pod("default", "server", map[string]string{"app": "server"})
+	executed := make(chan string, 10)
+	s := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		executed <- fmt.Sprintf("%s %s %q", r.Method, r.RequestURI, body)
+	})}
+	l := server.Listen(t, ":80")
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(func() { _ = s.Close() })
+	n.enforced(n.policy(httpIngress))
+
+	conn, err := connect(client, at(serverAddr.String(), "80"))
+	must(t, err)
+	defer conn.Close()
+	must(t, conn.SetDeadline(time.Now().Add(plenty)))
+	const hidden = "DELETE /private HTTP/1.1\r\nHost: a\r\n\r\n"
+	_, err = fmt.Fprintf(conn, "GET /public HTTP/1.1\r\nHost: a\r\nConnection: Content-Length\r\nContent-Length: %d\r\n\r\n%s", len(hidden), hidden)
+	must(t, err)
+	_, err = io.WriteString(conn, "GET /public/last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	must(t, err)
+	answers, err := io.ReadAll(conn)
+	must(t, err)
+	if got := strings.Count(string(answers), "HTTP/1.1 200 OK"); got != 2 {
+		t.Errorf("%d answers to two requests: %q", got, answers)
+	}
+	close(executed)
+	var got []string
+	for e := range executed {
+		got = append(got, e)
+	}
+	if want := []string{fmt.Sprintf("GET /public %q", hidden), `GET /public/last ""`}; !slices.Equal(got, want) {
+		t.Errorf("the server has executed %q, want %q", got, want)
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), plenty)
+	defer cancel()
+	stream, err := flowclient.Flows(ctx, n.agent.cfg.FlowSocket, 1000)
+	must(t, err)
+	defer stream.Close()
+	var flows []string
+	for last := false; !last; {
+		f, err := stream.Recv()
+		if err != nil {
+			t.Fatalf("after %q: %v", flows, err)
+		}
+		if h := f.GetL7().GetHttp(); h != nil {
+			flows = append(flows, fmt.Sprintf("%s %s %s %d", f.GetVerdict(), h.GetMethod(), h.GetUrl(), h.GetCode()))
+			last = h.GetUrl() == "http://a/public/last" && h.GetCode() != 0
+		}
+	}
+	if want := []string{
+		"FORWARDED GET http://a/public 0", "FORWARDED GET http://a/public 200",
+		"FORWARDED GET http://a/public/last 0", "FORWARDED GET http://a/public/last 200",
+	}; !slices.Equal(flows, want) {
+		t.Errorf("flows %q, want %q", flows, want)
+	}
+}
+
 func TestServerNames(t *testing.T) {
 	n := newTestNode(t)
 	n.api.serve()
@@ -236,7 +302,7 @@ func TestServerNames(t *testing.T) {
 	for name, allowed := range map[string]bool{"good.example": true, "good.example.org": false, "": false} {
 		c, err := connect(client, at(goodAddr, "443"))
 		must(t, err)
-		_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(plenty))
 		err = tls.Client(c, &tls.Config{ServerName: name, InsecureSkipVerify: true}).Handshake()
 		switch {
 		case allowed && err != nil:
@@ -246,7 +312,7 @@ func TestServerNames(t *testing.T) {
 		}
 		_ = c.Close()
 	}
-	if _, err := connect(client, at(goodAddr, "80")); !isTimeout(err) {
+	if err := knock(client, at(goodAddr, "80")); !isTimeout(err) {
 		t.Errorf("another port: %v", err)
 	}
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/netdojo/netdojo/datapath/internal/testnet"
 	"github.com/netdojo/netdojo/datapath/policy"
 	"github.com/netdojo/netdojo/datapath/ruleset"
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 const (
@@ -44,7 +45,10 @@ const (
 
 	networkPolicies = "/apis/networking.k8s.io/v1/networkpolicies"
 
+	// patience is how long a refused connection is tried.
 	patience = 400 * time.Millisecond
+	// plenty is how long is waited for what has to come.
+	plenty = time.Minute
 )
 
 var (
@@ -119,10 +123,13 @@ func newTestNode(t testing.TB) *testNode {
 	if err := features.Missing(); err != nil {
 		t.Skipf("needs %v", err)
 	}
-	world := testnet.World{Node: nodeAddr, Addr: worldAddr, Serves: []netip.Addr{netip.MustParseAddr(goodAddr), netip.MustParseAddr(badAddr)}}
-	var v6 Addresses
+	world := testnet.World{
+		Node: ipfamily.Pair[netip.Addr]{V4: nodeAddr}, Addr: ipfamily.Pair[netip.Addr]{V4: worldAddr},
+		Serves: []netip.Addr{netip.MustParseAddr(goodAddr), netip.MustParseAddr(badAddr)},
+	}
+	addrs := ipfamily.Pair[Addresses]{V4: Addresses{Node: nodeAddr, Pods: podCIDR, Services: netip.MustParsePrefix("10.96.0.0/16")}}
 	if dual {
-		v6, world.Node6, world.Addr6 = six, six.Node, netip.MustParseAddr("fd00:77::1")
+		addrs.V6, world.Node.V6, world.Addr.V6 = six, six.Node, netip.MustParseAddr("fd00:77::1")
 	}
 	n := &testNode{t: t, api: newFakeAPI(t), world: world.Connect(t)}
 	for _, name := range []string{"default", "kube-system"} {
@@ -133,9 +140,9 @@ func newTestNode(t testing.TB) *testNode {
 	}
 	dir := t.TempDir()
 	n.agent, err = Start(context.Background(), Config{
-		NodeName: "node", NodeAddr: nodeAddr, WorldIface: "eth0", PodCIDR: podCIDR, IPv6: v6,
-		ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"), ClusterDNS: netip.MustParseAddr("10.96.0.10"),
-		APIServer: netip.AddrPortFrom(nodeAddr, 6443), REST: n.api.config(),
+		NodeName: "node", WorldIface: "eth0", Addresses: addrs,
+		ClusterDNS: netip.MustParseAddr("10.96.0.10"),
+		APIServer:  netip.AddrPortFrom(nodeAddr, 6443), REST: n.api.config(),
 		FlowSocket: filepath.Join(dir, "hubble.sock"), RunDir: dir,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
@@ -149,7 +156,7 @@ func (n *testNode) pod(namespace, name string, lbls map[string]string) (*testnet
 	n.t.Helper()
 	n.putPod(namespace, name, lbls)
 	p := testnet.Bare(n.t)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), plenty)
 	defer cancel()
 	addrs, err := n.agent.Attach(ctx, cni.AttachRequest{
 		SandboxID: "sandbox-" + name, NetNS: p.Path(), PodNamespace: namespace, PodName: name, PodUID: "uid-" + name,
@@ -205,7 +212,7 @@ func (n *testNode) policy(text string) policy.Ref {
 
 func (n *testNode) enforced(ref policy.Ref) {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), plenty)
 	defer cancel()
 	start := time.Now()
 	must(n.t, n.agent.Enforced(ctx, ref))
@@ -239,13 +246,13 @@ func addressType() uint16 {
 }
 
 // resolve asks the cluster's DNS Service from the pod.
-func resolve(p *testnet.Pod, name string) (string, error) {
+func resolve(p *testnet.Pod, name string, patience time.Duration) (string, error) {
 	c, err := p.Dial(net.Dialer{}, "udp", at(serviceAddr(10).String(), "53"))
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	conn := &dns.Conn{Conn: c}
 	if err := conn.WriteMsg(new(dns.Msg).SetQuestion(name, addressType())); err != nil {
 		return "", err
@@ -288,7 +295,17 @@ func accept(t *testing.T, p *testnet.Pod, addr string) {
 }
 
 func connect(p *testnet.Pod, addr string) (net.Conn, error) {
-	return p.Dial(net.Dialer{Timeout: patience}, "tcp", addr)
+	return p.Dial(net.Dialer{Timeout: plenty}, "tcp", addr)
+}
+
+// knock connects for as long as one tries where one should not get, and says how that
+// ended.
+func knock(p *testnet.Pod, addr string) error {
+	c, err := p.Dial(net.Dialer{Timeout: patience}, "tcp", addr)
+	if err == nil {
+		c.Close()
+	}
+	return err
 }
 
 func echo(c net.Conn, patience time.Duration) error {
@@ -344,7 +361,7 @@ func TestAgent(t *testing.T) {
 	n.api.serve()
 	select {
 	case <-n.agent.Ready():
-	case <-time.After(10 * time.Second):
+	case <-time.After(plenty):
 		t.Fatal("the agent does not get ready")
 	}
 
@@ -356,7 +373,7 @@ func TestAgent(t *testing.T) {
 	accept(t, other, ":8080")
 	n.service("kube-system", "kube-dns", 10, 53, dnsAddr)
 	waitFor(t, "DNS by its Service", func() error {
-		_, err := resolve(backend, "good.example.")
+		_, err := resolve(backend, "good.example.", 2*time.Second)
 		return err
 	})
 
@@ -365,7 +382,7 @@ func TestAgent(t *testing.T) {
 		c, err := connect(backend, at(addr, "443"))
 		must(t, err)
 		defer c.Close()
-		must(t, echo(c, time.Second))
+		must(t, echo(c, plenty))
 		old[addr] = c
 	}
 
@@ -375,21 +392,21 @@ func TestAgent(t *testing.T) {
 		t.Errorf("established connection to what the policy does not allow: %v", err)
 	}
 	for name, want := range map[string]string{"good.example.": goodAddr, "bad.example.": badAddr} {
-		if got, err := resolve(backend, name); err != nil || got != want {
+		if got, err := resolve(backend, name, plenty); err != nil || got != want {
 			t.Errorf("resolve %s under the policy: %s, %v", name, got, err)
 		}
 	}
 	if c, err := connect(backend, at(goodAddr, "443")); err != nil {
 		t.Errorf("connect to an allowed name: %v", err)
 	} else {
-		must(t, echo(c, time.Second))
+		must(t, echo(c, plenty))
 		c.Close()
 	}
-	if err := echo(old[goodAddr], 3*time.Second); err != nil {
+	if err := echo(old[goodAddr], plenty); err != nil {
 		t.Errorf("established connection to an allowed name: %v", err)
 	}
 	for what, addr := range map[string]string{"a name that is not allowed": at(badAddr, "443"), "another pod": at(n.addr("other"), "8080")} {
-		if _, err := connect(backend, addr); !isTimeout(err) {
+		if err := knock(backend, addr); !isTimeout(err) {
 			t.Errorf("connect to %s: %v", what, err)
 		}
 	}
@@ -436,7 +453,7 @@ func (n *testNode) addr(pod string) string {
 // checkFlows reads the observer: the drop of bad names the policy.
 func (n *testNode) checkFlows(src string) {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), plenty)
 	defer cancel()
 	stream, err := flowclient.Flows(ctx, n.agent.cfg.FlowSocket, 500)
 	must(n.t, err)
@@ -465,7 +482,7 @@ func (n *testNode) checkFlows(src string) {
 
 func waitFor(t *testing.T, what string, f func() error) {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(plenty)
 	for {
 		err := f()
 		if err == nil {

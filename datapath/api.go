@@ -68,7 +68,7 @@ func (p *apiParts) start(ctx context.Context, a *Agent) error {
 	p.mu.Lock()
 	p.client = client
 	p.mu.Unlock()
-	pods := a.cfg.podCIDRs()
+	pods := a.cfg.clusterPods()
 	for i, node := range a.nodeAddrs() {
 		one, err := service.Start(ctx, service.Config{
 			Client: client, NodeName: a.cfg.NodeName, NodeAddr: node, ClusterCIDR: pods[i], Logger: a.log,
@@ -86,7 +86,8 @@ func (p *apiParts) start(ctx context.Context, a *Agent) error {
 		}
 	}
 	cfg := watch.Config{
-		REST: rc, Engine: a.engine, NodeName: a.cfg.NodeName, PublishEndpoints: a.routes == nil, Logger: a.log,
+		REST: rc, Engine: a.engine, NodeName: a.cfg.NodeName, Logger: a.log,
+		PublishEndpoints: a.routes == nil || a.cfg.SharedIdentities, SharedIdentities: a.cfg.SharedIdentities,
 	}
 	if a.routes != nil {
 		cfg.Routes = a.routes

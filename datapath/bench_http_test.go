@@ -54,8 +54,8 @@ type benchWay struct {
 }
 
 // BenchmarkHTTP measures requests of one pod to another, on kept connections:
-// without rules, through our proxy, and through haproxy in its place, when that
-// is installed. Client and server are a process of their own. The ways take turns, so
+// without rules, through our proxy, and through haproxy and Envoy in its place, where
+// those are in PATH. Client and server are a process of their own. The ways take turns, so
 // that whatever else the machine does meets them all; op is a turn of each.
 //
 // rate is as fast as answers come; cpu-µs/op is what the process of the proxy spends on a
@@ -70,16 +70,20 @@ func BenchmarkHTTP(b *testing.B) {
 	n.enforced(n.policy(httpAllowAll))
 	cfg := n.agent.tableConfig()
 	ways := []benchWay{
-		{"direct", 81, cfg.HTTPProxy, os.Getpid()},
-		{"netdojo", 80, cfg.HTTPProxy, os.Getpid()},
+		{"direct", 81, cfg.Addresses.V4.HTTPProxy, os.Getpid()},
+		{"netdojo", 80, cfg.Addresses.V4.HTTPProxy, os.Getpid()},
 	}
 	if program, err := exec.LookPath("haproxy"); err == nil {
 		at, pid := startHAProxy(b, program)
 		ways = append(ways, benchWay{"haproxy", 80, at, pid})
 	}
+	if program, err := exec.LookPath("envoy"); err == nil {
+		at, pid := startEnvoy(b, program)
+		ways = append(ways, benchWay{"envoy", 80, at, pid})
+	}
 	turn := func(b *testing.B, way benchWay, requests, rate int) (r benchResult, cpu time.Duration) {
 		cfg := n.agent.tableConfig()
-		cfg.HTTPProxy = way.proxy
+		cfg.Addresses.V4.HTTPProxy = way.proxy
 		table, err := ruleset.Apply(cfg)
 		must(b, err)
 		defer func() { must(b, table.Delete()) }()
@@ -400,18 +404,84 @@ backend out
   source 0.0.0.0 usesrc client
   server original 0.0.0.0:0
 `, at), 0o600))
-	cmd := exec.Command(program, "-f", conf)
+	return at, startProxy(b, at, program, "-f", conf)
+}
+
+// startEnvoy runs an Envoy that does the same and has a rule as Cilium's filter would:
+// RBAC judges each request's method and path.
+func startEnvoy(b *testing.B, program string) (at netip.AddrPort, pid int) {
+	b.Helper()
+	at = netip.MustParseAddrPort("127.0.0.1:18081")
+	conf := filepath.Join(b.TempDir(), "envoy.yaml")
+	must(b, os.WriteFile(conf, []byte(envoyConfig), 0o600))
+	return at, startProxy(b, at, program, "-c", conf, "--concurrency", strconv.Itoa(runtime.GOMAXPROCS(0)), "--use-dynamic-base-id", "--log-level", "error")
+}
+
+const envoyConfig = `
+static_resources:
+  listeners:
+  - name: in
+    address: {socket_address: {address: 127.0.0.1, port_value: 18081}}
+    transparent: true
+    listener_filters:
+    - name: envoy.filters.listener.original_dst
+      typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst}
+    - name: envoy.filters.listener.original_src
+      typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.original_src.v3.OriginalSrc}
+    filter_chains:
+    - filters:
+      - name: http
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: in
+          use_remote_address: true
+          skip_xff_append: true
+          normalize_path: true
+          merge_slashes: true
+          path_with_escaped_slashes_action: UNESCAPE_AND_REDIRECT
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes: [{match: {prefix: /}, route: {cluster: out}}]
+          http_filters:
+          - name: rbac
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC
+              rules:
+                action: ALLOW
+                policies:
+                  get:
+                    principals: [{any: true}]
+                    permissions:
+                    - and_rules:
+                        rules:
+                        - header: {name: ":method", string_match: {exact: GET}}
+                        - header: {name: ":path", string_match: {safe_regex: {regex: "/public/.*"}}}
+          - name: router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+  clusters:
+  - name: out
+    type: ORIGINAL_DST
+    lb_policy: CLUSTER_PROVIDED
+    connect_timeout: 2s
+`
+
+// startProxy runs a proxy until the benchmark's end, and waits until it listens.
+func startProxy(b *testing.B, at netip.AddrPort, program string, args ...string) (pid int) {
+	b.Helper()
+	cmd := exec.Command(program, args...)
 	cmd.Stderr = os.Stderr
 	must(b, cmd.Start())
 	b.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	for end := time.Now().Add(5 * time.Second); ; {
+	for end := time.Now().Add(20 * time.Second); ; {
 		c, err := net.Dial("tcp4", at.String())
 		if err == nil {
 			_ = c.Close()
-			return at, cmd.Process.Pid
+			return cmd.Process.Pid
 		}
 		if time.Now().After(end) {
 			b.Fatal(err)

@@ -21,6 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 
 	"github.com/netdojo/netdojo/datapath/ciliumapi"
+	"github.com/netdojo/netdojo/datapath/ciliumapi/model"
+	"github.com/netdojo/netdojo/datapath/metrics"
 	"github.com/netdojo/netdojo/datapath/monitor"
 	"github.com/netdojo/netdojo/datapath/policy"
 	"github.com/netdojo/netdojo/datapath/verdict"
@@ -31,6 +33,7 @@ import (
 const (
 	ciliumSocket  = "cilium.sock"
 	monitorSocket = "monitor1_2.sock"
+	shellSocket   = "shell.sock"
 	hubbleSocket  = "hubble.sock"
 )
 
@@ -46,6 +49,19 @@ func (c Config) flowSockets() []string {
 	return out
 }
 
+// runtimeConfig is what of an agent's settings Cilium's tools read from its state folder
+// (agent-runtime-config.json, a DaemonConfig of Cilium's pkg/option).
+type runtimeConfig struct {
+	MonitorAggregation               string
+	EnableICMPRules                  bool
+	EnableHealthChecking             bool
+	EnableEndpointHealthChecking     bool
+	EncryptNode                      bool
+	NodeEncryptionOptOutLabelsString string
+	EnableK8sNetworkPolicy           bool
+	EnableIPv4, EnableIPv6           bool
+}
+
 // makeCiliumDir makes the folder that Cilium's tools look in.
 func (c Config) makeCiliumDir() error {
 	if c.CiliumDir == "" {
@@ -54,21 +70,40 @@ func (c Config) makeCiliumDir() error {
 	if err := os.MkdirAll(c.CiliumDir, 0o755); err != nil {
 		return fmt.Errorf("make the folder of Cilium's sockets: %w", err)
 	}
+	text, err := json.MarshalIndent(runtimeConfig{
+		MonitorAggregation: "medium", // a flow for a connection, not for each packet
+		EnableICMPRules:    true, EnableK8sNetworkPolicy: true,
+		EnableIPv4: true, EnableIPv6: c.Addresses.V6.Node.IsValid(),
+	}, "", " ")
+	if err != nil {
+		return fmt.Errorf("write the agent's settings: %w", err)
+	}
+	state := filepath.Join(c.CiliumDir, "state")
+	if err := os.MkdirAll(state, 0o755); err != nil {
+		return fmt.Errorf("make the folder of the agent's settings: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(state, "agent-runtime-config.json"), text, 0o644); err != nil {
+		return fmt.Errorf("write the agent's settings: %w", err)
+	}
 	return nil
 }
 
-// startCilium serves what cilium-dbg asks.
+// startCilium serves what cilium-dbg and Prometheus ask.
 func (a *Agent) startCilium(ctx context.Context) (err error) {
-	if a.cfg.CiliumDir == "" {
-		return nil
+	counts := metrics.Config{Address: a.cfg.MetricsAddress, Logger: a.log}
+	if a.cfg.CiliumDir != "" {
+		counts.Shell = filepath.Join(a.cfg.CiliumDir, shellSocket)
+	}
+	if a.counts, err = a.metrics.Serve(ctx, counts); err != nil || a.cfg.CiliumDir == "" {
+		return err
 	}
 	if a.monitor, err = monitor.Start(ctx, monitor.Config{
-		Socket: filepath.Join(a.cfg.CiliumDir, monitorSocket), Events: a.flows, Node: a.cfg.NodeAddr.String(), Match: a.engine.Match, Logger: a.log,
+		Socket: filepath.Join(a.cfg.CiliumDir, monitorSocket), Events: a.flows, Node: a.cfg.Addresses.V4.Node.String(), Logger: a.log,
 	}); err != nil {
 		return err
 	}
 	a.cilium, err = ciliumapi.Start(ctx, ciliumapi.Config{
-		Socket: filepath.Join(a.cfg.CiliumDir, ciliumSocket), Engine: a.engine, Version: a.ciliumVersion(),
+		Socket: filepath.Join(a.cfg.CiliumDir, ciliumSocket), Engine: model.Engine{Policy: a.engine}, Version: a.ciliumVersion(),
 		Status: a.ciliumStatus, Services: a.ciliumServices, Nodes: a.ciliumNodes, Logger: a.log,
 	})
 	return err
@@ -81,6 +116,9 @@ func (a *Agent) closeCilium() error {
 	}
 	if a.monitor != nil {
 		errs = append(errs, a.monitor.Close())
+	}
+	if a.counts != nil {
+		errs = append(errs, a.counts.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -104,7 +142,7 @@ func (a *Agent) ciliumStatus(ctx context.Context) *models.StatusResponse {
 		Kubernetes: a.kubernetesStatus(ctx),
 		KubeProxyReplacement: &models.KubeProxyReplacement{
 			Mode: models.KubeProxyReplacementModeTrue, Devices: []string{a.cfg.WorldIface}, DirectRoutingDevice: a.cfg.WorldIface,
-			DeviceList: []*models.KubeProxyReplacementDeviceListItems0{{Name: a.cfg.WorldIface, IP: []string{a.cfg.NodeAddr.String()}}},
+			DeviceList: []*models.KubeProxyReplacementDeviceListItems0{{Name: a.cfg.WorldIface, IP: []string{a.cfg.Addresses.V4.Node.String()}}},
 			Features:   kubeProxyFeatures(),
 		},
 		HostFirewall: &models.HostFirewall{Mode: models.HostFirewallModeDisabled},
@@ -147,7 +185,7 @@ func kubeProxyFeatures() *models.KubeProxyReplacementFeatures {
 		},
 		SessionAffinity: &models.KubeProxyReplacementFeaturesSessionAffinity{Enabled: true},
 		ExternalIPs:     &models.KubeProxyReplacementFeaturesExternalIPs{Enabled: true},
-		HostPort:        &models.KubeProxyReplacementFeaturesHostPort{},
+		HostPort:        &models.KubeProxyReplacementFeaturesHostPort{Enabled: true},
 		SocketLB:        &models.KubeProxyReplacementFeaturesSocketLB{},
 		SocketLBTracing: &models.KubeProxyReplacementFeaturesSocketLBTracing{},
 		Nat46X64:        &models.KubeProxyReplacementFeaturesNat46X64{},
@@ -191,7 +229,7 @@ func (a *Agent) ipamStatus() *models.IPAMStatus {
 		if ep.ID == 0 {
 			continue
 		}
-		pair := policy.AddressPair(ep.Addrs)
+		pair := model.AddressPair(ep.Addrs)
 		s.IPv4 = append(s.IPv4, pair.IPv4)
 		s.Allocations[pair.IPv4] = ep.Namespace + "/" + ep.Pod
 		if pair.IPv6 != "" {
@@ -199,10 +237,11 @@ func (a *Agent) ipamStatus() *models.IPAMStatus {
 			s.Allocations[pair.IPv6] = ep.Namespace + "/" + ep.Pod
 		}
 	}
-	size := 1<<(32-a.cfg.PodCIDR.Bits()) - 2
-	s.Status = fmt.Sprintf("IPv4: %d/%d allocated from %s", len(s.IPv4), size, a.cfg.PodCIDR)
-	if p := a.cfg.IPv6.Pods; p.IsValid() {
-		s.Status += fmt.Sprintf(", IPv6: %d/%d allocated from %s", len(s.IPv6), size, p)
+	pods := a.cfg.podCIDR()
+	size := 1<<(32-pods.V4.Bits()) - 2
+	s.Status = fmt.Sprintf("IPv4: %d/%d allocated from %s", len(s.IPv4), size, pods.V4)
+	if pods.V6.IsValid() {
+		s.Status += fmt.Sprintf(", IPv6: %d/%d allocated from %s", len(s.IPv6), size, pods.V6)
 	}
 	return s
 }
@@ -216,8 +255,8 @@ func (a *Agent) proxyStatus() *models.ProxyStatus {
 		}
 	}
 	return &models.ProxyStatus{
-		IP: a.cfg.NodeAddr.String(), PortRange: strings.Join(ports, ","), EnvoyDeploymentMode: "none",
-		TotalRedirects: int64(a.engine.Redirects()),
+		IP: a.cfg.Addresses.V4.Node.String(), PortRange: strings.Join(ports, ","), EnvoyDeploymentMode: "none",
+		TotalRedirects: int64(model.Engine{Policy: a.engine}.Redirects()),
 	}
 }
 
@@ -269,13 +308,14 @@ func protoName(proto uint8) string {
 // ciliumNodes is this node; others' agents answer for themselves.
 func (a *Agent) ciliumNodes() *models.ClusterNodeStatus {
 	six := &models.NodeAddressingElement{}
-	if v6 := a.cfg.IPv6; v6.Node.IsValid() {
+	v4, v6 := a.cfg.Addresses.V4, a.cfg.Addresses.V6
+	if v6.Node.IsValid() {
 		six = &models.NodeAddressingElement{Enabled: true, IP: v6.Node.String(), AllocRange: v6.Pods.String()}
 	}
 	return &models.ClusterNodeStatus{Self: a.cfg.NodeName, NodesAdded: []*models.NodeElement{{
 		Name: a.cfg.NodeName, Source: "local", SecondaryAddresses: []*models.NodeAddressingElement{},
 		PrimaryAddress: &models.NodeAddressing{
-			IPv4: &models.NodeAddressingElement{Enabled: true, IP: a.cfg.NodeAddr.String(), AllocRange: a.cfg.PodCIDR.String()},
+			IPv4: &models.NodeAddressingElement{Enabled: true, IP: v4.Node.String(), AllocRange: v4.Pods.String()},
 			IPv6: six,
 		},
 		HealthEndpointAddress: &models.NodeAddressing{IPv4: &models.NodeAddressingElement{}, IPv6: &models.NodeAddressingElement{}},

@@ -22,8 +22,9 @@ func (a *Agent) Explain(ctx context.Context, req explain.Request, resolve func(s
 	return inquiry.Explain(a.engine, v, req)
 }
 
-// ExplainEach is Explain with each connection for itself, for explain.Join. It
-// tells what the policies of this node's pods say, and no others'.
+// ExplainEach is Explain without merging connections that came out alike: explain.Join
+// does so with the answers of all nodes. It tells what the policies of this node's pods
+// say, and no others'.
 func (a *Agent) ExplainEach(ctx context.Context, req explain.Request, resolve func(string) []netip.Addr) (*explain.Answer, error) {
 	v, err := a.view(ctx, resolve)
 	if err != nil {
@@ -32,7 +33,7 @@ func (a *Agent) ExplainEach(ctx context.Context, req explain.Request, resolve fu
 	return inquiry.Each(a.engine, v, req)
 }
 
-// Matrix does so for all pairs.
+// Matrix tells the outcome for all pairs of the request.
 func (a *Agent) Matrix(ctx context.Context, req explain.MatrixRequest) (*explain.Matrix, error) {
 	v, err := a.view(ctx, nil)
 	if err != nil {
@@ -48,7 +49,7 @@ func (a *Agent) view(ctx context.Context, resolve func(string) []netip.Addr) (in
 	if err != nil {
 		return inquiry.View{}, err
 	}
-	v := inquiry.View{Source: "cluster", Node: a.cfg.NodeAddr, Node6: a.cfg.IPv6.Node, APIServer: a.cfg.APIServer, Resolve: resolve}
+	v := inquiry.View{Source: "cluster", Node: a.cfg.nodeAddr(), APIServer: a.cfg.APIServer, Resolve: resolve}
 	endpoints := map[string]policy.EndpointInfo{}
 	for _, ep := range a.engine.Endpoints() {
 		endpoints[ep.UID] = ep

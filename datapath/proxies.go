@@ -42,17 +42,17 @@ func (a *Agent) startProxies(ctx context.Context) error {
 
 func (a *Agent) startFamily(ctx context.Context, listen netip.AddrPort) (p proxies, err error) {
 	if p.dns, err = dns.Start(ctx, dns.Config{
-		Listen: listen, Decider: a.engine, Sink: counted{a.flows, a.engine}, ClientSource: true, DenyCode: a.cfg.DNSDenyCode, Logger: a.log,
+		Listen: listen, Decider: a.engine, Sink: counted{a.metrics.Sink(a.flows), a.engine}, ClientSource: true, DenyCode: a.cfg.DNSDenyCode, Logger: a.log,
 	}); err != nil {
 		return p, err
 	}
 	if p.http, err = http.Start(ctx, http.Config{
-		Listen: listen, Decider: a.engine, Sink: counted{a.flows, a.engine}, ClientSource: true, Local: a.isLocal, Logger: a.log,
+		Listen: listen, Decider: a.engine, Sink: counted{a.metrics.Sink(a.flows), a.engine}, ClientSource: true, Local: a.isLocal, Logger: a.log,
 	}); err != nil {
 		return p, err
 	}
 	p.sni, err = sni.Start(ctx, sni.Config{
-		Listen: listen, Decider: a.engine, Sink: counted{a.flows, a.engine}, ClientSource: true, Local: a.isLocal, Logger: a.log,
+		Listen: listen, Decider: a.engine, Sink: counted{a.metrics.Sink(a.flows), a.engine}, ClientSource: true, Local: a.isLocal, Logger: a.log,
 	})
 	return p, err
 }

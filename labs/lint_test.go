@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -83,13 +84,26 @@ func TestOpen(t *testing.T) {
 		t.Error(err)
 	}
 
+	if lab, err := labs.Open("C1"); err != nil || lab.ID != "c1" {
+		t.Errorf("in capitals: %v", err)
+	}
+
 	lab, err = labs.Open("catalogue/04")
 	if err != nil || lab.Dir != "catalogue/04" {
 		t.Errorf("by path: %+v, %v", lab, err)
 	}
 
+	all, err := labs.Catalogue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, l := range all {
+		ids = append(ids, l.ID)
+	}
+	known := "known: " + strings.Join(ids, ", ")
 	var unknown *labs.UnknownError
-	for name, cure := range map[string]string{"14": `did you mean "04"?`, "nothing": "known: 04, 05", "../x": "known: 04, 05", ".": "known: 04, 05"} {
+	for name, cure := range map[string]string{"004": `did you mean "04"?`, "nothing": known, "../x": known, ".": known} {
 		if _, err := labs.Open(name); !errors.As(err, &unknown) || unknown.Cure() != cure {
 			t.Errorf("Open(%q): %v, cure %q, want %q", name, err, unknown.Cure(), cure)
 		}
@@ -102,6 +116,36 @@ func TestOpen(t *testing.T) {
 	var invalid *labs.InvalidError
 	if _, err := labs.Open(dir); !errors.As(err, &invalid) || invalid.Lab != dir || !strings.Contains(invalid.Cure(), `did you mean "title"?`) {
 		t.Errorf("a broken lab: %v", err)
+	}
+}
+
+// A loaded lab has the cells of its matrices as checks, in the lab's namespace.
+func TestLoadExpandsMatrices(t *testing.T) {
+	lab, err := labs.Load(fstest.MapFS{labs.FileName: {Data: []byte(`id: "1"
+title: A lab
+namespace: shop
+tasks:
+  - id: a
+    title: One
+    solution: []
+    checks:
+      - {id: first, from: {app: x}, to: "http://web", before: allowed}
+      - id: table
+        matrix:
+          from: [{name: x, app: x}, {name: "y", app: "y"}]
+          to: [{name: web, to: "http://web"}]
+          before: allowed
+          after: {x: {web: allowed}, "y": {web: denied}}
+`)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range lab.Tasks[0].Checks {
+		got = append(got, c.ID+" "+c.From.String())
+	}
+	if want := []string{"first shop/app=x", "table.x.web shop/app=x", "table.y.web shop/app=y"}; !slices.Equal(got, want) {
+		t.Errorf("checks are %q, want %q", got, want)
 	}
 }
 

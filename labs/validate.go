@@ -16,36 +16,52 @@ import (
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 
+	"github.com/netdojo/netdojo/internal/typo"
 	"github.com/netdojo/netdojo/labs/schema"
-	"github.com/netdojo/netdojo/manifests"
+	"github.com/netdojo/netdojo/manifests/object"
 )
 
-// compiled is the schema, compiled at the first use: most commands need none.
-var compiled = sync.OnceValues(func() (*jsonschema.Schema, error) {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema.Lab))
-	if err != nil {
-		return nil, err
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("lab.schema.json", doc); err != nil {
-		return nil, err
-	}
-	return c.Compile("lab.schema.json")
-})
+// format is a kind of file and its schema, which is compiled at the first use:
+// most commands need none.
+type format struct {
+	file     string
+	start    string // how to begin an empty one
+	text     []byte
+	compiled func() (*jsonschema.Schema, error)
+}
 
-// validate checks a lab.yaml against the schema and returns the problems in the
+func newFormat(file, start string, text []byte) format {
+	return format{file: file, start: start, text: text, compiled: sync.OnceValues(func() (*jsonschema.Schema, error) {
+		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			return nil, err
+		}
+		c := jsonschema.NewCompiler()
+		if err := c.AddResource(file, doc); err != nil {
+			return nil, err
+		}
+		return c.Compile(file)
+	})}
+}
+
+var (
+	labFormat    = newFormat(FileName, "start with id, title and tasks", schema.Lab)
+	courseFormat = newFormat(CourseFile, "start with title and labs", schema.Course)
+)
+
+// validate checks a file against its schema and returns the problems in the
 // order of the file.
-func validate(root *yaml.Node) []Problem {
-	s, err := compiled()
+func (f format) validate(root *yaml.Node) []Problem {
+	s, err := f.compiled()
 	if err != nil {
-		return []Problem{{File: FileName, Message: "the built-in schema does not compile: " + err.Error()}}
+		return []Problem{{File: f.file, Message: "the built-in schema does not compile: " + err.Error()}}
 	}
 	var invalid *jsonschema.ValidationError
 	if err := s.Validate(plain(root)); !errors.As(err, &invalid) {
 		return nil
 	}
 	var problems []Problem
-	leaves(invalid, func(e *jsonschema.ValidationError) { problems = append(problems, schemaProblems(root, e)...) })
+	leaves(invalid, func(e *jsonschema.ValidationError) { problems = append(problems, f.problems(root, e)...) })
 	slices.SortStableFunc(problems, func(a, b Problem) int {
 		if a.Line != b.Line {
 			return a.Line - b.Line
@@ -56,60 +72,89 @@ func validate(root *yaml.Node) []Problem {
 }
 
 func leaves(e *jsonschema.ValidationError, visit func(*jsonschema.ValidationError)) {
-	if len(e.Causes) == 0 {
+	causes := e.Causes
+	if _, ok := e.ErrorKind.(*kind.AnyOf); ok {
+		causes = meant(causes)
+	}
+	if len(causes) == 0 {
 		visit(e)
 	}
-	for _, c := range e.Causes {
+	for _, c := range causes {
 		leaves(c, visit)
 	}
 }
 
-// schemaProblems words one complaint of the validator.
-func schemaProblems(root *yaml.Node, e *jsonschema.ValidationError) []Problem {
-	key, value := manifests.NodeAt(root, e.InstanceLocation)
+// meant are the complaints about the one of several forms that was written: those
+// of forms of another type say nothing. Where no form has the type, they become
+// one complaint that names all types.
+func meant(forms []*jsonschema.ValidationError) []*jsonschema.ValidationError {
+	var fit []*jsonschema.ValidationError
+	var types *kind.Type
+	for _, f := range forms {
+		switch k := f.ErrorKind.(type) {
+		case *kind.Type:
+			if types == nil {
+				types = &kind.Type{Got: k.Got}
+			}
+			types.Want = append(types.Want, k.Want...)
+		default:
+			fit = append(fit, f)
+		}
+	}
+	if len(fit) > 0 || types == nil {
+		return fit
+	}
+	one := *forms[0]
+	one.ErrorKind = types
+	return []*jsonschema.ValidationError{&one}
+}
+
+// problems words one complaint of the validator.
+func (f format) problems(root *yaml.Node, e *jsonschema.ValidationError) []Problem {
+	key, value := object.NodeAt(root, e.InstanceLocation)
 	path := pathText(e.InstanceLocation)
 	switch k := e.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
-		known := properties(e.SchemaURL)
+		known := f.properties(e.SchemaURL)
 		var problems []Problem
 		for _, name := range k.Properties {
-			unknown, _ := manifests.NodeAt(root, append(slices.Clone(e.InstanceLocation), name))
+			unknown, _ := object.NodeAt(root, append(slices.Clone(e.InstanceLocation), name))
 			cure := "known fields: " + strings.Join(known, ", ")
-			if near := nearest(name, known); near != "" {
+			if near := typo.Nearest(name, known); near != "" {
 				cure = fmt.Sprintf("did you mean %q?", near)
 			}
-			problems = append(problems, at(unknown, path, fmt.Sprintf("unknown field %q", name), cure))
+			problems = append(problems, f.at(unknown, path, fmt.Sprintf("unknown field %q", name), cure))
 		}
 		return problems
 	case *kind.Required:
-		return []Problem{at(key, path, "lacks "+quoteAll(k.Missing), "add "+strings.Join(k.Missing, " and "))}
+		return []Problem{f.at(key, path, "lacks "+quoteAll(k.Missing), "add "+strings.Join(k.Missing, " and "))}
 	case *kind.Type:
 		cure := ""
 		if slices.Contains(k.Want, "string") && (k.Got == "number" || k.Got == "integer" || k.Got == "boolean") {
 			cure = fmt.Sprintf("put it in quotes: %q", value.Value)
 		}
-		return []Problem{at(value, path, fmt.Sprintf("is %s, want %s", article(k.Got), article(strings.Join(k.Want, " or "))), cure)}
+		return []Problem{f.at(value, path, fmt.Sprintf("is %s, want %s", article(k.Got), eitherOf(k.Want)), cure)}
 	case *kind.Enum:
 		var known []string
 		for _, w := range k.Want {
 			known = append(known, fmt.Sprint(w))
 		}
 		cure := "known: " + strings.Join(known, ", ")
-		if near := nearest(value.Value, known); near != "" {
+		if near := typo.Nearest(value.Value, known); near != "" {
 			cure = fmt.Sprintf("did you mean %q?", near)
 		}
-		return []Problem{at(value, path, fmt.Sprintf("%q is not known", value.Value), cure)}
+		return []Problem{f.at(value, path, fmt.Sprintf("%q is not known", value.Value), cure)}
 	case *kind.Pattern:
-		return []Problem{at(value, path, fmt.Sprintf("%q is not in the form %s", k.Got, k.Want), "")}
+		return []Problem{f.at(value, path, fmt.Sprintf("%q is not in the form %s", k.Got, k.Want), "")}
 	case *kind.MinLength:
-		return []Problem{at(value, path, "is empty", "write something, or remove the field")}
+		return []Problem{f.at(value, path, "is empty", "write something, or remove the field")}
 	case *kind.MinItems, *kind.MinProperties:
-		return []Problem{at(value, path, "is empty", "add at least one entry")}
+		return []Problem{f.at(value, path, "is empty", "add at least one entry")}
 	case *kind.UniqueItems:
-		return []Problem{at(value, path, "holds the same entry twice", "keep one of them")}
+		return []Problem{f.at(value, path, "holds the same entry twice", "keep one of them")}
 	}
 	text := e.ErrorKind.LocalizedString(message.NewPrinter(language.English))
-	return []Problem{at(value, path, text, "")}
+	return []Problem{f.at(value, path, text, "")}
 }
 
 // pathText is a location as people write it: tasks[0].checks[1].to.
@@ -126,21 +171,28 @@ func pathText(location []string) string {
 }
 
 // properties are the fields that a place of the schema allows, sorted.
-func properties(url string) []string {
+func (f format) properties(url string) []string {
 	_, pointer, _ := strings.Cut(url, "#")
 	var place any
-	if json.Unmarshal(schema.Lab, &place) != nil {
+	if json.Unmarshal(f.text, &place) != nil {
 		return nil
 	}
 	for _, step := range strings.Split(strings.Trim(pointer, "/"), "/") {
 		if step == "" {
 			continue
 		}
-		m, ok := place.(map[string]any)
-		if !ok {
+		switch at := place.(type) {
+		case map[string]any:
+			place = at[step]
+		case []any:
+			i, err := strconv.Atoi(step)
+			if err != nil || i < 0 || i >= len(at) {
+				return nil
+			}
+			place = at[i]
+		default:
 			return nil
 		}
-		place = m[step]
 	}
 	m, _ := place.(map[string]any)
 	fields, _ := m["properties"].(map[string]any)
@@ -191,6 +243,15 @@ func plain(n *yaml.Node) any {
 		}
 	}
 	return n.Value
+}
+
+// eitherOf names types of JSON as people do.
+func eitherOf(types []string) string {
+	named := make([]string, len(types))
+	for i, t := range types {
+		named[i] = article(t)
+	}
+	return strings.Join(named, " or ")
 }
 
 func article(typ string) string {

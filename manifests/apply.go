@@ -19,6 +19,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
+
+	"github.com/netdojo/netdojo/manifests/object"
 )
 
 // FieldManager is who netdojo is in an object's managed fields.
@@ -78,7 +80,7 @@ func (e *ApplyError) Error() string {
 // the object itself.
 func (e *ApplyError) Line() int {
 	if path := namedField(e.Err); path != "" && len(e.Object.Node.Content) > 0 {
-		key, _ := NodeAt(e.Object.Node.Content[0], SplitPath(path))
+		key, _ := object.NodeAt(e.Object.Node.Content[0], object.SplitPath(path))
 		return key.Line
 	}
 	return e.Object.Line
@@ -228,6 +230,20 @@ func (c *Client) List(ctx context.Context, gvk schema.GroupVersionKind, namespac
 		return nil, fmt.Errorf("list %s: %w", gvk.Kind, err)
 	}
 	return list.Items, nil
+}
+
+// EndPod tells a pod to end within a second, whatever time it wants for that, and does
+// not wait for it. One that is gone is no error.
+func (c *Client) EndPod(ctx context.Context, ref Ref) error {
+	res, ref, err := c.resource(ref)
+	if err != nil {
+		return fmt.Errorf("end %s: %w", ref, err)
+	}
+	soon := int64(1)
+	if err := res.Delete(ctx, ref.Name, metav1.DeleteOptions{GracePeriodSeconds: &soon}); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("end %s: %w", ref, err)
+	}
+	return nil
 }
 
 // Delete removes an object and waits until it is gone from the API; what it

@@ -21,6 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+
+	"github.com/netdojo/netdojo/manifests/object"
 )
 
 // fakeAPI keeps objects by their path, and answers as far as Client asks.
@@ -153,7 +155,7 @@ func newClient(t *testing.T) (*Client, *fakeAPI) {
 
 func parseOne(t *testing.T, text string) Object {
 	t.Helper()
-	objects, err := Parse("x.yaml", []byte(text))
+	objects, err := object.Parse("x.yaml", []byte(text))
 	if err != nil || len(objects) != 1 {
 		t.Fatalf("parse: %v, %d objects", err, len(objects))
 	}
@@ -229,8 +231,8 @@ func TestWaitEndsWhenTheObjectIsReady(t *testing.T) {
 	done := make(chan error, 1)
 	ref := parseOne(t, deployment).Ref("")
 	go func() { done <- c.Wait(t.Context(), []Ref{ref}, nil) }()
-	deadline := time.After(10 * time.Second)
-	ready := object(t, deployment+"status: {replicas: 1, updatedReplicas: 1, availableReplicas: 1}")
+	deadline := time.After(time.Minute)
+	ready := parsed(t, deployment+"status: {replicas: 1, updatedReplicas: 1, availableReplicas: 1}")
 	for {
 		api.mu.Lock()
 		watched := len(api.watches) > 0
@@ -257,8 +259,8 @@ func TestWaitEndsWhenTheObjectIsReady(t *testing.T) {
 func TestWaitSaysWhyItFailed(t *testing.T) {
 	c, api := newClient(t)
 	api.mu.Lock()
-	api.store("/apis/apps/v1/namespaces/default/deployments/x", object(t, deployment))
-	api.store("/api/v1/namespaces/default/pods/x-1", object(t,
+	api.store("/apis/apps/v1/namespaces/default/deployments/x", parsed(t, deployment))
+	api.store("/api/v1/namespaces/default/pods/x-1", parsed(t,
 		"apiVersion: v1\nkind: Pod\nmetadata: {name: x-1, namespace: default}\nstatus: {containerStatuses: [{image: a, state: {waiting: {reason: ImagePullBackOff, message: no such image}}}]}"))
 	api.mu.Unlock()
 	err := c.Wait(t.Context(), []Ref{parseOne(t, deployment).Ref("")}, nil)

@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-func object(t *testing.T, text string) *unstructured.Unstructured {
+func parsed(t *testing.T, text string) *unstructured.Unstructured {
 	t.Helper()
 	u := &unstructured.Unstructured{}
 	raw, err := yaml.YAMLToJSON([]byte(text))
@@ -45,7 +45,7 @@ func TestReady(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			ready, state := Ready(object(t, tt.text))
+			ready, state := Ready(parsed(t, tt.text))
 			if ready != tt.ready || !ready && !strings.Contains(state, tt.state) {
 				t.Errorf("got %v, %q; want %v, %q", ready, state, tt.ready, tt.state)
 			}
@@ -76,7 +76,7 @@ func TestDiagnosePod(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d, found := diagnosePod(object(t, tt.text))
+			d, found := diagnosePod(parsed(t, tt.text))
 			if found != tt.found || d.Hopeless != tt.hopeless || !strings.Contains(d.Reason, tt.reason) || !strings.Contains(d.Advice, tt.advice) {
 				t.Errorf("got %+v, %v", d, found)
 			}

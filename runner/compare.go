@@ -13,46 +13,32 @@ import (
 	"github.com/netdojo/netdojo/runner/record"
 )
 
-// Compare sets the objects of the selected tasks' solutions beside those that
-// the learner has on the cluster: the one of the same name, else the only one of
-// the kind that is not the lab's own. It changes nothing. Errors are those of
-// Check.
-func Compare(ctx context.Context, o Options) ([]record.Difference, error) {
-	o.Keep, o.Solve, o.Wrong, o.Listener = true, false, "", nil
+// Compare sets the objects of an answer to the selected tasks beside those that the
+// learner has on the cluster: the one of the same name, else the only one of the
+// kind that is not the lab's own. It changes nothing.
+func (s *Session) Compare(ctx context.Context, answers Answers) ([]record.Difference, error) {
 	var out []record.Difference
-	_, err := start(ctx, o, func(s *session, ctx context.Context) error {
-		if err := s.steps(ctx, s.open()); err != nil {
-			return err
-		}
-		var err error
-		if out, err = s.compare(ctx); err != nil {
-			return &EnvironmentError{During: "Compare with the solution", Err: err}
+	err := s.verb(func() error {
+		for _, t := range s.tasks {
+			objects, err := answers.to(t).objects()
+			if err != nil {
+				return &EnvironmentError{During: "Compare with the solution", Err: err}
+			}
+			for _, obj := range s.moved(objects) {
+				d, err := s.difference(ctx, obj)
+				if err != nil {
+					return &EnvironmentError{During: "Compare with the solution", Err: err}
+				}
+				out = append(out, d)
+			}
 		}
 		return nil
 	})
 	return out, err
 }
 
-func (s *session) compare(ctx context.Context) ([]record.Difference, error) {
-	var out []record.Difference
-	for _, t := range s.tasks {
-		objects, err := s.read(t.Solution)
-		if err != nil {
-			return nil, err
-		}
-		for _, obj := range objects {
-			d, err := s.difference(ctx, obj)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, d)
-		}
-	}
-	return out, nil
-}
-
-func (s *session) difference(ctx context.Context, obj manifests.Object) (record.Difference, error) {
-	want, err := s.conn.objects.Defaulted(ctx, obj, s.o.Lab.Namespace)
+func (s *Session) difference(ctx context.Context, obj manifests.Object) (record.Difference, error) {
+	want, err := s.conn.objects.Defaulted(ctx, obj, s.lab.Namespace)
 	if err != nil {
 		return record.Difference{}, err
 	}
@@ -77,7 +63,7 @@ func (s *session) difference(ctx context.Context, obj manifests.Object) (record.
 }
 
 // learners finds the object to set beside the solution's, nil when there is none.
-func (s *session) learners(ctx context.Context, want manifests.Ref) (*unstructured.Unstructured, error) {
+func (s *Session) learners(ctx context.Context, want manifests.Ref) (*unstructured.Unstructured, error) {
 	same, err := s.conn.objects.Get(ctx, want)
 	if err == nil {
 		return same, nil
@@ -107,9 +93,9 @@ func (s *session) learners(ctx context.Context, want manifests.Ref) (*unstructur
 }
 
 // labsOwn are the kinds and names of the lab's workloads and solutions.
-func (s *session) labsOwn() (map[string]bool, error) {
-	files := append([]string{}, s.o.Lab.Workloads...)
-	for _, t := range s.o.Lab.Tasks {
+func (s *Session) labsOwn() (map[string]bool, error) {
+	files := append([]string{}, s.lab.Workloads...)
+	for _, t := range s.lab.Tasks {
 		files = append(files, t.Solution...)
 	}
 	objects, err := s.read(files)

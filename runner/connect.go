@@ -19,6 +19,7 @@ type connection struct {
 	objects   objects
 	execer    checks.Execer
 	inspector checks.Inspector
+	reader    checks.Objects
 }
 
 // objects is manifests.Client as a session uses it.
@@ -46,7 +47,11 @@ func connect(h cluster.Handle) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &connection{objects: objects, execer: execer, inspector: inspector}, nil
+	reader, err := kube.NewObjects(config)
+	if err != nil {
+		return nil, err
+	}
+	return &connection{objects: objects, execer: execer, inspector: inspector, reader: reader}, nil
 }
 
 // flowSource gives a cluster's flows to the checks.

@@ -22,15 +22,15 @@ type workload struct {
 }
 
 // inventory looks each of the lab's workloads up, in the order of its files.
-func (s *session) inventory(ctx context.Context) ([]workload, error) {
-	objects, err := s.read(s.o.Lab.Workloads)
+func (s *Session) inventory(ctx context.Context) ([]workload, error) {
+	objects, err := s.read(s.lab.Workloads)
 	if err != nil {
 		return nil, err
 	}
 	found := make([]workload, len(objects))
 	group, gctx := errgroup.WithContext(ctx)
 	for i, obj := range objects {
-		found[i] = workload{Object: obj, ref: obj.Ref(s.o.Lab.Namespace)}
+		found[i] = workload{Object: obj, ref: obj.Ref(s.lab.Namespace)}
 		group.Go(func() error {
 			_, err := s.conn.objects.Get(gctx, found[i].ref)
 			if apierrors.IsNotFound(err) {
@@ -49,10 +49,14 @@ func (s *session) inventory(ctx context.Context) ([]workload, error) {
 // complete deploys the workloads that the cluster does not have. Those that it
 // has may be the learner's work by now: they stay as they are, and only a
 // cluster that has just come up is waited for with all of them.
-func (s *session) complete() step.Step {
+func (s *Session) complete() step.Step {
 	return step.Step{Name: "Deploy the workloads", Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
-		ctx, cancel := context.WithTimeout(ctx, s.o.DeployTimeout)
+		ctx, cancel := context.WithTimeout(ctx, s.t.DeployTimeout)
 		defer cancel()
+		awaitDNS, err := s.clusterDNS(ctx, detail)
+		if err != nil {
+			return nil, err
+		}
 		found, err := s.inventory(ctx)
 		if err != nil {
 			return nil, err
@@ -63,7 +67,7 @@ func (s *session) complete() step.Step {
 		var awaited []manifests.Ref
 		for _, w := range found {
 			if !w.there {
-				if w.ref, _, err = s.apply(ctx, w.Object); err != nil {
+				if w.ref, _, err = s.applier.One(ctx, w.Object); err != nil {
 					return nil, err
 				}
 			}
@@ -71,14 +75,17 @@ func (s *session) complete() step.Step {
 				awaited = append(awaited, w.ref)
 			}
 		}
-		return nil, s.conn.objects.Wait(ctx, awaited, detail)
+		if err := s.conn.objects.Wait(ctx, awaited, detail); err != nil {
+			return nil, err
+		}
+		return nil, awaitDNS(ctx)
 	}}
 }
 
 // present makes sure that the lab is on the cluster before anything is probed.
 // A pod that is missing although all workloads are there is somebody's doing:
 // the verdict says so, unless strict is set.
-func (s *session) present(strict bool) step.Step {
+func (s *Session) present(strict bool) step.Step {
 	return step.Step{Name: "Find the lab's pods", Run: func(ctx context.Context, _ func(string)) (step.Undo, error) {
 		lacking, err := s.withoutPod(ctx)
 		if err != nil || lacking == nil {
@@ -97,8 +104,8 @@ func (s *session) present(strict bool) step.Step {
 		switch {
 		case len(missing) > 0:
 			return nil, &EnvironmentError{
-				During: "cluster " + s.o.Spec.Name,
-				Err:    fmt.Errorf("lab %s is not on it: there is no %s", s.o.Lab.ID, strings.Join(missing, ", no ")),
+				During: "cluster " + s.t.Spec.Name,
+				Err:    fmt.Errorf("lab %s is not on it: there is no %s", s.lab.ID, strings.Join(missing, ", no ")),
 				Advice: "deploy what is missing, and keep what is there: " + s.command("shell"),
 			}
 		case strict:
@@ -113,7 +120,7 @@ func (s *session) present(strict bool) step.Step {
 
 // withoutPod is a check of the session's tasks that has no pod to probe from;
 // nil when all have one.
-func (s *session) withoutPod(ctx context.Context) (*checks.Check, error) {
+func (s *Session) withoutPod(ctx context.Context) (*checks.Check, error) {
 	var todo []checks.Check
 	for _, t := range s.tasks {
 		todo = append(todo, t.Checks...)
@@ -122,7 +129,10 @@ func (s *session) withoutPod(ctx context.Context) (*checks.Check, error) {
 	group, gctx := errgroup.WithContext(ctx)
 	for i, c := range todo {
 		group.Go(func() error {
-			d, err := checks.ParseDestination(c.To)
+			if !c.InPod() {
+				return nil
+			}
+			d, err := c.Destination()
 			if err != nil {
 				return err
 			}
@@ -143,14 +153,14 @@ func (s *session) withoutPod(ctx context.Context) (*checks.Check, error) {
 }
 
 // command is netdojo's command for this lab on this cluster, for advice.
-func (s *session) command(verb string) string {
-	lab := s.o.Lab.ID
-	if s.o.Lab.Dir != "" {
-		lab = s.o.Lab.Dir
+func (s *Session) command(verb string) string {
+	lab := s.lab.ID
+	if s.lab.Dir != "" {
+		lab = s.lab.Dir
 	}
 	text := "netdojo " + verb + " " + lab
-	if s.o.Spec.Name != cluster.DefaultName {
-		text += " --name " + s.o.Spec.Name
+	if s.t.Spec.Name != cluster.DefaultName {
+		text += " --name " + s.t.Spec.Name
 	}
 	return text
 }

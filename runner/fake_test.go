@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	flowpb "github.com/cilium/cilium/api/v1/flow"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,7 +23,9 @@ import (
 	"github.com/netdojo/netdojo/checks"
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/step"
+	"github.com/netdojo/netdojo/datapath/explain"
 	"github.com/netdojo/netdojo/manifests"
+	"github.com/netdojo/netdojo/policies"
 )
 
 // fakeCluster is a provider, its only cluster, that cluster's API, pods and
@@ -40,9 +44,11 @@ type fakeCluster struct {
 	refuse         bool   // an outsider's reject: code 7 without a drop
 	refuseHost     string // the same for one destination
 	noPod          bool
+	ending         map[string]int     // namespace → how many looks find it being deleted
 	onPolicy       func(*fakeCluster) // called when a policy was applied
 	imageID        string
 	uid            string
+	explain        func(explain.Request) *explain.Answer // nil for no engine
 
 	mu      sync.Mutex // guards what follows
 	objects map[string]*unstructured.Unstructured
@@ -61,10 +67,23 @@ func (f *fakeCluster) note(format string, args ...any) {
 	f.log = append(f.log, fmt.Sprintf(format, args...))
 }
 
-func (f *fakeCluster) asked(what string) bool {
+// asks are what the session asked for. A probe that was ended early may still ask for
+// its end: nobody reads the log but under mu.
+func (f *fakeCluster) asks() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, l := range f.log {
+	return slices.Clone(f.log)
+}
+
+// forget begins the log anew.
+func (f *fakeCluster) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.log = nil
+}
+
+func (f *fakeCluster) asked(what string) bool {
+	for _, l := range f.asks() {
 		if strings.HasPrefix(l, what) {
 			return true
 		}
@@ -75,7 +94,7 @@ func (f *fakeCluster) asked(what string) bool {
 // Provider.
 
 func (f *fakeCluster) Up(_ context.Context, spec cluster.Spec, report step.Reporter) (cluster.Handle, error) {
-	f.note("up %s", spec.Name)
+	f.note("up %s%s%s", spec.Name, map[bool]string{true: " with IPv6"}[spec.Dual()], map[bool]string{true: " on two nodes"}[spec.Nodes == 2])
 	report(step.Update{Name: "Start the control plane", State: step.Started})
 	report(step.Update{Name: "Start the control plane", State: step.Done})
 	f.running = true
@@ -157,7 +176,7 @@ func (h fakeHandle) Flows(context.Context, int) (cluster.FlowStream, error) {
 func (h fakeHandle) Enforced(_ context.Context, ref cluster.PolicyRef) error {
 	h.f.note("enforced %s deleted=%v", ref.Name, ref.Deleted)
 	if why, ok := h.f.unenforced[ref.Name]; ok && !ref.Deleted {
-		return &cluster.RejectedError{Ref: ref, Reason: why}
+		return &cluster.RejectedError{Ref: ref, Rejection: policies.NotServed([]string{why})}
 	}
 	return nil
 }
@@ -234,7 +253,7 @@ func (f *fakeCluster) Apply(_ context.Context, obj manifests.Object, namespace s
 	u.SetGeneration(int64(f.version))
 	f.objects[refKey(ref)] = u
 	f.mu.Unlock()
-	if isPolicy(ref.GVK) && f.onPolicy != nil {
+	if isPolicy(ref) && f.onPolicy != nil {
 		f.onPolicy(f)
 	}
 	return manifests.Result{Unstructured: u, Created: before == nil, Changed: true, At: time.Now()}, nil
@@ -258,6 +277,12 @@ func (f *fakeCluster) Get(_ context.Context, ref manifests.Ref) (*unstructured.U
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if ref.GVK.Kind == "Namespace" && f.ending[ref.Name] > 0 {
+		f.ending[ref.Name]--
+		u := &unstructured.Unstructured{Object: map[string]any{}}
+		u.SetDeletionTimestamp(&metav1.Time{Time: time.Now()})
+		return u, nil
+	}
 	if u := f.objects[refKey(ref)]; u != nil {
 		return u, nil
 	}
@@ -423,14 +448,23 @@ func (f *fakeCluster) flow(verdict flowpb.Verdict, ip string, port uint32, name 
 }
 
 // options is a session of the fake.
-func (f *fakeCluster) options() Options {
-	return Options{
-		Provider: f, Spec: cluster.Spec{Name: "test"}, Solve: true, CheckTimeout: 2 * time.Second,
+func (f *fakeCluster) options() options {
+	return options{Solve: true, Target: Target{
+		Provider: f, Spec: cluster.Spec{Name: "test"}, CheckTimeout: 2 * time.Second,
 		connect: func(h cluster.Handle) (*connection, error) {
 			if _, ok := h.(fakeHandle); !ok {
 				return nil, errors.New("not the fake's handle")
 			}
 			return &connection{objects: fakeAPI{f}, execer: f, inspector: f}, nil
 		},
+	}}
+}
+
+// Explain answers by f.explain, and keeps what it was asked.
+func (h fakeHandle) Explain(_ context.Context, req explain.Request) (*explain.Answer, error) {
+	h.f.note("explain %s/%s %s:%s", req.Namespace, req.From, req.To, req.Port)
+	if h.f.explain == nil {
+		return nil, cluster.ErrNoEngine
 	}
+	return h.f.explain(req), nil
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
+
 	"github.com/netdojo/netdojo/checks"
 	"github.com/netdojo/netdojo/cluster"
 )
@@ -20,7 +22,7 @@ const (
 
 // gone looks whether what went wrong in a session is that its cluster ended,
 // and then says so in place of err. Nil when the cluster is not to blame.
-func (s *session) gone(ctx context.Context, err error) error {
+func (s *Session) gone(ctx context.Context, err error) error {
 	if s.handle == nil || ctx.Err() != nil || err == nil && s.flows.State() != checks.FlowsLost {
 		return nil
 	}
@@ -29,31 +31,29 @@ func (s *session) gone(ctx context.Context, err error) error {
 	if _, serr := s.handle.Status(ctx); serr == nil {
 		return nil
 	}
-	pause := time.NewTicker(gonePause)
-	defer pause.Stop()
-	for {
-		h, oerr := s.o.Provider.Open(ctx, s.o.Spec.Name)
+	var last error
+	running := wait.PollUntilContextCancel(ctx, gonePause, true, func(ctx context.Context) (bool, error) {
+		h, oerr := s.t.Provider.Open(ctx, s.t.Spec.Name)
 		if errors.Is(oerr, cluster.ErrNotRunning) {
-			break
+			return true, nil
 		}
-		if oerr == nil {
-			oerr = h.Close()
+		if last = oerr; oerr == nil {
+			last = h.Close()
 		}
-		select {
-		case <-ctx.Done():
-			s.log.Warn("the cluster does not answer, and has not ended", slog.Any("error", errors.Join(err, oerr)))
-			return nil
-		case <-pause.C:
-		}
+		return false, nil
+	})
+	if running != nil {
+		s.log.Warn("the cluster does not answer, and has not ended", slog.Any("error", errors.Join(err, last)))
+		return nil
 	}
 	s.lost = true
 	s.log.Error("the cluster ended under the session", slog.Any("error", err))
-	advice := fmt.Sprintf("bring it back with its objects: netdojo up --name %s", s.o.Spec.Name)
-	if s.booted && s.fresh && !s.o.Keep {
-		advice = fmt.Sprintf("begin again: netdojo run %s", s.o.Lab.ID)
+	advice := fmt.Sprintf("bring it back with its objects: netdojo up --name %s", s.t.Spec.Name)
+	if s.booted && s.fresh && !s.t.Keep {
+		advice = fmt.Sprintf("begin again: netdojo run %s", s.lab.ID)
 	}
 	return &EnvironmentError{
-		During: "cluster " + s.o.Spec.Name, Advice: advice,
+		During: "cluster " + s.t.Spec.Name, Advice: advice,
 		Err: fmt.Errorf("it is gone, its daemon ended during the session: %w", cluster.ErrNotRunning),
 	}
 }

@@ -10,13 +10,14 @@ import (
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/labs"
 	"github.com/netdojo/netdojo/manifests"
+	"github.com/netdojo/netdojo/policies"
 	"github.com/netdojo/netdojo/runner/event"
 	"github.com/netdojo/netdojo/runner/record"
 )
 
-// visit is what a session knows of being on a cluster that netdojo did not make.
+// guest is what a session knows of being on a cluster that netdojo did not make.
 // The zero value is one that it did.
-type visit struct {
+type guest struct {
 	home string // the lab's namespace as its files have it; "" at home
 	// unsupported says why a task's policies cannot be judged there, by task.
 	unsupported map[string]string
@@ -24,25 +25,25 @@ type visit struct {
 
 // settle moves the lab into a namespace that is made for it, and finds out which
 // tasks cannot be judged where it is.
-func (s *session) settle(ctx context.Context, g cluster.Guest) error {
-	home := s.o.Lab.Namespace
-	objects, err := s.read(s.o.Lab.Workloads)
+func (s *Session) settle(ctx context.Context, g cluster.Guest) error {
+	home := s.lab.Namespace
+	objects, err := s.read(s.lab.Workloads)
 	if err != nil {
 		return err
 	}
-	if why := leaves(objects, home); why != "" {
+	if why := outsideOf(objects, home); why != "" {
 		return &EnvironmentError{
-			Err:    fmt.Errorf("lab %s is not supported on a cluster that netdojo did not make: %s", s.o.Lab.ID, why),
+			Err:    fmt.Errorf("lab %s is not supported on a cluster that netdojo did not make: %s", s.lab.ID, why),
 			Advice: "use one of netdojo's own: --provider embedded or kind",
 		}
 	}
-	namespace, err := g.Settle(ctx, s.o.Lab.ID)
+	namespace, err := g.Settle(ctx, s.lab.ID)
 	if err != nil {
 		return err
 	}
-	s.visit = visit{home: home, unsupported: map[string]string{}}
-	s.o.Lab = s.o.Lab.In(namespace)
-	if s.tasks, s.before, err = s.o.Lab.Select(s.o.Task); err != nil {
+	s.guest = guest{home: home, unsupported: map[string]string{}}
+	s.lab = s.lab.In(namespace)
+	if s.tasks, s.before, err = s.lab.Select(s.t.Task); err != nil {
 		return err
 	}
 	for _, t := range slices.Concat(s.before, s.tasks) {
@@ -51,11 +52,22 @@ func (s *session) settle(ctx context.Context, g cluster.Guest) error {
 			return err
 		}
 		if why != "" {
-			s.visit.unsupported[t.ID] = why
+			s.guest.unsupported[t.ID] = why
 			s.emit(event.Notice{Text: fmt.Sprintf("task %s is not supported here: %s", t.ID, why)})
 		}
 	}
 	return nil
+}
+
+// moved puts objects that name the lab's own namespace into the one that it has
+// here.
+func (s *Session) moved(objects []manifests.Object) []manifests.Object {
+	for _, o := range objects {
+		if s.guest.home != "" && o.GetNamespace() == s.guest.home {
+			o.SetNamespace(s.lab.Namespace)
+		}
+	}
+	return objects
 }
 
 // At is a lab as it stands on a cluster: on one that netdojo did not make it has a
@@ -73,23 +85,22 @@ func At(ctx context.Context, h cluster.Handle, lab *labs.Lab) (*labs.Lab, error)
 }
 
 // unsupportedBy says why a task cannot be judged on the cluster; "" when it can.
-func (s *session) unsupportedBy(ctx context.Context, g cluster.Guest, t labs.Task) (string, error) {
+func (s *Session) unsupportedBy(ctx context.Context, g cluster.Guest, t labs.Task) (string, error) {
 	objects, err := s.read(t.Solution)
 	if err != nil {
 		return "", err
 	}
-	if why := leaves(objects, s.visit.home); why != "" {
+	if why := outsideOf(objects, s.guest.home); why != "" {
 		return why, nil
 	}
 	for _, c := range t.Checks {
-		d, err := checks.ParseDestination(c.To)
-		if err == nil && strings.Contains(d.Host+".", "."+s.visit.home+".") {
-			return "check " + c.ID + " names the namespace " + s.visit.home, nil
+		if c.Names(s.guest.home) {
+			return "check " + c.ID + " names the namespace " + s.guest.home, nil
 		}
 	}
-	features := slices.Clone(s.o.Lab.Needs)
+	features := slices.Clone(s.lab.Needs)
 	for _, o := range objects {
-		if isPolicy(o.GroupVersionKind()) {
+		if policies.Is(o.GroupVersionKind().GroupKind()) {
 			features = append(features, o.GetKind())
 		}
 	}
@@ -105,14 +116,18 @@ func (s *session) unsupportedBy(ctx context.Context, g cluster.Guest, t labs.Tas
 	return strings.Join(whys, "; "), nil
 }
 
-// clusterwide are the kinds that labs have beside those of namespaces.
-var clusterwide = []string{"Namespace", "CiliumClusterwideNetworkPolicy", "CiliumCIDRGroup", "ClusterNetworkPolicy"}
+// clusterwide says whether a kind that labs have is in no namespace.
+func clusterwide(kind string) bool {
+	policy, _ := policies.Find(kind)
+	return policy.Clusterwide || kind == "Namespace" || kind == "CiliumCIDRGroup"
+}
 
-// leaves says what of the objects is not of the lab's own namespace; "" for nothing.
-func leaves(objects []manifests.Object, home string) string {
+// outsideOf says what of the objects is not of the lab's own namespace; "" for
+// nothing.
+func outsideOf(objects []manifests.Object, home string) string {
 	for _, o := range objects {
 		switch ns := o.GetNamespace(); {
-		case slices.Contains(clusterwide, o.GetKind()):
+		case clusterwide(o.GetKind()):
 			return fmt.Sprintf("%s %s (%s) is the whole cluster's", o.GetKind(), o.GetName(), o.File)
 		case ns != "" && ns != home:
 			return fmt.Sprintf("%s %s (%s) is in the namespace %s", o.GetKind(), o.GetName(), o.File, ns)
@@ -148,8 +163,8 @@ func selects(v any, namespace string) bool {
 
 // unsupported are the checks after a policy that would not be judged here: nothing
 // is applied or probed.
-func (s *session) unsupported(t labs.Task) []record.Check {
+func (s *Session) unsupported(t labs.Task) []record.Check {
 	return s.unprobed(t, checks.Verdict{
-		Kind: checks.Inconclusive, Cause: checks.CauseUnsupported, Detail: "not supported here: " + s.visit.unsupported[t.ID],
+		Kind: checks.Inconclusive, Cause: checks.CauseUnsupported, Detail: "not supported here: " + s.guest.unsupported[t.ID],
 	})
 }

@@ -10,10 +10,11 @@ import (
 	"github.com/netdojo/netdojo/runner/record"
 )
 
-// hint finds advice for checks that differ, and tells it: how to mend what is
+// hint finds advice for checks that differ, and tells it: what to do about what is
 // not the policy's fault, else that of the known wrong answer which looks like
-// this, else the first of the task's. policies says whether there is any policy.
-func (s *session) hint(t labs.Task, results []record.Check, policies bool) string {
+// this, else the first of the task's. policies says whether there is any policy,
+// official that the lab's own solution was applied, of which nobody learns.
+func (s *Session) hint(t labs.Task, results []record.Check, policies, official bool) string {
 	failed := map[string]record.Check{}
 	for _, r := range results {
 		if r.Phase == checks.After && !r.Passed {
@@ -23,12 +24,11 @@ func (s *session) hint(t labs.Task, results []record.Check, policies bool) strin
 	if len(failed) == 0 {
 		return ""
 	}
-	text := s.mend(results)
-	solved := s.o.Solve && s.o.Wrong == "" // a solution that fails is nobody's mistake to learn from
-	if text == "" && policies && !solved {
+	text := s.remedy(results)
+	if text == "" && policies && !official {
 		text = knownMistake(t, failed)
 	}
-	if levels := t.Hints.Levels(); text == "" && len(levels) > 0 && !solved {
+	if levels := t.Hints.Levels(); text == "" && len(levels) > 0 && !official {
 		text = levels[0]
 	}
 	if text != "" {
@@ -37,8 +37,8 @@ func (s *session) hint(t labs.Task, results []record.Check, policies bool) strin
 	return text
 }
 
-// mend is advice where a check failed for another reason than the policy.
-func (s *session) mend(results []record.Check) string {
+// remedy is advice where a check failed for another reason than the policy.
+func (s *Session) remedy(results []record.Check) string {
 	again := s.command("run") + " --solve=false --keep"
 	for _, r := range results {
 		if r.Passed {
@@ -48,7 +48,7 @@ func (s *session) mend(results []record.Check) string {
 		case checks.CauseTampered:
 			return fmt.Sprintf("The pod that probes is not the one that was allowed before the policy, so its deny proves nothing. Deploy the lab as it was, with new controls: %s", again)
 		case checks.CauseNoControl:
-			return fmt.Sprintf("Nothing shows that this was possible without the policy. Take controls first: %s", again)
+			return fmt.Sprintf("Nothing shows that this was possible without the policy. Take controls first, then apply your policies again, which this removes: %s", again)
 		case checks.CauseDNS:
 			if r.Evidence.Drop == nil {
 				return "Cluster DNS does not answer, and no policy is to blame. Look at its pods: netdojo kubectl -n kube-system get pods -l k8s-app=kube-dns"
@@ -62,7 +62,7 @@ func (s *session) mend(results []record.Check) string {
 		case checks.CauseNoPod:
 			return fmt.Sprintf("There is no pod to probe from. Deploy the lab, with new controls: %s", again)
 		case checks.CauseNoTool, checks.CausePodNotReady, checks.CauseExecLost:
-			return fmt.Sprintf("The probe could not run in %s. Look at the pod: netdojo kubectl -n %s describe pods", r.From, s.o.Lab.Namespace)
+			return fmt.Sprintf("The probe could not run in %s. Look at the pod: netdojo kubectl -n %s describe pods", r.From, s.lab.Namespace)
 		}
 	}
 	return ""

@@ -2,178 +2,108 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"sync"
-	"time"
 
-	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/labs"
 	"github.com/netdojo/netdojo/manifests"
+	"github.com/netdojo/netdojo/policies"
+	"github.com/netdojo/netdojo/runner/apply"
 	"github.com/netdojo/netdojo/runner/event"
 	"github.com/netdojo/netdojo/runner/record"
 )
 
-// enforceTimeout bounds the wait for the datapath to judge by a policy.
-const enforceTimeout = 20 * time.Second
-
-// policyKinds are the kinds that the datapath judges by.
-var policyKinds = []schema.GroupVersionKind{
-	{Group: "cilium.io", Version: "v2", Kind: "CiliumNetworkPolicy"},
-	{Group: "cilium.io", Version: "v2", Kind: "CiliumClusterwideNetworkPolicy"},
-	{Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"},
-	{Group: "policy.networking.k8s.io", Version: "v1alpha2", Kind: "ClusterNetworkPolicy"},
-}
-
-func isPolicy(gvk schema.GroupVersionKind) bool {
-	return slices.ContainsFunc(policyKinds, func(k schema.GroupVersionKind) bool { return k.GroupKind() == gvk.GroupKind() })
-}
-
-// applyFiles applies the objects of files in their order, then waits side by
-// side until the datapath judges by the policies and the rest is ready.
-func (s *session) applyFiles(ctx context.Context, task *record.Task, files []string, detail func(string)) error {
-	objects, err := s.read(files)
-	if err != nil {
-		return err
-	}
-	type pending struct {
-		ref   manifests.Ref
-		res   manifests.Result
-		entry record.Applied
-	}
-	var policies []*pending
-	var others []manifests.Ref
+// declaredPolicies are those among the lab's workloads: they are of its clean state,
+// and no answer.
+func (s *Session) declaredPolicies() (map[string]bool, error) {
+	objects, err := s.read(s.lab.Workloads)
+	declared := map[string]bool{}
 	for _, obj := range objects {
-		entry := record.Applied{File: obj.File, Kind: obj.GetKind(), Namespace: obj.GetNamespace(), Name: obj.GetName()}
-		ref, res, err := s.apply(ctx, obj)
-		var refused *manifests.ApplyError
-		if errors.As(err, &refused) && refused.Rejected() && isPolicy(obj.GroupVersionKind()) {
-			entry.Line, entry.Rejected = refused.Line(), refused.Err.Error()
-			task.Policies = append(task.Policies, entry)
-			s.emit(event.PolicyRejected{Task: task.ID, Object: entry})
-			continue
+		if ref := obj.Ref(s.lab.Namespace); isPolicy(ref) {
+			declared[policyKey(ref.GVK.Kind, ref.Namespace, ref.Name)] = true
 		}
-		if err != nil {
-			return err
-		}
-		s.applied = append(s.applied, ref)
-		if !isPolicy(ref.GVK) {
-			others = append(others, ref)
-			continue
-		}
-		entry.Namespace = ref.Namespace
-		policies = append(policies, &pending{ref: ref, res: res, entry: entry})
 	}
-	if len(policies) > 0 {
-		detail("waiting until the datapath judges by " + plural(len(policies), "policy object"))
-	}
-	group, gctx := errgroup.WithContext(ctx)
-	for _, p := range policies {
-		group.Go(func() error {
-			entry, err := s.enforced(gctx, policyRef(p.ref, string(p.res.GetUID()), p.res.GetGeneration()), p.entry)
-			if entry.Rejected == "" && err == nil {
-				ms := milliseconds(time.Since(p.res.At))
-				entry.EnforcedMs = &ms
+	return declared, err
+}
+
+func policyKey(kind, namespace, name string) string { return kind + " " + namespace + "/" + name }
+
+func isPolicy(ref manifests.Ref) bool { return policies.Is(ref.GVK.GroupKind()) }
+
+// namespacesOf are the namespaces whose policies and pods a lab's checks see.
+func namespacesOf(lab *labs.Lab) []string {
+	in := []string{lab.Namespace}
+	for _, t := range lab.Tasks {
+		for _, c := range t.Checks {
+			if !slices.Contains(in, c.From.Namespace) {
+				in = append(in, c.From.Namespace)
 			}
-			p.entry = entry
-			return err
-		})
-	}
-	group.Go(func() error { return s.conn.objects.Wait(gctx, others, detail) })
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	for _, p := range policies {
-		task.Policies = append(task.Policies, p.entry)
-		if p.entry.Rejected != "" {
-			s.emit(event.PolicyRejected{Task: task.ID, Object: p.entry})
-		} else {
-			s.emit(event.Applied{Task: task.ID, Object: p.entry})
 		}
 	}
-	return nil
+	return in
 }
 
-// enforced waits for one policy, and notes a rejection in its entry.
-func (s *session) enforced(ctx context.Context, ref cluster.PolicyRef, entry record.Applied) (record.Applied, error) {
-	wctx, cancel := context.WithTimeout(ctx, enforceTimeout)
-	defer cancel()
-	err := s.handle.Enforced(wctx, ref)
-	var rejected *cluster.RejectedError
-	switch {
-	case errors.As(err, &rejected):
-		entry.Rejected = rejected.Reason
-		return entry, nil
-	case err != nil:
-		return entry, fmt.Errorf("wait until %s %s is enforced: %w", ref.Kind, ref.Name, err)
-	}
-	return entry, nil
-}
-
-func policyRef(ref manifests.Ref, uid string, generation int64) cluster.PolicyRef {
-	return cluster.PolicyRef{Kind: ref.GVK.Kind, Namespace: ref.Namespace, Name: ref.Name, UID: uid, Generation: generation}
-}
-
-func firstRejected(applied []record.Applied) *record.Applied {
-	for i := range applied {
-		if applied[i].Rejected != "" {
-			return &applied[i]
-		}
-	}
-	return nil
-}
-
-// standing lists the policies that a learner has, waits until the datapath
-// judges by them, and tells those that it rejects.
-func (s *session) standing(ctx context.Context) ([]record.Applied, error) {
-	found, err := s.policies(ctx)
+// applyAnswer applies an answer's objects. What the API took of them is the
+// session's to remove.
+func (s *Session) applyAnswer(ctx context.Context, task string, a Answer, detail func(string)) (apply.Result, error) {
+	objects, err := a.objects()
 	if err != nil {
-		return nil, &EnvironmentError{During: "List the policies", Err: err}
+		return apply.Result{}, err
 	}
-	entries := make([]record.Applied, len(found))
-	group, gctx := errgroup.WithContext(ctx)
-	for i, p := range found {
-		group.Go(func() error {
-			entry := record.Applied{Kind: p.ref.GVK.Kind, Namespace: p.ref.Namespace, Name: p.ref.Name}
-			entry, err := s.enforced(gctx, policyRef(p.ref, p.uid, p.generation), entry)
-			entries[i] = entry
-			return err
-		})
+	own, err := s.ownRefs()
+	if err != nil {
+		return apply.Result{}, err
 	}
-	if err := group.Wait(); err != nil {
+	applier := *s.applier
+	applier.Lenient = a.Lenient
+	out, err := applier.All(ctx, task, s.moved(objects), detail)
+	s.applied = append(s.applied, out.Refs...)
+	s.noteApplied(out.Refs, own)
+	return out, err
+}
+
+// activePolicies lists the policies that a learner has, waits until the datapath
+// judges by them, and tells those that it rejects.
+func (s *Session) activePolicies(ctx context.Context) ([]record.Applied, error) {
+	found, err := s.applier.Policies(ctx, namespacesOf(s.lab))
+	if err != nil {
+		return nil, &EnvironmentError{Err: err}
+	}
+	entries, err := s.applier.Await(ctx, found)
+	if err != nil {
 		return nil, &EnvironmentError{During: "Read the policies", Err: err}
-	}
-	for _, e := range entries {
-		if e.Rejected != "" {
-			s.emit(event.PolicyRejected{Object: e})
-		}
 	}
 	return entries, nil
 }
 
-// astray names policies that have a solution's name and kind but stand in a
-// namespace where they select none of the lab's pods.
-func (s *session) astray(ctx context.Context) error {
+// misplacedPolicies tells of policies that have a solution's name and kind but are
+// in a namespace where they select none of the lab's pods. One that is in its place
+// as well is no mistake, nor is another lab's of the same name.
+func (s *Session) misplacedPolicies(ctx context.Context) error {
+	others := s.otherLabs()
 	for _, t := range s.tasks {
 		objects, err := s.read(t.Solution)
 		if err != nil {
 			return err
 		}
 		for _, obj := range objects {
-			want := obj.Ref(s.o.Lab.Namespace)
-			if !isPolicy(want.GVK) {
+			want := obj.Ref(s.lab.Namespace)
+			if !isPolicy(want) {
 				continue
 			}
 			items, err := s.conn.objects.List(ctx, want.GVK, "", "")
 			if err != nil {
 				return &EnvironmentError{During: "List the policies", Err: err}
 			}
+			items = slices.DeleteFunc(items, func(u unstructured.Unstructured) bool { return u.GetName() != want.Name })
+			if slices.ContainsFunc(items, func(u unstructured.Unstructured) bool { return u.GetNamespace() == want.Namespace }) {
+				continue
+			}
 			for _, found := range items {
 				ns := found.GetNamespace()
-				if found.GetName() != want.Name || ns == "" || ns == want.Namespace {
+				if ns == "" || others(manifests.Ref{GVK: want.GVK, Namespace: ns, Name: want.Name}) != "" {
 					continue
 				}
 				s.emit(event.Notice{Text: fmt.Sprintf(
@@ -185,68 +115,19 @@ func (s *session) astray(ctx context.Context) error {
 	return nil
 }
 
-type policyObject struct {
-	ref        manifests.Ref
-	uid        string
-	generation int64
-}
-
-// policies lists every policy that can judge the lab's pods: those of its
-// namespaces and the clusterwide ones, sorted by kind and name.
-func (s *session) policies(ctx context.Context) ([]policyObject, error) {
-	namespaces := []string{s.o.Lab.Namespace}
-	for _, t := range s.o.Lab.Tasks {
-		for _, c := range t.Checks {
-			if !slices.Contains(namespaces, c.From.Namespace) {
-				namespaces = append(namespaces, c.From.Namespace)
-			}
-		}
-	}
-	var mu sync.Mutex // guards found
-	var found []policyObject
-	group, gctx := errgroup.WithContext(ctx)
-	for _, gvk := range policyKinds {
-		in := namespaces
-		if gvk.Kind == "CiliumClusterwideNetworkPolicy" || gvk.Kind == "ClusterNetworkPolicy" {
-			in = []string{""}
-		}
-		for _, ns := range in {
-			group.Go(func() error {
-				items, err := s.conn.objects.List(gctx, gvk, ns, "")
-				if err != nil {
-					return err
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				for i := range items {
-					if _, marker := items[i].GetLabels()[cluster.MarkerLabel]; marker {
-						continue
-					}
-					found = append(found, policyObject{
-						ref: manifests.Ref{GVK: gvk, Namespace: items[i].GetNamespace(), Name: items[i].GetName()},
-						uid: string(items[i].GetUID()), generation: items[i].GetGeneration(),
-					})
-				}
-				return nil
-			})
-		}
-	}
-	err := group.Wait()
-	slices.SortFunc(found, func(a, b policyObject) int {
-		return compareText(a.ref.String(), b.ref.String())
-	})
-	return found, err
-}
-
-// cleanState removes the policies that the lab's files name, and says which
-// others stay and will judge the lab's pods.
-func (s *session) cleanState(ctx context.Context) error {
-	found, err := s.policies(ctx)
+// removeLabPolicies removes the policies that the lab's files name, but for those to
+// keep, and says which others stay and will judge the lab's pods.
+func (s *Session) removeLabPolicies(ctx context.Context, keep []manifests.Ref) error {
+	found, err := s.applier.Policies(ctx, namespacesOf(s.lab))
 	if err != nil || len(found) == 0 {
 		return err
 	}
+	declared, err := s.declaredPolicies()
+	if err != nil {
+		return err
+	}
 	ours := map[string]bool{}
-	for _, t := range s.o.Lab.Tasks {
+	for _, t := range s.lab.Tasks {
 		files := slices.Clone(t.Solution)
 		for _, w := range t.Wrong {
 			files = append(files, w.Files...)
@@ -256,20 +137,31 @@ func (s *session) cleanState(ctx context.Context) error {
 			return err
 		}
 		for _, obj := range objects {
-			ref := obj.Ref(s.o.Lab.Namespace)
+			ref := obj.Ref(s.lab.Namespace)
 			ours[ref.GVK.Kind+" "+ref.Name] = true
 		}
 	}
 	var old []manifests.Ref
+	others := s.otherLabs()
 	for _, p := range found {
-		// Somebody's clusterwide policy on their own cluster is theirs, whatever it is called.
-		if ours[p.ref.GVK.Kind+" "+p.ref.Name] && (p.ref.Namespace != "" || s.visit.home == "") {
-			old = append(old, p.ref)
+		if declared[policyKey(p.GVK.Kind, p.Namespace, p.Name)] || slices.Contains(keep, p.Ref) {
 			continue
 		}
-		s.emit(event.Notice{Text: p.ref.String() + " is not the lab's; it stays and may change what the checks see"})
+		if lab := others(p.Ref); lab != "" && !ours[p.GVK.Kind+" "+p.Name] {
+			if err := s.applier.Remove(ctx, []manifests.Ref{p.Ref}); err != nil {
+				return err
+			}
+			s.emit(event.Notice{Text: fmt.Sprintf("%s was of lab %s; the lab begins without it", p.Ref, lab)})
+			continue
+		}
+		// Somebody's clusterwide policy on their own cluster is theirs, whatever it is called.
+		if ours[p.GVK.Kind+" "+p.Name] && (p.Namespace != "" || s.guest.home == "") {
+			old = append(old, p.Ref)
+			continue
+		}
+		s.emit(event.Notice{Text: p.Ref.String() + " is not the lab's; it stays and may change what the checks see"})
 	}
-	if err := s.remove(ctx, old); err != nil {
+	if err := s.applier.Remove(ctx, old); err != nil {
 		return err
 	}
 	for _, ref := range old {
@@ -278,36 +170,91 @@ func (s *session) cleanState(ctx context.Context) error {
 	return nil
 }
 
-// remove deletes objects side by side, last first where order matters to nobody,
-// and waits until the datapath no longer judges by those that are policies.
-func (s *session) remove(ctx context.Context, refs []manifests.Ref) error {
-	errs := make([]error, len(refs))
-	var group sync.WaitGroup
-	for i, ref := range refs {
-		group.Go(func() {
-			uid, err := s.conn.objects.Delete(ctx, ref)
-			if err != nil || uid == "" {
-				errs[i] = err
-				return
-			}
-			if isPolicy(ref.GVK) {
-				gone := policyRef(ref, string(uid), 0)
-				gone.Deleted = true
-				_, errs[i] = s.enforced(ctx, gone, record.Applied{})
-			}
-			s.emit(event.Deleted{Kind: ref.GVK.Kind, Namespace: ref.Namespace, Name: ref.Name})
-		})
+// tellOtherLabs says which policies of other labs judge the lab's pods too.
+func (s *Session) tellOtherLabs(ctx context.Context) error {
+	found, err := s.applier.Policies(ctx, namespacesOf(s.lab))
+	if err != nil {
+		return err
 	}
-	group.Wait()
-	return errors.Join(errs...)
+	declared, err := s.declaredPolicies()
+	if err != nil {
+		return err
+	}
+	others := s.otherLabs()
+	for _, p := range found {
+		if declared[policyKey(p.GVK.Kind, p.Namespace, p.Name)] {
+			continue
+		}
+		if lab := others(p.Ref); lab != "" {
+			s.emit(event.Notice{Text: fmt.Sprintf("%s is of lab %s and judges this lab's pods too; to be without it, begin the task anew", p.Ref, lab)})
+		}
+	}
+	return nil
 }
 
-func compareText(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
+// otherLabs says of a policy which other lab of the catalogue it answers, "" for
+// none. The catalogue is read when it is first asked. On a cluster of somebody's own
+// each lab has a namespace to itself.
+func (s *Session) otherLabs() func(manifests.Ref) string {
+	var known map[string]string
+	return func(ref manifests.Ref) string {
+		if s.guest.home != "" {
+			return ""
+		}
+		if known == nil {
+			known = answersOf(s.lab.ID)
+		}
+		return known[policyKey(ref.GVK.Kind, ref.Namespace, ref.Name)]
 	}
-	return 0
+}
+
+// answersOf are the policies of the catalogue's answers, right and wrong, and the labs
+// that they answer; those of one lab are left out, and what it shares with others.
+func answersOf(but string) map[string]string {
+	known := map[string]string{}
+	all, err := labs.Catalogue()
+	if err != nil {
+		return known // the labs are embedded: they load, or no lab does
+	}
+	own := map[string]bool{}
+	for _, lab := range all {
+		for _, key := range answered(lab) {
+			if lab.ID == but {
+				own[key] = true
+			} else {
+				known[key] = lab.ID
+			}
+		}
+	}
+	for key := range own {
+		delete(known, key)
+	}
+	return known
+}
+
+// answered are the policies that a lab's answers name.
+func answered(lab *labs.Lab) []string {
+	var keys []string
+	for _, t := range lab.Tasks {
+		files := slices.Clone(t.Solution)
+		for _, w := range t.Wrong {
+			files = append(files, w.Files...)
+		}
+		objects, err := parse(lab.FS, files)
+		if err != nil {
+			continue // lint tells of it
+		}
+		for _, obj := range objects {
+			ref := obj.Ref(lab.Namespace)
+			kind, ok := policies.Find(ref.GVK.Kind)
+			if !ok || !isPolicy(ref) {
+				continue
+			}
+			if kind.Clusterwide {
+				ref.Namespace = ""
+			}
+			keys = append(keys, policyKey(ref.GVK.Kind, ref.Namespace, ref.Name))
+		}
+	}
+	return keys
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -19,17 +20,8 @@ import (
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/labs"
+	"github.com/netdojo/netdojo/policies"
 )
-
-var watched = map[schema.GroupVersionResource]string{
-	{Group: "cilium.io", Version: "v2", Resource: "ciliumnetworkpolicies"}:            "CiliumNetworkPolicy",
-	{Group: "cilium.io", Version: "v2", Resource: "ciliumclusterwidenetworkpolicies"}: "CiliumClusterwideNetworkPolicy",
-	{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"}:          "NetworkPolicy",
-	{Version: "v1", Resource: "pods"}:                                                 "Pod",
-}
-
-// clusterPolicies is watched where the API has it.
-var clusterPolicies = schema.GroupVersionResource{Group: "policy.networking.k8s.io", Version: "v1alpha2", Resource: "clusternetworkpolicies"}
 
 // Watch calls changed, with the kind and name of an object, whenever a policy or
 // a pod of the lab's namespaces changes in a way that a check could see. It
@@ -40,17 +32,20 @@ func Watch(ctx context.Context, h cluster.Handle, lab *labs.Lab, changed func(wh
 		return fmt.Errorf("watch the lab: %w", err)
 	}
 	factory := dynamicinformer.NewDynamicSharedInformerFactory(client, 0)
-	in := namespacesOf(lab)
+	in := append(namespacesOf(lab), "") // a clusterwide policy's
+	watch := map[string]schema.GroupVersionResource{"Pod": corev1.SchemeGroupVersion.WithResource("pods")}
+	for _, k := range policies.Kinds {
+		if k.Optional {
+			if _, err := client.Resource(k.GVR()).List(ctx, metav1.ListOptions{Limit: 1}); apierrors.IsNotFound(err) {
+				continue
+			}
+		}
+		watch[k.Name] = k.GVR()
+	}
 	var errs []error
-	start := func(gvr schema.GroupVersionResource, kind string) {
+	for kind, gvr := range watch {
 		_, err := factory.ForResource(gvr).Informer().AddEventHandler(watchHandler(kind, in, changed))
 		errs = append(errs, err)
-	}
-	for gvr, kind := range watched {
-		start(gvr, kind)
-	}
-	if _, err := client.Resource(clusterPolicies).List(ctx, metav1.ListOptions{Limit: 1}); err == nil {
-		start(clusterPolicies, "ClusterNetworkPolicy")
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("watch the lab: %w", err)
@@ -59,16 +54,6 @@ func Watch(ctx context.Context, h cluster.Handle, lab *labs.Lab, changed func(wh
 	<-ctx.Done()
 	factory.Shutdown()
 	return nil
-}
-
-func namespacesOf(lab *labs.Lab) []string {
-	in := []string{"", lab.Namespace} // "" is a clusterwide policy's
-	for _, t := range lab.Tasks {
-		for _, c := range t.Checks {
-			in = append(in, c.From.Namespace)
-		}
-	}
-	return in
 }
 
 func watchHandler(kind string, in []string, changed func(string)) cache.ResourceEventHandler {
@@ -93,7 +78,7 @@ func watchHandler(kind string, in []string, changed func(string)) cache.Resource
 		UpdateFunc: func(old, obj any) {
 			a, _ := old.(*unstructured.Unstructured)
 			b, _ := obj.(*unstructured.Unstructured)
-			if a == nil || b == nil || face(kind, a) != face(kind, b) {
+			if a == nil || b == nil || visible(kind, a) != visible(kind, b) {
 				tell(obj)
 			}
 		},
@@ -101,9 +86,9 @@ func watchHandler(kind string, in []string, changed func(string)) cache.Resource
 	}
 }
 
-// face is what of an object a check could see: of a policy its spec, of a pod
+// visible is what of an object a check could see: of a policy its spec, of a pod
 // its labels, address and readiness. Status alone changes all the time.
-func face(kind string, u *unstructured.Unstructured) string {
+func visible(kind string, u *unstructured.Unstructured) string {
 	id := string(u.GetUID())
 	if kind != "Pod" {
 		return fmt.Sprintf("%s %d", id, u.GetGeneration())

@@ -1,6 +1,9 @@
-// Package tui is the terminal UI: pages that render the runner's events and
-// send commands to it. What it asks of the world stands in Backend; it makes no
-// call to a cluster itself.
+// Package tui is the terminal UI: pages that render a lesson and send commands
+// to the runner. What it asks of the world stands in Backend; it makes no call to
+// a cluster itself.
+//
+// Drawing changes nothing: whatever view, lines and foot methods and their like
+// need is made ready in the update loop.
 package tui
 
 import (
@@ -9,17 +12,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
-	"github.com/charmbracelet/x/ansi"
 
+	"github.com/netdojo/netdojo/internal/cast"
 	"github.com/netdojo/netdojo/labs"
+	"github.com/netdojo/netdojo/tui/backend"
 	"github.com/netdojo/netdojo/tui/frame"
 	"github.com/netdojo/netdojo/tui/keys"
+	"github.com/netdojo/netdojo/tui/pane"
 	"github.com/netdojo/netdojo/tui/progress"
+	"github.com/netdojo/netdojo/tui/recording"
 	"github.com/netdojo/netdojo/tui/styles"
 )
 
@@ -31,7 +38,7 @@ const (
 
 // Options is what the program is given.
 type Options struct {
-	Backend Backend
+	Backend backend.Backend
 	// StateDir is where the progress is kept.
 	StateDir string
 	ASCII    bool
@@ -41,6 +48,11 @@ type Options struct {
 	In     io.Reader // nil means the terminal
 	Out    io.Writer
 	Env    []string
+	// Bye gets a farewell when the learner has left, nil for none.
+	Bye io.Writer
+	// Recorder records the screen, nil for no recording. Whoever made it tells why it
+	// is not whole, when that is so.
+	Recorder *cast.Recorder
 }
 
 // Run shows the screens until the learner quits or ctx ends. The terminal is
@@ -48,12 +60,22 @@ type Options struct {
 func Run(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if o.Recorder != nil {
+		o.Backend = recording.Backend(o.Backend, o.Recorder)
+	}
 	m := New(ctx, o)
 	// Less than the usual 60: the renderer wakes for each frame, drawn or not. The
 	// first one waits for its turn as well.
 	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithoutSignalHandler(), tea.WithFPS(45)}
 	if o.In != nil {
 		opts = append(opts, tea.WithInput(o.In))
+	}
+	if o.Recorder != nil {
+		if o.Out == nil {
+			o.Out = os.Stdout
+		}
+		o.Out = o.Recorder.Terminal(o.Out)
+		opts = append(opts, tea.WithFilter(resizes(o.Recorder)))
 	}
 	if o.Out != nil {
 		opts = append(opts, tea.WithOutput(o.Out))
@@ -67,42 +89,71 @@ func Run(ctx context.Context, o Options) error {
 	if errors.Is(err, tea.ErrProgramKilled) && context.Cause(ctx) != nil {
 		return context.Cause(ctx)
 	}
+	if err == nil && o.Bye != nil {
+		_, err = fmt.Fprintln(o.Bye, strings.Join(m.farewell(), "\n"))
+	}
 	return err
+}
+
+// resizes passes all messages on, and records the sizes of the window: before it is
+// drawn in one.
+func resizes(r *cast.Recorder) func(tea.Model, tea.Msg) tea.Msg {
+	return func(_ tea.Model, msg tea.Msg) tea.Msg {
+		if size, ok := msg.(tea.WindowSizeMsg); ok {
+			r.Resize(size.Width, size.Height)
+		}
+		return msg
+	}
 }
 
 // page is one screen. Keys come to it as names of bindings.
 type page interface {
 	title() string
-	scope() keys.Scope
+	// scopes are where its keys work, those first that come before the others.
+	scopes() []keys.Scope
 	// grab takes a key press before the bindings do.
 	grab(tea.KeyPressMsg) (tea.Cmd, bool)
 	// off is why a binding does nothing now, "" when it works.
 	off(keys.ID) string
 	do(keys.ID) tea.Cmd
 	update(tea.Msg) tea.Cmd
+	// fit makes ready what is drawn in a size. It follows every message.
+	fit(width, height int)
 	view(width, height int) []string
 }
 
-// question is asked once; the key y says yes, any other no.
+// question is asked once; the key y says yes, any other no. It belongs to a page,
+// and where it is about a session to that: neither outlives its owner.
 type question struct {
+	page page
+	job  *job // nil for none
 	text string
 	yes  func() tea.Cmd
+	// idle says whether what it is about has ended by itself, nil for never. Then
+	// it is not asked any more: what was wanted is done when that was just now.
+	idle  func() bool
+	asked time.Time
 }
+
+// justNow is how long after a key something that ends still ended in time for it:
+// a command that was about to end is nothing to ask about.
+const justNow = time.Second
 
 // Model is the program's state. Make it with New.
 type Model struct {
 	ctx     context.Context
-	backend Backend
+	backend backend.Backend
 	store   *progress.Store
 	theme   styles.Theme
 	width   int
 	height  int
 	now     func() time.Time
 
-	start   *startPage
-	page    page
-	lab     *labPage // the one that was entered, kept while its page is left
-	cluster ClusterState
+	start    *startPage
+	clusters *clusterPage
+	page     page
+	lab      *labPage // the one that was entered, kept while its page is left
+	cluster  backend.ClusterState
 
 	over     overlay // covers the page, nil for nothing
 	prefix   string  // the key that is netdojo's in a shell
@@ -122,7 +173,7 @@ func New(ctx context.Context, o Options) *Model {
 	if err != nil {
 		m.say("%v", err)
 	}
-	m.start = newStartPage(m)
+	m.start, m.clusters = newStartPage(m), newClusterPage(m)
 	m.page = m.start
 	return m
 }
@@ -140,7 +191,14 @@ func (m *Model) say(format string, args ...any) {
 	m.note = frame.Clean(fmt.Sprintf(format, args...))
 }
 
-func (m *Model) ask(text string, yes func() tea.Cmd) { m.question = &question{text, yes} }
+func (m *Model) ask(of page, text string, yes func() tea.Cmd) {
+	m.question = &question{page: of, text: text, yes: yes}
+}
+
+// askStop asks whether to end a session.
+func (m *Model) askStop(of page, j *job, text string, yes func() tea.Cmd) {
+	m.question = &question{page: of, job: j, text: text, yes: yes}
+}
 
 // save keeps the progress in a lab.
 func (m *Model) save(lab string) {
@@ -149,20 +207,15 @@ func (m *Model) save(lab string) {
 	}
 }
 
-// clusterMsg is how the cluster was.
-type clusterMsg struct {
-	state ClusterState
-	err   error
-}
-
-// labsMsg are the labs.
+// labsMsg are the labs and the course that they make.
 type labsMsg struct {
-	labs []*labs.Lab
-	err  error
+	labs   []*labs.Lab
+	course *labs.Course
+	err    error
 }
 
 // missingMsg is what the machine lacks.
-type missingMsg []Missing
+type missingMsg []backend.Missing
 
 // Init implements tea.Model.
 func (m *Model) Init() tea.Cmd {
@@ -170,61 +223,100 @@ func (m *Model) Init() tea.Cmd {
 		tea.RequestBackgroundColor,
 		func() tea.Msg {
 			all, err := m.backend.Labs()
-			return labsMsg{all, err}
+			if err != nil {
+				return labsMsg{err: err}
+			}
+			course, err := m.backend.Course()
+			return labsMsg{all, course, err}
 		},
-		m.askCluster,
-		func() tea.Msg { return missingMsg(m.backend.Missing(m.ctx)) },
+		m.askAgain(),
+		m.askMissing(),
+		m.askChoices(),
 	)
 }
 
-func (m *Model) askCluster() tea.Msg {
-	st, err := m.backend.Cluster(m.ctx)
-	return clusterMsg{st, err}
+// askMissing asks what this machine lacks for the cluster that is in use.
+func (m *Model) askMissing() tea.Cmd {
+	return func() tea.Msg { return missingMsg(m.backend.Missing(m.ctx)) }
 }
 
 // Update implements tea.Model.
 func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	cmd := m.take(msg)
+	if q := m.question; q != nil && q.idle != nil && q.idle() {
+		m.question = nil
+		if m.now().Sub(q.asked) < justNow {
+			cmd = tea.Batch(cmd, q.yes())
+		}
+	}
+	if m.page == page(m.lab) {
+		cmd = tea.Batch(cmd, m.lab.refresh())
+	}
+	if m.fits() {
+		w, h := m.body()
+		m.page.fit(w, h)
+		if m.over != nil {
+			m.over.fit(w, h)
+		}
+	}
+	return m, cmd
+}
+
+func (m *Model) take(msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
-		if m.lab != nil {
-			m.lab.resized()
-		}
-		return m, nil
+		return nil
 	case tea.BackgroundColorMsg:
 		m.theme = styles.New(msg.IsDark(), m.theme.ASCII)
 		if m.lab != nil {
-			m.lab.restyled()
+			return m.lab.tell(pane.Restyled{})
 		}
-		return m, nil
+		return nil
 	case tea.KeyPressMsg:
-		return m, m.key(msg)
+		if m.page == page(m.lab) {
+			m.lab.lesson.Spend(m.now())
+		}
+		return m.key(msg)
 	case tea.MouseMsg:
-		return m, m.pointed(msg)
+		m.pointed(msg)
+		return nil
 	case clusterMsg:
-		if msg.err != nil {
-			m.say("%v", msg.err)
-		} else {
-			m.cluster = msg.state
+		return m.health(msg)
+	case labsMsg, missingMsg:
+		return m.start.update(msg)
+	case choicesMsg, findingsMsg:
+		return m.clusters.update(msg)
+	case jobEvents:
+		if p := m.owner(msg.job); p != nil {
+			return p.update(msg)
 		}
-		if m.lab != nil {
-			return m, m.lab.update(msg)
+	case jobEnded:
+		if m.question != nil && m.question.job == msg.job {
+			m.question = nil // it has ended by itself
 		}
-		return m, nil
-	case labsMsg, missingMsg, searchMsg:
-		return m, m.start.update(msg)
-	case jobEvents, jobEnded, tickMsg:
-		return m, tea.Batch(m.page.update(msg), m.behind(msg))
+		if p := m.owner(msg.job); p != nil {
+			return p.update(msg)
+		}
 	}
-	if m.lab != nil && m.page != page(m.lab) {
-		return m, tea.Batch(m.page.update(msg), m.lab.update(msg))
+	return tea.Batch(m.page.update(msg), m.behind(msg))
+}
+
+// owner is the page of a job that belongs to no lab, whether it is seen or not; nil
+// for the lab's jobs.
+func (m *Model) owner(j *job) page {
+	switch j {
+	case m.start.job:
+		return m.start
+	case m.clusters.job:
+		return m.clusters
 	}
-	return m, m.page.update(msg)
+	return nil
 }
 
 // behind gives a message to the lab when another page is in front of it.
 func (m *Model) behind(msg tea.Msg) tea.Cmd {
-	if m.lab != nil && m.page != page(m.lab) {
+	if _, typed := msg.(tea.PasteMsg); !typed && m.lab != nil && m.page != page(m.lab) {
 		return m.lab.update(msg)
 	}
 	return nil
@@ -245,12 +337,15 @@ func (m *Model) key(msg tea.KeyPressMsg) tea.Cmd {
 	if cmd, taken := m.page.grab(msg); taken {
 		return cmd
 	}
+	if msg.String() == "ctrl+c" {
+		return m.interrupt()
+	}
 	return m.press(msg.String())
 }
 
 // press does what a key is bound to.
 func (m *Model) press(key string) tea.Cmd {
-	b, ok := keys.Find(key, m.page.scope())
+	b, ok := bindings.Find(key, m.scopes()...)
 	if !ok {
 		m.say("The key %s does nothing here; ? lists the keys.", key)
 		return nil
@@ -261,6 +356,9 @@ func (m *Model) press(key string) tea.Cmd {
 	}
 	return m.bound(b)
 }
+
+// scopes are where keys work now.
+func (m *Model) scopes() []keys.Scope { return append(m.page.scopes(), keys.Everywhere) }
 
 // bound does what a binding says.
 func (m *Model) bound(b keys.Binding) tea.Cmd {
@@ -292,9 +390,9 @@ func (m *Model) bound(b keys.Binding) tea.Cmd {
 const wheelLines = 3
 
 // pointed takes what the mouse does.
-func (m *Model) pointed(msg tea.MouseMsg) tea.Cmd {
+func (m *Model) pointed(msg tea.MouseMsg) {
 	if m.question != nil || !m.fits() {
-		return nil
+		return
 	}
 	by := 0
 	if wheel, ok := msg.(tea.MouseWheelMsg); ok {
@@ -302,15 +400,14 @@ func (m *Model) pointed(msg tea.MouseMsg) tea.Cmd {
 	}
 	if m.over != nil {
 		m.over.scroll(by)
-		return nil
+		return
 	}
 	if p, ok := m.page.(interface {
-		pointed(msg tea.MouseMsg, x, y, wheel int) tea.Cmd
+		pointed(msg tea.MouseMsg, x, y, wheel int)
 	}); ok {
 		at := msg.Mouse()
-		return p.pointed(msg, at.X, at.Y-1, by) // below the header
+		p.pointed(msg, at.X, at.Y-1, by) // below the header
 	}
-	return nil
 }
 
 // copyOut sends a text to the clipboard and keeps it in a file, since nothing
@@ -325,145 +422,10 @@ func (m *Model) copyOut(text string) tea.Cmd {
 	return tea.SetClipboard(text)
 }
 
-// quit ends the program, after a question when something runs.
-func (m *Model) quit() tea.Cmd {
-	if j := m.busy(); j != nil {
-		m.ask(fmt.Sprintf("Stop %s and leave? y yes, any other key no", j.name), func() tea.Cmd {
-			j.cancel()
-			return tea.Quit
-		})
-		return nil
-	}
-	return tea.Quit
-}
-
-// busy is the session that runs, nil when none does.
-func (m *Model) busy() *job {
-	if p, ok := m.page.(*provisionPage); ok && p.job != nil {
-		return p.job
-	}
-	if m.lab != nil {
-		return m.lab.job
-	}
-	return nil
-}
-
 // goTo shows a page.
-func (m *Model) goTo(p page) { m.page, m.over = p, nil }
-
-// body is the size that is left for a page: a line above, two below.
-func (m *Model) body() (width, height int) { return m.width, m.height - 3 }
-
-// View implements tea.Model.
-func (m *Model) View() tea.View {
-	v := tea.NewView(strings.Join(m.lines(), "\n"))
-	v.AltScreen = true
-	v.WindowTitle = "netdojo " + frame.Clean(m.page.title())
-	if m.mouse {
-		v.MouseMode = tea.MouseModeCellMotion
+func (m *Model) goTo(p page) {
+	m.page, m.over = p, nil
+	if m.question != nil && m.question.page != p {
+		m.question = nil
 	}
-	if m.page == page(m.lab) && m.over == nil && m.question == nil && m.fits() {
-		v.Cursor = m.lab.cursor()
-	}
-	return v
-}
-
-func (m *Model) fits() bool { return m.width >= minWidth && m.height >= minHeight }
-
-// lines is the whole screen.
-func (m *Model) lines() []string {
-	if !m.fits() {
-		text := fmt.Sprintf("This window is %dx%d. netdojo needs %dx%d.", m.width, m.height, minWidth, minHeight)
-		return frame.Block(frame.Wrap(text, max(m.width, 1), "", ""), m.width, m.height)
-	}
-	w, h := m.body()
-	out := make([]string, 0, m.height)
-	out = append(out, m.header())
-	if m.over != nil {
-		out = append(out, frame.Block(m.over.lines(w, h), w, h)...)
-	} else {
-		out = append(out, frame.Block(m.page.view(w, h), w, h)...)
-	}
-	return append(out, m.status(), m.footer())
-}
-
-func (m *Model) header() string {
-	left := " netdojo  " + frame.Clean(m.page.title())
-	right := "cluster " + m.cluster.Name + " " + m.cluster.Word() + " "
-	if m.cluster.Name == "" {
-		right = ""
-	}
-	room := m.width - ansi.StringWidth(right) - 1
-	text := frame.Fit(frame.Short(left, room, m.theme), room) + " " + right
-	if m.theme.ASCII {
-		text = frame.ASCII(text)
-	}
-	return m.theme.Header.Render(frame.Fit(text, m.width))
-}
-
-func (m *Model) status() string {
-	switch {
-	case m.question != nil:
-		return frame.Fit(m.theme.Warn.Render(frame.Short(" "+m.question.text, m.width, m.theme)), m.width)
-	case m.note != "":
-		return frame.Fit(m.theme.StatusOK.Render(frame.Short(" "+m.note, m.width, m.theme)), m.width)
-	}
-	return frame.Fit("", m.width)
-}
-
-// footer shows the keys that work now.
-func (m *Model) footer() string {
-	if m.over != nil {
-		return frame.Fit(m.theme.Dim.Render(frame.Short(m.over.foot(), m.width, m.theme)), m.width)
-	}
-	if f, ok := m.page.(interface{ foot() string }); ok {
-		if text := f.foot(); text != "" {
-			return frame.Fit(m.theme.Dim.Render(frame.Short(text, m.width, m.theme)), m.width)
-		}
-	}
-	always := m.footItems(keys.Everywhere, m.width)
-	line := m.footItems(m.page.scope(), m.width-ansi.StringWidth(always)) + always
-	return frame.Fit(line, m.width)
-}
-
-// footItems are a scope's keys that work now, as many as there is room for.
-func (m *Model) footItems(scope keys.Scope, room int) string {
-	line := ""
-	for _, b := range keys.In(scope) {
-		if !b.Footer || m.page.off(b.ID) != "" {
-			continue
-		}
-		item := " " + m.theme.Key.Render(spellFirst(b)) + " " + m.theme.Dim.Render(b.Short) + " "
-		if ansi.StringWidth(line)+ansi.StringWidth(item) > room {
-			break
-		}
-		line += item
-	}
-	return line
-}
-
-func spellFirst(b keys.Binding) string {
-	b.Keys = b.Keys[:1]
-	return b.Label()
-}
-
-// helpLines are all bindings of the page and of everywhere; what is off says why.
-func (m *Model) helpLines() []string {
-	lines := []string{""}
-	for _, scope := range []keys.Scope{m.page.scope(), keys.Everywhere} {
-		lines = append(lines, "  "+m.theme.Title.Render(strings.ToUpper(string(scope)[:1])+string(scope)[1:]))
-		for _, b := range keys.In(scope) {
-			long := b.Long
-			if why := m.page.off(b.ID); why != "" {
-				long += " (off: " + why + ")"
-			}
-			head := frame.Fit("    "+m.theme.Key.Render(b.Label()), 18)
-			lines = append(lines, frame.Wrap(long, m.width-1, head, strings.Repeat(" ", 18))...)
-		}
-		lines = append(lines, "")
-	}
-	if h, ok := m.page.(interface{ moreHelp() []string }); ok {
-		lines = append(lines, h.moreHelp()...)
-	}
-	return lines
 }

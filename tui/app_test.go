@@ -12,7 +12,9 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/netdojo/netdojo/runner/event"
-	"github.com/netdojo/netdojo/tui/keys"
+	"github.com/netdojo/netdojo/tui/backend"
+	"github.com/netdojo/netdojo/tui/flow"
+	"github.com/netdojo/netdojo/tui/pane/flows"
 	"github.com/netdojo/netdojo/tui/progress"
 )
 
@@ -36,7 +38,7 @@ func TestGoldenFrames(t *testing.T) {
 			label := fmt.Sprintf("%dx%d%s", size.w, size.h, name)
 			t.Run(label, func(t *testing.T) {
 				f := newFake()
-				f.missing = []Missing{{Cause: "newuidmap is not installed", Cure: "apt install uidmap"}}
+				f.missing = []backend.Missing{{Cause: "newuidmap is not installed", Cure: "apt install uidmap"}}
 				f.hold = make(chan struct{})
 				d := drive(t, f, Options{ASCII: plain}, size.w, size.h)
 				d.until("what is missing", func() bool { return d.m.start.missing != nil })
@@ -54,10 +56,12 @@ func TestGoldenFrames(t *testing.T) {
 				d.idle()
 				d.golden("checks-" + label)
 				d.keys("6")
-				d.until("the engine's word", func() bool { return d.m.lab.why.known })
+				d.until("the engine's word", d.seen("What the policy engine says now"))
 				d.golden("explanation-" + label)
+				d.keys("M")
+				d.golden("network-" + label)
 				d.keys("8", "y")
-				d.until("the solution", func() bool { return d.m.lab.solution.known })
+				d.until("the solution", d.seen("CiliumNetworkPolicy allow-fqdn: yours"))
 				d.golden("solution-" + label)
 				d.keys(":", "r", "e", "s")
 				d.golden("palette-" + label)
@@ -109,6 +113,8 @@ func TestLabFromStartToDone(t *testing.T) {
 
 	d.keys("5")
 	d.sees("Who reaches whom", "✓ denied")
+	d.keys("M")
+	d.sees("Map of the network", "✗ denied  443/TCP HEAD /", "╭ name ")
 	d.keys("n")
 	d.idle()
 	d.sees("Task 4.2  Nothing but that")
@@ -117,7 +123,7 @@ func TestLabFromStartToDone(t *testing.T) {
 
 	// Another netdojo finds the progress.
 	again := drive(t, f, Options{StateDir: state}, 120, 40)
-	again.sees("● in progress", "task 4.1: done, 2 of 2 checks as expected, solution applied")
+	again.sees("● in progress", "task 4.1: done, 2 of 2 checks as expected, solution seen")
 	again.keys("enter")
 	again.idle()
 	again.sees("Task 4.2")
@@ -151,38 +157,102 @@ func TestChecksFollowChanges(t *testing.T) {
 
 	d.keys("w")
 	f.changed("Pod backend")
-	d.until("what is stale", func() bool { return d.m.lab.rows[0].stale })
+	d.until("what is stale", func() bool { return d.m.lab.lesson.Rows[0].Stale })
 	d.sees("(before the last change)")
 	d.keys("w")
 	d.until("the check", func() bool { return f.count("check") == 2 && d.m.busy() == nil })
 }
 
-func TestFlows(t *testing.T) {
-	f := newFake()
-	d := entered(t, f, Options{}, 120, 40)
+// seeFlows enters a lab, shows its flows, and gives some.
+func seeFlows(t *testing.T, f *fake, w, h int, some ...flow.Flow) *driver {
+	t.Helper()
+	d := entered(t, f, Options{}, w, h)
 	d.keys("4")
 	d.sees("No connection yet.")
 	d.until("the flows", func() bool { f.mu.Lock(); defer f.mu.Unlock(); return f.flow != nil })
-	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	f.flow(Flow{At: at, Verdict: "allowed", From: "default/backend-1", To: "kubernetes.io:443", What: "TCP Flags: SYN"})
-	f.flow(Flow{At: at, Verdict: "denied", From: "default/backend-1", To: "cilium.io:443", Reason: "policy denied", By: "CiliumNetworkPolicy default/\x1b[31mp\x07"})
-	d.until("both", func() bool { return len(d.m.lab.flows) == 2 })
-	d.sees("03:04:05 ✓ allowed   default/backend-1 → kubernetes.io:443  TCP Flags: SYN",
-		"03:04:05 ✗ denied    default/backend-1 → cilium.io:443  policy denied  by CiliumNetworkPolicy default/p")
+	for _, one := range some {
+		f.flow(one)
+	}
+	return d
+}
 
-	for range 3 * flowsShown {
-		f.flow(Flow{At: at, Verdict: "allowed", From: "a", To: "b"})
+var (
+	flowAt  = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	backing = flow.End{Namespace: "default", Name: "backend"}
+	refusal = flow.Flow{At: flowAt, Verdict: "denied", From: backing, To: flow.End{Name: "cilium.io", Port: 443}, What: "TCP",
+		Reason: "policy denied", By: []string{"CiliumNetworkPolicy default/allow-a-name-\x1b[31mor-two\x07"}}
+	noise   = flow.Flow{At: flowAt, Verdict: "allowed", From: flow.End{Namespace: "kube-system", Name: "coredns"}, To: flow.End{Name: "host", Port: 6443}, What: "TCP"}
+	request = flow.Flow{At: flowAt, Verdict: "allowed", From: backing, To: flow.End{Name: "kubernetes.io", Port: 80}, What: "GET /", L7: true}
+)
+
+// TestFlows: each connection once, its policy and its verdict whole, and nothing
+// that is not the lab's.
+func TestFlows(t *testing.T) {
+	answer := request
+	answer.Answer, answer.Code = true, 403
+	var some []flow.Flow
+	for range 12 {
+		some = append(some, refusal, noise)
 	}
-	f.flow(Flow{At: at, Verdict: "allowed", From: "the", To: "last"})
-	d.until("the last", func() bool { return d.m.lab.flows[len(d.m.lab.flows)-1].To == "last" })
-	if n := len(d.m.lab.flows); n > flowsShown {
-		t.Errorf("%d flows are kept, want at most %d", n, flowsShown)
+	f := newFake()
+	d := seeFlows(t, f, 140, 40, append(some, request, answer)...)
+	d.until("the last", d.seen("HTTP 403"))
+	d.sees("✗ denied    allow-a-name-or-two  backend → cilium.io:443 TCP  ×12  policy denied", "✗ HTTP 403", "03:04:05", "(1 hidden)")
+	d.seesNot("coredns")
+	if n := strings.Count(d.text(), "cilium.io:443"); n != 1 {
+		t.Errorf("a connection that came 12 times has %d lines:\n%s", n, d.text())
 	}
-	d.sees("the → last")
-	d.keys("pgup")
-	d.seesNot("the → last")
+	d.keys("o")
+	d.sees("kube-system/coredns → host:6443")
+	d.keys("f", "f")
+	d.sees("Flows, allowed", "coredns")
+	d.seesNot("cilium.io:443")
+	d.keys("f", "/", "c", "i", "l", "i", "u", "m", ".")
+	d.sees("Flows /cilium._", "cilium.io:443")
+	d.seesNot("coredns")
+	d.keys("esc")
+	d.sees("coredns")
+}
+
+// TestFlowIsExplained: by the check that it is of, else by all that is known.
+func TestFlowIsExplained(t *testing.T) {
+	d := seeFlows(t, newFake(), 120, 40, noise, refusal)
+	d.until("the flow", d.seen("cilium.io:443"))
+	d.keys("enter")
+	d.sees("Explanation of cilium-io")
+	d.keys("4", "o", "home", "enter")
+	d.sees("seen      1 times since 03:04:05")
+	d.keys("enter")
+	d.seesNot("1 times since")
+}
+
+// TestManyFlows: they are bounded, and the one that was chosen stays in view.
+func TestManyFlows(t *testing.T) {
+	f := newFake()
+	d := seeFlows(t, f, 120, 40)
+	for i := range 3000 {
+		one := refusal
+		one.To.Port = uint16(i + 1)
+		f.flow(one)
+	}
+	d.until("the last", d.seen("cilium.io:3000"))
+	d.keys("pgup", "pgup")
+	d.seesNot("cilium.io:3000")
+	chosen := strings.Index(d.text(), "│▸ ✗ denied")
+	if chosen < 0 {
+		t.Fatalf("no connection is chosen:\n%s", d.text())
+	}
+	_, was, _ := strings.Cut(d.text()[chosen:], "cilium.io:")
+	f.flow(request)
+	f.flow(noise)
+	d.until("more of them", d.seen("hidden"))
+	_, rest, _ := strings.Cut(d.text(), "│▸ ✗ denied")
+	_, is, _ := strings.Cut(rest, "cilium.io:")
+	if was[:4] != is[:4] {
+		t.Errorf("port %s was chosen, and after more flows %s", was[:4], is[:4])
+	}
 	d.keys("end")
-	d.sees("the → last")
+	d.sees("GET /")
 }
 
 type curable struct{ error }
@@ -228,12 +298,15 @@ func TestClusterGone(t *testing.T) {
 	f.running = false
 	f.mu.Unlock()
 	close(f.hangUp)
-	d.until("the news", func() bool { return d.m.lab.gone })
+	d.until("the news", func() bool { return d.m.lab.lesson.Gone })
 	d.sees("The cluster is gone.", "not running")
 	d.keys("c")
 	d.sees("Check is off: the cluster is gone.")
+	f.mu.Lock()
 	f.hangUp = make(chan struct{})
-	d.keys("R", "y")
+	f.mu.Unlock()
+	d.sees(" r mend ")
+	d.keys("r")
 	d.idle()
 	d.sees("cluster netdojo ready")
 	if f.count("resume") != 1 {
@@ -283,23 +356,23 @@ func TestShell(t *testing.T) {
 	d.keys("enter")
 	d.until("the new size", func() bool { return strings.Contains(d.text(), "23 75") && strings.Count(d.text(), "ready>") == 5 })
 	d.keys("ctrl+g", "tab")
-	if d.m.lab.focus != checksPane {
-		t.Errorf("ctrl-g tab leads to pane %d", d.m.lab.focus)
+	if d.focus() != "checks" {
+		t.Errorf("ctrl-g tab leads to pane %s", d.focus())
 	}
 	if d.m.View().Cursor != nil {
 		t.Error("the cursor is in a shell without the focus")
 	}
 
 	d.keys("x")
-	d.sees("Run block is off: no block is chosen")
+	d.sees("Run is off: no block is chosen")
 	d.keys("]", "x")
 	d.sees("A program runs in the shell; the block was not typed.") // this shell marks no prompts
 
 	d.keys("2", "ctrl+d")
-	d.until("its end", func() bool { return d.m.lab.shell == nil })
+	d.until("its end", d.seen("the shell has ended"))
 	d.sees("the shell has ended", "Press 2 for another")
 	d.keys("2")
-	d.until("another", func() bool { return d.m.lab.shell != nil })
+	d.until("another", d.seen("ready>"))
 	if f.count("shell") != 2 {
 		t.Errorf("%d shells were started, want 2", f.count("shell"))
 	}
@@ -321,8 +394,8 @@ func TestSearch(t *testing.T) {
 	d.seesNot("Cilium network policies")
 	d.keys("enter", "enter")
 	d.until("the lab", func() bool { return d.m.lab != nil })
-	if d.m.lab.lab.ID != "05" {
-		t.Errorf("lab %s was opened", d.m.lab.lab.ID)
+	if d.m.lab.lesson.Lab.ID != "05" {
+		t.Errorf("lab %s was opened", d.m.lab.lesson.Lab.ID)
 	}
 }
 
@@ -360,8 +433,8 @@ func TestBrokenProgressIsPutAside(t *testing.T) {
 func TestEveryBindingIsDone(t *testing.T) {
 	d := entered(t, newFake(), Options{}, 120, 40)
 	seen := map[string]bool{}
-	for _, scope := range keys.Scopes() {
-		for _, b := range keys.In(scope) {
+	for _, scope := range bindings.Scopes() {
+		for _, b := range bindings.In(scope) {
 			for _, k := range b.Keys {
 				if id := string(scope) + " " + k; seen[id] {
 					t.Errorf("%s is bound twice", id)
@@ -371,7 +444,7 @@ func TestEveryBindingIsDone(t *testing.T) {
 			}
 		}
 	}
-	for _, b := range keys.In(keys.Lab) {
+	for _, b := range bindings.In(d.m.scopes()...) {
 		d.keys("?")
 		if !strings.Contains(strings.Join(d.m.helpLines(), "\n"), b.Long) {
 			t.Errorf("the help does not tell %q", b.Long)
@@ -383,7 +456,7 @@ func TestEveryBindingIsDone(t *testing.T) {
 func TestEveryEventIsTaken(t *testing.T) {
 	d := entered(t, newFake(), Options{}, 80, 24)
 	for _, e := range event.All() {
-		if !d.m.lab.take(e) {
+		if !known(d.m.lab.lesson.Take(e)) {
 			t.Errorf("%T is not known", e)
 		}
 	}
@@ -404,15 +477,15 @@ func BenchmarkFrame(b *testing.B) {
 	}
 	m.enter(lab, "4.1", false)
 	m.goTo(m.lab)
-	m.lab.show(flowsPane)
-	m.width, m.height = 120, 40
-	flows := make([]Flow, 167) // a second of 10,000 a minute
-	for i := range flows {
-		flows[i] = Flow{Verdict: "denied", From: "default/backend", To: "cilium.io:443", What: "TCP", By: "CiliumNetworkPolicy default/p"}
+	m.lab.do(flows.Show)
+	m.Update(tea.WindowSizeMsg{Width: 120, Height: 40})
+	second := make([]flow.Flow, 167) // of 10,000 a minute
+	for i := range second {
+		second[i] = refusal
 	}
 	b.Run("update", func(b *testing.B) {
 		for b.Loop() {
-			m.Update(flowsMsg{m.lab, flows})
+			m.Update(flows.Arrived{To: m.lab.panes[m.lab.focus], Flows: second})
 		}
 	})
 	b.Run("view", func(b *testing.B) {
@@ -421,3 +494,5 @@ func BenchmarkFrame(b *testing.B) {
 		}
 	})
 }
+
+func known(_ string, known bool) bool { return known }

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -19,8 +20,11 @@ import (
 	"github.com/netdojo/netdojo/checks"
 	"github.com/netdojo/netdojo/cluster/step"
 	"github.com/netdojo/netdojo/labs"
+	"github.com/netdojo/netdojo/policies/lint"
 	"github.com/netdojo/netdojo/runner/event"
 	"github.com/netdojo/netdojo/runner/record"
+	"github.com/netdojo/netdojo/tui/backend"
+	"github.com/netdojo/netdojo/tui/flow"
 )
 
 // updating says whether golden frames are to be written anew: teatest has the flag.
@@ -29,22 +33,47 @@ func updating() bool { return flag.Lookup("update").Value.(flag.Getter).Get().(b
 // fake is a Backend without a cluster.
 type fake struct {
 	labs    []*labs.Lab
-	missing []Missing
+	course  *labs.Course
+	missing []backend.Missing
+	noShell error
+	dir     string // of the answers
+	editor  string
+	noFile  error
+	marks   bool // the prompt is marked, as a learner's is
 	copied  string
 
-	mu      sync.Mutex // guards what follows
-	running bool
-	solved  bool
-	fail    error         // what entering ends with
-	hold    chan struct{} // entering waits for it, unless nil
-	calls   []string
-	changed func(string)
-	flow    func(Flow)
-	hangUp  chan struct{} // closed when the cluster goes away
+	mu       sync.Mutex // guards what follows
+	running  bool
+	silent   error // what asking for the cluster ends with
+	solved   bool
+	fail     error         // what entering ends with
+	hold     chan struct{} // entering waits for it, unless nil
+	checking chan struct{} // checking waits for it, unless nil
+	calls    []string
+	changed  func(string)
+	flow     func(flow.Flow)
+	saved    func()
+	// judgement is what is said of the files, or unjudged why nothing is.
+	judgement backend.Judgement
+	refused   []lint.Problem // what the policy engine finds besides
+	engine    chan struct{}  // holds its answer back until it is closed, nil for not
+	unjudged  error
+	// preview is what the files would do, or unforeseen why nobody knows.
+	preview    backend.Preview
+	unforeseen error
+	hangUp     chan struct{} // closed when the cluster goes away
+	ail        func([]backend.Ailment)
+
+	choice     string // the ID of the one in use
+	agreed     bool
+	noContexts error                       // beside the choices
+	findings   map[string]backend.Findings // by the choice
+	examining  chan struct{}               // a look waits for it, unless nil
+	stuck      error                       // what taking the cluster down ends with
 }
 
 func newFake() *fake {
-	return &fake{labs: []*labs.Lab{testLab()}, hangUp: make(chan struct{})}
+	return &fake{labs: []*labs.Lab{testLab()}, choice: "embedded", hangUp: make(chan struct{})}
 }
 
 func testLab() *labs.Lab {
@@ -93,13 +122,73 @@ func (f *fake) count(call string) int {
 
 func (f *fake) Labs() ([]*labs.Lab, error) { return f.labs, nil }
 
-func (f *fake) Cluster(context.Context) (ClusterState, error) {
+func (f *fake) Course() (*labs.Course, error) { return f.course, nil }
+
+func (f *fake) Cluster(context.Context) (backend.ClusterState, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return ClusterState{Name: "netdojo", Running: f.running, Ready: f.running}, nil
+	if f.silent != nil {
+		return backend.ClusterState{}, f.silent
+	}
+	what := map[string]string{"kind": "kind with netdojo's datapath", "kind-cilium": "kind with real Cilium", "context:prod": "your context prod"}[f.choice]
+	return backend.ClusterState{Name: "netdojo", What: cmp.Or(what, f.choice), Running: f.running, Ready: f.running}, nil
 }
 
-func (f *fake) Missing(context.Context) []Missing { return f.missing }
+func (f *fake) Choices(context.Context) ([]backend.Choice, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := []backend.Choice{
+		{ID: "embedded", Title: "embedded", Good: "Every lab, at once.", Takes: "It took 2.1 s when it last came up here.", Leave: "its objects are kept, and come back when it is chosen again"},
+		{ID: "kind", Title: "kind with netdojo's datapath", Good: "Every lab on the real kubelet.", Takes: "It takes some 20 s on a machine with 2 processors; here it never came up.", Leave: "it is deleted with its objects"},
+		{ID: "kind-cilium", Title: "kind with real Cilium", Good: "To see that real Cilium says the same.", Takes: "It takes some 30 s on a machine with 2 processors; here it never came up.", Leave: "it is deleted with its objects", Partial: true},
+		{ID: "context:prod", Title: "your context prod", Good: "Your own cluster, as it is.", Leave: "netdojo's namespaces and its change of cluster DNS are taken back", Foreign: true, Partial: true},
+	}
+	for i := range all {
+		all[i].Chosen = all[i].ID == f.choice
+		if all[i].Foreign && !f.agreed {
+			all[i].Asks = "Work on the cluster of context prod, which netdojo did not make?"
+		}
+	}
+	return all, f.noContexts
+}
+
+func (f *fake) Examine(ctx context.Context, id string) backend.Findings {
+	f.note("examine " + id)
+	f.mu.Lock()
+	wait, found := f.examining, f.findings[id]
+	f.mu.Unlock()
+	if wait != nil {
+		select {
+		case <-wait:
+		case <-ctx.Done():
+		}
+	}
+	return found
+}
+
+func (f *fake) Choose(_ context.Context, id string, listen event.Listener) error {
+	f.note("choose " + id)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.running && f.choice != id {
+		listen(event.StepUpdate{Update: step.Update{Name: "Stop the cluster", State: step.Failed, Err: f.stuck}})
+		if f.stuck != nil {
+			return f.stuck
+		}
+		f.running = false
+	}
+	f.choice = id
+	return nil
+}
+
+func (f *fake) Agree(id string) {
+	f.note("agree " + id)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.agreed = true
+}
+
+func (f *fake) Missing(context.Context) []backend.Missing { return f.missing }
 
 func (f *fake) TakeDown(context.Context, event.Listener) error {
 	f.note("down")
@@ -144,6 +233,9 @@ func (f *fake) judge(lab *labs.Lab, id string, phase checks.Phase, listen event.
 	f.mu.Unlock()
 	task := lab.Task(id)
 	run := record.Run{Tasks: []record.Task{{ID: id}}}
+	if solved && phase == checks.After {
+		run.Tasks[0].Policies = []record.Applied{{Kind: "CiliumNetworkPolicy", Name: "allow-fqdn"}}
+	}
 	listen(event.TaskStarted{ID: id})
 	listen(event.PhaseStarted{Task: id, Phase: phase})
 	for _, c := range task.Checks {
@@ -192,8 +284,18 @@ func (f *fake) Baseline(_ context.Context, lab *labs.Lab, task string, listen ev
 	return f.judge(lab, task, checks.Before, listen), nil
 }
 
-func (f *fake) Check(_ context.Context, lab *labs.Lab, task string, listen event.Listener) (record.Run, error) {
+func (f *fake) Check(ctx context.Context, lab *labs.Lab, task string, listen event.Listener) (record.Run, error) {
 	f.note("check")
+	f.mu.Lock()
+	wait := f.checking
+	f.mu.Unlock()
+	if wait != nil {
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return record.Run{}, ctx.Err()
+		}
+	}
 	return f.judge(lab, task, checks.After, listen), nil
 }
 
@@ -236,16 +338,73 @@ func (f *fake) Watch(ctx context.Context, _ *labs.Lab, changed func(string)) err
 	return nil
 }
 
-func (f *fake) Flows(ctx context.Context, flow func(Flow)) error {
+func (f *fake) Health(ctx context.Context, _ *labs.Lab, told func([]backend.Ailment)) error {
 	f.mu.Lock()
-	f.flow = flow
+	f.ail = told
+	f.mu.Unlock()
+	told(nil)
+	<-ctx.Done()
+	return nil
+}
+
+func (f *fake) Flows(ctx context.Context, each func(flow.Flow)) error {
+	f.mu.Lock()
+	f.flow = each
+	hangUp := f.hangUp
 	f.mu.Unlock()
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-f.hangUp:
+	case <-hangUp:
 		return errors.New("connection reset")
 	}
+}
+
+func (f *fake) Namespace(context.Context, *labs.Lab) (string, error) { return "default", nil }
+
+func (f *fake) Answer(_ *labs.Lab, task string) (backend.Answer, error) {
+	return backend.Answer{Dir: f.dir, File: task + ".yaml", Editor: f.editor}, f.noFile
+}
+
+func (f *fake) Saves(ctx context.Context, _ *labs.Lab, saved func()) error {
+	f.mu.Lock()
+	f.saved = saved
+	f.mu.Unlock()
+	saved()
+	<-ctx.Done()
+	return nil
+}
+
+func (f *fake) Judge(_ context.Context, _ *labs.Lab, task string) (backend.Judgement, error) {
+	f.note("judge " + task)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.judgement, f.unjudged
+}
+
+func (f *fake) AskEngine(_ context.Context, _ *labs.Lab, task string) (backend.Judgement, error) {
+	f.note("ask the engine " + task)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if wait := f.engine; wait != nil {
+		f.mu.Unlock()
+		<-wait
+		f.mu.Lock()
+	}
+	said := f.judgement
+	said.Unasked, said.Problems = false, f.refused
+	return said, nil
+}
+
+func (f *fake) Preview(_ context.Context, _ *labs.Lab, task string) (backend.Preview, error) {
+	f.note("preview " + task)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.preview, f.unforeseen
+}
+
+func (f *fake) Command(context.Context, *labs.Lab, string) (*exec.Cmd, func() error, error) {
+	return nil, nil, errors.New("the screens run commands in their shell")
 }
 
 func (f *fake) KeepCopy(text string) (string, error) {
@@ -319,13 +478,13 @@ func (d *driver) send(msg tea.Msg) {
 // until takes messages until something is so.
 func (d *driver) until(what string, ok func() bool) {
 	d.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	for !ok() {
 		select {
 		case msg := <-d.msgs:
 			d.send(msg)
 		case <-deadline:
-			d.Fatalf("not within 10 s: %s\n%s", what, d.text())
+			d.Fatalf("not within a minute: %s\n%s", what, d.text())
 		}
 	}
 }
@@ -437,7 +596,32 @@ func (d *driver) golden(name string) {
 
 func (f *fake) Shell(context.Context, *labs.Lab) (*exec.Cmd, func() error, error) {
 	f.note("shell")
+	if f.noShell != nil {
+		return nil, nil, f.noShell
+	}
 	cmd := exec.Command("bash", "--norc", "-i")
-	cmd.Env = append(os.Environ(), `PS1=ready> `, "HISTFILE=")
+	cmd.Dir = f.dir
+	cmd.Env = append(os.Environ(), "PS1=ready> ", "HISTFILE=")
+	if f.marks {
+		cmd.Env = append(cmd.Env, `PS1=\[\e]133;A\a\]ready> \[\e]133;B\a\]`, `PS0=\e]133;C\a`)
+	}
 	return cmd, func() error { f.note("cleanup"); return nil }, nil
+}
+
+// seen says whether a text is on the screen.
+func (d *driver) seen(text string) func() bool {
+	return func() bool { return strings.Contains(d.text(), text) }
+}
+
+// focus names the pane that has the keys.
+func (d *driver) focus() string { return kinds[d.m.lab.focus].Name }
+
+// shellFailed says whether the shell's pane was told that there is none.
+func (d *driver) shellFailed() bool {
+	for i, p := range d.m.lab.panes {
+		if kinds[i].Name == "shell" {
+			return strings.Contains(strings.Join(p.Lines(), "\n"), "2 starts another")
+		}
+	}
+	return false
 }

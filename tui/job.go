@@ -7,6 +7,7 @@ import (
 
 	"github.com/netdojo/netdojo/runner/event"
 	"github.com/netdojo/netdojo/runner/record"
+	"github.com/netdojo/netdojo/tui/queue"
 )
 
 // job is a session of the runner that a page started. Its events and its end
@@ -14,7 +15,7 @@ import (
 type job struct {
 	name   string // what runs, for people: "the checks"
 	cancel context.CancelFunc
-	events *queue[event.Event]
+	events *queue.Queue[event.Event]
 	run    record.Run
 	err    error // both set before events is closed
 }
@@ -34,18 +35,18 @@ type jobEnded struct{ job *job }
 // launch starts a job. The program waits for it at its end.
 func (m *Model) launch(name string, do work) (*job, tea.Cmd) {
 	ctx, cancel := context.WithCancel(m.ctx)
-	j := &job{name: name, cancel: cancel, events: newQueue[event.Event](0)}
+	j := &job{name: name, cancel: cancel, events: queue.New[event.Event](0)}
 	m.running.Go(func() {
-		defer j.events.close()
+		defer j.events.Close()
 		defer cancel()
-		j.run, j.err = do(ctx, j.events.put)
+		j.run, j.err = do(ctx, j.events.Put)
 	})
 	return j, j.next
 }
 
 // next waits for what the job tells.
 func (j *job) next() tea.Msg {
-	events, ok := j.events.take()
+	events, ok := j.events.Take()
 	if !ok {
 		return jobEnded{j}
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -12,159 +12,104 @@ import (
 	"github.com/netdojo/netdojo/labs"
 	"github.com/netdojo/netdojo/runner/event"
 	"github.com/netdojo/netdojo/runner/record"
+	"github.com/netdojo/netdojo/tui/backend"
 	"github.com/netdojo/netdojo/tui/frame"
 	"github.com/netdojo/netdojo/tui/keys"
-	"github.com/netdojo/netdojo/tui/markdown"
-	"github.com/netdojo/netdojo/tui/shell"
+	"github.com/netdojo/netdojo/tui/lesson"
+	"github.com/netdojo/netdojo/tui/pane"
+	"github.com/netdojo/netdojo/tui/queue"
 )
-
-// pane is a part of the lab page.
-type pane int
-
-const (
-	textPane pane = iota
-	shellPane
-	checksPane
-	flowsPane
-	matrixPane
-	whyPane
-	hintsPane
-	solutionPane
-)
-
-var panes = []pane{textPane, shellPane, checksPane, flowsPane, matrixPane, whyPane, hintsPane, solutionPane}
-
-// task is what a session on the lab page is for.
-type purpose int
-
-const (
-	entering purpose = iota
-	resetting
-	baseline
-	checking
-	solving
-)
-
-// flowsShown bounds the flows that are kept for the flow pane.
-const flowsShown = 2000
 
 // settle is how long changes are gathered before the checks follow them.
 const settle = 150 * time.Millisecond
 
-// labPage is a lab that is worked on.
+// labPage is a lab that is worked on: its lesson, the sessions that run for it,
+// and which panes are seen. What the panes show is theirs.
 type labPage struct {
 	m      *Model
-	lab    *labs.Lab
-	task   labs.Task
+	lesson *lesson.Lesson
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	job      *job
-	purpose  purpose
-	steps    steps
-	entered  bool // its pods are there
-	gone     bool // the cluster went away
-	notices  []string
-	advice   string // the runner's hint
-	rows     []checkRow
-	chosen   int
-	checkTop frame.Scroll
+	panes  []pane.Pane // of kinds, in their order
+	focus  int         // the pane with the keys
+	drawer int         // the pane that is in the drawer
+	zoomed bool        // the focused pane has the whole page
 
-	source  string
-	page    markdown.Page
-	pageFor int // the width that page is for; 0 when it is to be made
-	textTop frame.Scroll
-	block   int // the chosen one of page.Blocks
+	job   *job
+	steps steps
 
-	shell      *shell.Shell // nil before it started
-	shellErr   error
-	shellBack  int  // lines that it is scrolled back
-	prefixed   bool // the prefix was pressed in the shell
-	shellStart bool // it is being started
+	editing string // the editor whose way out was told, "" for none
 
-	focus, drawer pane
-	zoomed        bool
+	// ailing is what does not work of what the lab needs, ailments brings the news of it.
+	// Told says that the learner was told of it.
+	ailing   []backend.Ailment
+	told     bool
+	ailments *queue.Queue[[]backend.Ailment]
 
-	watching bool
-	pending  string // a change that the checks have yet to follow
-	changes  *queue[string]
-
-	flows    []Flow
-	flowsErr error
-	flowIn   *queue[Flow]
-	flowTop  frame.Scroll
-	flowHeld bool // scrolled back: new flows do not move the view
-	hintTop  frame.Scroll
-	whyTop   frame.Scroll
-	why      explanation
-	solution comparison
+	watching  bool // the checks follow changes
+	following bool // changes are seen
+	changes   *queue.Queue[string]
 }
 
 // enter opens a lab at a task: from its beginning, or as it was left.
 func (m *Model) enter(lab *labs.Lab, task string, resume bool) tea.Cmd {
-	ctx, cancel := context.WithCancel(m.ctx)
-	l := &labPage{
-		m: m, lab: lab, ctx: ctx, cancel: cancel, watching: true, drawer: checksPane,
-		changes: newQueue[string](100), flowIn: newQueue[Flow](flowsShown),
+	do := m.backend.Enter
+	if resume {
+		do = m.backend.Resume
 	}
-	l.setTask(task)
-	m.lab = l
-	return l.provision(resume)
+	return m.enterBy(lab, task, do)
 }
 
-// provision runs the session that brings the lab up, with its page in front.
-func (l *labPage) provision(resume bool) tea.Cmd {
-	p := &provisionPage{m: l.m, lab: l, again: func() tea.Cmd { return l.provision(resume) }}
-	l.steps = nil
-	do := l.m.backend.Enter
-	if resume {
-		do = l.m.backend.Resume
+// enterBy opens a lab at a task by a session.
+func (m *Model) enterBy(lab *labs.Lab, task string, do session) tea.Cmd {
+	ctx, cancel := context.WithCancel(m.ctx)
+	l := &labPage{
+		m: m, lesson: lesson.New(lab, task, m.store), ctx: ctx, cancel: cancel, watching: true,
+		changes: queue.New[string](100), ailments: queue.New[[]backend.Ailment](100),
 	}
-	cmd := l.run(entering, "getting the lab ready", do)
+	for i, k := range kinds {
+		l.panes = append(l.panes, k.New(l))
+		if k.Place == pane.Drawer && kinds[l.drawer].Place != pane.Drawer {
+			l.drawer = i
+		}
+	}
+	m.lab = l
+	return l.provision(do)
+}
+
+// session is one of the runner's for a task of a lab.
+type session func(context.Context, *labs.Lab, string, event.Listener) (record.Run, error)
+
+// provision runs the session that brings the lab up, with its page in front.
+func (l *labPage) provision(do session) tea.Cmd {
+	p := &provisionPage{m: l.m, lab: l, again: func() tea.Cmd { return l.provision(do) }}
+	l.steps = nil
+	cmd := l.run(lesson.Entering, "getting the lab ready", do)
 	p.job = l.job
 	l.m.goTo(p)
 	return tea.Batch(cmd, p.tick())
 }
 
 // run starts a session of the runner for this lab.
-func (l *labPage) run(why purpose, name string, do func(context.Context, *labs.Lab, string, event.Listener) (record.Run, error)) tea.Cmd {
-	lab, task := l.lab, l.task.ID
-	l.notices, l.advice = nil, ""
+func (l *labPage) run(why lesson.Purpose, name string, do session) tea.Cmd {
+	lab, task := l.lesson.Lab, l.lesson.Task.ID
+	l.lesson.Begin(why)
 	j, cmd := l.m.launch(name, func(ctx context.Context, listen event.Listener) (record.Run, error) {
 		return do(ctx, lab, task, listen)
 	})
-	l.job, l.purpose = j, why
+	l.job = j
 	return cmd
 }
 
 // close ends everything that belongs to the lab.
 func (l *labPage) close() { l.cancel() }
 
-// setTask goes to a task of the lab.
-func (l *labPage) setTask(id string) {
-	l.task = l.lab.Tasks[0]
-	if t := l.lab.Task(id); t != nil {
-		l.task = *t
-	}
-	l.rows, l.chosen = nil, 0
-	for _, c := range l.task.Checks {
-		l.rows = append(l.rows, checkRow{check: c})
-	}
-	data, err := fs.ReadFile(l.lab.FS, l.task.Page)
-	if err != nil {
-		data = []byte("The page " + l.task.Page + " cannot be read: " + err.Error())
-	}
-	l.source, l.pageFor, l.textTop, l.block = string(data), 0, frame.Scroll{}, -1
-	l.advice, l.notices = "", nil
-	l.solution, l.why = comparison{}, explanation{}
+func (l *labPage) title() string { return "Lab " + l.lesson.Lab.ID + "  " + l.lesson.Lab.Title }
+
+func (l *labPage) scopes() []keys.Scope {
+	return []keys.Scope{keys.Pane(kinds[l.focus].Name), keys.Lab}
 }
-
-func (l *labPage) title() string { return "Lab " + l.lab.ID + "  " + l.lab.Title }
-
-func (l *labPage) scope() keys.Scope { return keys.Lab }
-
-func (l *labPage) resized()  { l.fitShell() }
-func (l *labPage) restyled() { l.pageFor = 0 }
 
 // changedMsg are changes that the watch saw; recheckMsg comes when they settled.
 type (
@@ -172,56 +117,55 @@ type (
 		lab  *labPage
 		what []string
 	}
-	recheckMsg struct{ lab *labPage }
-	flowsMsg   struct {
-		lab   *labPage
-		flows []Flow
-	}
-	flowsEndedMsg struct {
-		lab *labPage
-		err error
-	}
+	recheckMsg    struct{ lab *labPage }
 	watchEndedMsg struct {
 		lab *labPage
 		err error
 	}
 )
 
-// flowPause gathers flows, so that many of them make few frames.
-const flowPause = 50 * time.Millisecond
-
-// follow starts what runs as long as the lab is open.
+// follow watches the lab's objects as long as it is open.
 func (l *labPage) follow() tea.Cmd {
-	m := l.m
 	watched := make(chan error, 1)
-	m.running.Go(func() {
-		defer l.changes.close()
-		watched <- m.backend.Watch(l.ctx, l.lab, l.changes.put)
+	l.following = true
+	l.Go(func() {
+		defer l.changes.Close()
+		watched <- l.m.backend.Watch(l.ctx, l.lesson.Lab, l.changes.Put)
 	})
-	ended := make(chan error, 1)
-	m.running.Go(func() {
-		defer l.flowIn.close()
-		ended <- m.backend.Flows(l.ctx, l.flowIn.put)
+	l.Go(func() {
+		defer l.ailments.Close()
+		// Where it ends early, the cluster's own state is what is known.
+		_ = l.m.backend.Health(l.ctx, l.lesson.Lab, l.ailments.Put)
 	})
-	return tea.Batch(l.nextChange, l.nextFlows,
-		func() tea.Msg { return watchEndedMsg{l, <-watched} },
-		func() tea.Msg { return flowsEndedMsg{l, <-ended} })
+	return tea.Batch(l.nextChange, l.nextAilments, func() tea.Msg { return watchEndedMsg{l, <-watched} })
 }
 
 func (l *labPage) nextChange() tea.Msg {
-	what, ok := l.changes.take()
+	what, ok := l.changes.Take()
 	if !ok {
 		return nil
 	}
 	return changedMsg{l, what}
 }
 
-func (l *labPage) nextFlows() tea.Msg {
-	flows, ok := l.flowIn.take()
-	if !ok {
-		return nil
+// tell gives a message to all panes.
+func (l *labPage) tell(msg tea.Msg) tea.Cmd {
+	var cmds []tea.Cmd
+	for _, p := range l.panes {
+		cmds = append(cmds, p.Update(msg))
 	}
-	return flowsMsg{l, flows}
+	return tea.Batch(cmds...)
+}
+
+// refresh has the panes that are seen ask for what they show.
+func (l *labPage) refresh() tea.Cmd {
+	var cmds []tea.Cmd
+	for _, p := range l.panes {
+		if r, ok := p.(pane.Refresher); ok && l.Seen(p) {
+			cmds = append(cmds, r.Refresh())
+		}
+	}
+	return tea.Batch(cmds...)
 }
 
 func (l *labPage) update(msg tea.Msg) tea.Cmd {
@@ -231,7 +175,7 @@ func (l *labPage) update(msg tea.Msg) tea.Cmd {
 			return nil
 		}
 		for _, e := range msg.events {
-			l.take(e)
+			l.event(e)
 		}
 		return msg.job.next
 	case jobEnded:
@@ -242,92 +186,235 @@ func (l *labPage) update(msg tea.Msg) tea.Cmd {
 		if msg.lab != l {
 			return nil
 		}
-		l.pending = msg.what[len(msg.what)-1]
-		for i := range l.rows {
-			l.rows[i].stale = l.rows[i].now != nil
+		l.lesson.Changed(msg.what[len(msg.what)-1])
+		return tea.Batch(l.nextChange, l.tell(pane.Changed{}), tea.Tick(settle, func(time.Time) tea.Msg { return recheckMsg{l} }))
+	case ailingMsg:
+		if msg.lab == l {
+			return tea.Batch(l.nextAilments, l.ails(msg.what))
 		}
-		return tea.Batch(l.nextChange, l.askAgain(), tea.Tick(settle, func(time.Time) tea.Msg { return recheckMsg{l} }))
+	case lastingMsg:
+		if msg.lab == l {
+			l.lasts(msg.what)
+		}
+	case answerMsg:
+		if msg.lab == l {
+			return l.answered(msg)
+		}
 	case recheckMsg:
 		if msg.lab == l {
 			return l.recheck()
 		}
-	case flowsMsg:
-		if msg.lab != l {
-			return nil
-		}
-		l.flows = append(l.flows, msg.flows...)
-		if over := len(l.flows) - flowsShown; over > 0 {
-			l.flows = append([]Flow(nil), l.flows[over:]...)
-		}
-		return tea.Tick(flowPause, func(time.Time) tea.Msg { return l.nextFlows() })
 	case watchEndedMsg:
 		if msg.lab == l && l.ctx.Err() == nil && msg.err != nil {
-			l.watching = false
-			l.notices = append(l.notices, "Changes are not seen by themselves, press c after one: "+msg.err.Error())
+			l.watching, l.following = false, false
+			l.lesson.Notices = append(l.lesson.Notices, "Changes are not seen by themselves, press c after one: "+msg.err.Error())
+			return l.m.askCluster()
 		}
-	case flowsEndedMsg:
-		if msg.lab != l || l.ctx.Err() != nil {
-			return nil
-		}
-		l.flowsErr = msg.err
-		if errors.Is(msg.err, ErrNoFlows) {
-			return nil
-		}
-		l.flowsErr = fmt.Errorf("the flows ended: %w", orGone(msg.err))
-		return l.m.askCluster
-	case explainedMsg:
-		if msg.lab == l {
-			l.why.take(msg)
-		}
-	case comparedMsg:
-		if msg.lab == l {
-			l.solution.take(msg)
-		}
-	case shellStarted:
-		if msg.lab == l {
-			return l.shellIs(msg)
-		}
-	case handedBack:
-		if msg.lab == l {
-			l.takeBack(msg.err)
-		}
-	case shellChanged:
-		if msg.shell == l.shell {
-			return l.shellOutput()
-		}
-	case tea.PasteMsg:
-		if l.focus == shellPane && l.shell != nil {
-			l.shellBack = 0
-			l.shell.Paste(msg.Content)
-		}
-	case clusterMsg:
-		if l.entered && msg.err == nil && !msg.state.Running && !l.gone {
-			l.gone = true
-			l.m.say("The cluster is gone. R brings it and the lab up again as you left it; your files and your progress are kept.")
-		}
+	default:
+		return l.tell(msg)
 	}
 	return nil
 }
 
-func orGone(err error) error {
-	if err == nil {
-		return errors.New("the cluster went away")
+// event takes an event of the session.
+func (l *labPage) event(e event.Event) {
+	switch e := e.(type) {
+	case event.StepUpdate:
+		l.steps.note(e, l.m.now())
+	case event.PhaseStarted:
+		if p, ok := l.m.page.(*provisionPage); ok && p.lab == l {
+			l.m.goTo(l) // its pods are there
+		}
 	}
-	return err
+	if text, _ := l.lesson.Take(e); text != "" {
+		l.Say("%s", text)
+	}
+}
+
+// ended takes the end of the session.
+func (l *labPage) ended(j *job) tea.Cmd {
+	l.job = nil
+	if p, ok := l.m.page.(*provisionPage); ok && p.lab == l {
+		if j.err != nil {
+			l.lesson.Fail("")
+			return p.ended(j.err, errors.Is(j.err, context.Canceled))
+		}
+		l.m.goTo(l)
+	}
+	if j.err != nil {
+		return tea.Batch(l.failed(j), l.ails(l.ailing))
+	}
+	first := !l.lesson.Entered
+	o := l.lesson.End(j.run)
+	var cmd tea.Cmd
+	switch o.Purpose {
+	case lesson.Entering, lesson.Resetting:
+		if first {
+			cmd = tea.Batch(l.follow(), l.tell(pane.Entered{}))
+			l.lead()
+		}
+		l.tellScore(o, j.run)
+	case lesson.Checking:
+		l.tellScore(o, j.run)
+		cmd = l.recheck()
+	case lesson.Solving:
+		if !o.Rejected {
+			cmd = l.check()
+		}
+	case lesson.Baseline:
+		l.Say("%s", baselineTold(o))
+		cmd = l.recheck()
+	}
+	l.Save()
+	if cmd == nil {
+		cmd = l.ails(l.ailing)
+	}
+	return tea.Batch(cmd, l.tell(pane.Changed{}), l.m.askCluster())
+}
+
+// failed takes the end of a session that did not come to its end.
+func (l *labPage) failed(j *job) tea.Cmd {
+	if errors.Is(j.err, context.Canceled) {
+		l.lesson.Fail("")
+		l.Say("Stopped %s.", j.name)
+		return l.m.askCluster()
+	}
+	text := frame.Clean(j.err.Error())
+	if cure := cureOf(j.err); cure != "" {
+		text += ". Cure: " + cure
+	}
+	l.lesson.Fail(text)
+	l.Say("%s failed: %s", strings.ToUpper(j.name[:1])+j.name[1:], text)
+	return l.m.askCluster()
+}
+
+// tellScore says what the checks with the policy said.
+func (l *labPage) tellScore(o lesson.Outcome, run record.Run) {
+	switch asked := len(l.lesson.Asked()); {
+	case len(l.lesson.Task.Checks) == 0:
+		l.Say("The pods run. Read the page and try its calls; 9 asks what you make of them.")
+	case !o.Judged && len(run.Tasks) > 0 && asked > 0:
+		l.Say("The pods run. Now it is your turn: what do you expect of %s?", lesson.Count(asked, "check"))
+	case !o.Judged && len(run.Tasks) > 0:
+		l.Say("The pods run, and the checks before the policy are done. Now it is your turn.")
+	case !o.Judged:
+	case !o.Done:
+		l.Say("%d of %d checks as expected.", o.Passed, o.Total)
+	default:
+		next := ""
+		switch {
+		case l.lesson.Question() != nil:
+			next = " 9 asks about what you saw."
+		case o.Next:
+			next = " n goes to the next task."
+		case l.lesson.Finished():
+			next = " So is the lab: n says how it went, and what is next."
+		}
+		l.Say("All %d checks as expected: task %s is done.%s", o.Total, l.lesson.Task.ID, next)
+	}
+}
+
+// lead has the drawer show the questions of a task that asks nothing else.
+func (l *labPage) lead() {
+	if len(l.lesson.Task.Checks) > 0 {
+		return
+	}
+	for i, p := range l.panes {
+		if _, ok := p.(pane.Asker); ok {
+			l.drawer = i
+		}
+	}
+}
+
+// baselineTold says what a baseline came to.
+func baselineTold(o lesson.Outcome) string {
+	if o.Kept {
+		return "With the policies that are applied the checks differ, so the baseline from before stays. R begins the task without them."
+	}
+	return "The checks before the policy are done."
 }
 
 // recheck runs the checks after a change, unless they wait for something.
 func (l *labPage) recheck() tea.Cmd {
-	if l.pending == "" || l.job != nil || !l.watching || l.gone || !l.entered {
+	what := l.lesson.Pending()
+	if what == "" || l.job != nil || !l.watching || l.lesson.Gone || len(l.ailing) > 0 || !l.lesson.Entered {
 		return nil
 	}
-	what := l.pending
 	cmd := l.check()
-	l.m.say("%s changed: checking again.", what)
+	l.Say("%s changed: checking again.", what)
 	return cmd
 }
 
 func (l *labPage) check() tea.Cmd {
-	l.pending = ""
-	return l.run(checking, "the checks", l.m.backend.Check)
+	return l.run(lesson.Checking, "the checks", l.m.backend.Check)
+}
+
+// goToTask goes to another task, after a question where policies go.
+func (l *labPage) goToTask(i int) tea.Cmd {
+	to, err := l.lesson.Going(i)
+	if err != nil {
+		l.Say("%v", err)
+		return nil
+	}
+	goes := func() tea.Cmd {
+		l.lesson.Go(to)
+		l.Save()
+		cmd := l.tell(pane.TaskSet{})
+		if to.Purpose == lesson.Baseline {
+			return tea.Batch(cmd, l.run(lesson.Baseline, "the checks before the policy", l.m.backend.Baseline))
+		}
+		return tea.Batch(cmd, l.anew(fmt.Sprintf("entering task %s", to.Task.ID)))
+	}
+	if !to.Asks {
+		return goes()
+	}
+	text := fmt.Sprintf("Enter task %s? The lab's policies go", to.Task.ID)
+	if to.Solutions {
+		text += ", the solutions of the tasks before it are applied"
+	}
+	l.Ask(text+". y yes, any other key no", goes)
+	return nil
+}
+
+// anew brings the task to its beginning.
+func (l *labPage) anew(name string) tea.Cmd {
+	return tea.Batch(l.tell(pane.TaskSet{}), l.run(lesson.Resetting, name, l.m.backend.Enter))
+}
+
+// askReset brings the task to its beginning after a question, and the cluster
+// up, with the task as it was, when it is gone.
+func (l *labPage) askReset() {
+	task := l.lesson.Task.ID
+	if l.lesson.Gone {
+		l.Ask("Bring the cluster and the lab up again, as you left it? y yes, any other key no", l.anewly)
+		return
+	}
+	l.Ask(fmt.Sprintf("Bring task %s to its beginning? The lab's policies go, your files stay. y yes, any other key no", task), func() tea.Cmd {
+		return l.anew(fmt.Sprintf("bringing task %s to its beginning", task))
+	})
+}
+
+// resetLab makes the lab new.
+func (l *labPage) resetLab() tea.Cmd {
+	l.lesson.Forget()
+	l.Save()
+	return l.anew("bringing the lab to its beginning")
+}
+
+// actions are the tasks that can be gone to, for the palette.
+func (l *labPage) actions() []action {
+	var all []action
+	for i, t := range l.lesson.Lab.Tasks {
+		a := action{name: fmt.Sprintf("go to task %s, %s", t.ID, t.Title), do: func() tea.Cmd { return l.goToTask(i) }}
+		switch {
+		case t.ID == l.lesson.Task.ID:
+			a.off = "it is this one"
+		case l.job != nil:
+			a.off = l.job.name + " runs"
+		case l.lesson.Gone:
+			a.off = "the cluster is gone"
+		}
+		all = append(all, a)
+	}
+	return all
 }

@@ -5,12 +5,15 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
 	"github.com/charmbracelet/x/ansi"
+
+	"github.com/netdojo/netdojo/labs"
 )
 
 // TestTasks: a task is entered from its beginning after a question, and the next
@@ -21,7 +24,7 @@ func TestTasks(t *testing.T) {
 	d.keys("n")
 	d.sees("Enter task 4.2? The lab's policies go, the solutions of the tasks before it are applied.")
 	d.keys("x")
-	if d.m.lab.task.ID != "4.1" {
+	if d.m.lab.lesson.Task.ID != "4.1" {
 		t.Fatal("it went on without a yes")
 	}
 	d.keys("t")
@@ -42,6 +45,29 @@ func TestTasks(t *testing.T) {
 	if f.count("baseline") != 1 {
 		t.Errorf("calls %v, want the next task begun on what the last one left", f.calls)
 	}
+}
+
+// TestLabsEnd: after the last task stands how the lab went, and which is next.
+func TestLabsEnd(t *testing.T) {
+	f := newFake()
+	f.labs = append(f.labs, &labs.Lab{ID: "05", Title: "The other one", Tasks: testLab().Tasks})
+	d := entered(t, f, Options{}, 120, 40)
+	d.keys("h", "3", "down", "d", "s", "y")
+	d.until("the task done", func() bool { return f.count("check") == 1 && d.m.busy() == nil })
+	d.keys("n")
+	d.idle()
+	d.keys("n")
+	d.sees("Next is off: this is the last task.")
+	d.keys("c")
+	d.idle()
+	d.sees("task 4.2 is done. So is the lab: n says how it went", " n next ")
+	d.keys("n")
+	d.sees("Lab 04, Cilium network policies, is done.", "Task 4.1, A policy that knows DNS names: 2 of 2 checks as expected, with the solution seen.",
+		"Done with the solution seen.", "Hints used: 1. Predictions: 1 of 1 came true.", "Next: lab 05, The other one.")
+	d.keys("x")
+	d.sees("Task 4.2")
+	d.keys("n", "esc")
+	d.sees("▸ 05  The other one")
 }
 
 func TestResets(t *testing.T) {
@@ -80,7 +106,7 @@ func TestSolutionBesideYours(t *testing.T) {
 		t.Fatal("it was shown without a yes")
 	}
 	d.keys("8", "y")
-	d.until("the solution", func() bool { return d.m.lab.solution.known })
+	d.until("the solution", d.seen("CiliumNetworkPolicy allow-fqdn: yours"))
 	d.sees("The solution beside yours", "CiliumNetworkPolicy allow-fqdn: yours is mine", "-  egress: []", "+  - toFQDNs:")
 	d.seesNot("@@")
 	d.keys("s", "y")
@@ -96,7 +122,7 @@ func TestPalette(t *testing.T) {
 	d := entered(t, f, Options{}, 120, 40)
 	d.keys(":")
 	d.sees("judge the cluster as it is now", "(off: no block is chosen;")
-	for range 40 {
+	for range len(d.m.actions()) { // the last is the one below
 		d.keys("down")
 	}
 	d.sees("go to task 4.2, Nothing but that")
@@ -104,8 +130,8 @@ func TestPalette(t *testing.T) {
 		d.keys(string(k))
 	}
 	d.keys("enter")
-	if d.m.lab.focus != matrixPane {
-		t.Errorf("it leads to pane %d", d.m.lab.focus)
+	if d.focus() != "matrix" {
+		t.Errorf("it leads to pane %s", d.focus())
 	}
 	d.keys(":", "z", "z", "z")
 	d.sees("Nothing here is called that.")
@@ -114,6 +140,29 @@ func TestPalette(t *testing.T) {
 	d.keys("esc", ":", "esc")
 	if d.m.over != nil {
 		t.Error("esc does not close it")
+	}
+}
+
+// TestPaletteRanks: what holds the query comes first, by where, and what only has
+// its letters somewhere does not come at all beside it.
+func TestPaletteRanks(t *testing.T) {
+	d := entered(t, newFake(), Options{}, 120, 40)
+	for query, want := range map[string][]string{
+		"check": {"check", "checks", "baseline"},
+		"diff":  {"compare"},
+		"http":  nil,
+		"res":   {"reset task", "reset lab"},
+		"shl":   {"shell"}, // letters with others between
+	} {
+		p := &palette{m: d.m, all: d.m.actions(), query: query}
+		var got []string
+		for _, a := range p.matching() {
+			short, _, _ := strings.Cut(a.name, ": ")
+			got = append(got, short)
+		}
+		if len(got) < len(want) || len(want) == 0 && len(got) > 0 || !slices.Equal(got[:len(want)], want) {
+			t.Errorf("%q finds %q, want %q first", query, got, want)
+		}
 	}
 }
 
@@ -148,6 +197,31 @@ func TestCopyView(t *testing.T) {
 	}
 }
 
+// TestCopyOfWhatWasWritten: what the clipboard gets has the breaks that it was written
+// with, and not those of a pane or a window.
+func TestCopyOfWhatWasWritten(t *testing.T) {
+	f := newFake()
+	hint := strings.TrimSpace(strings.Repeat("a concept of many words ", 20))
+	f.labs[0].Tasks[0].Hints.Concept = hint
+	d := entered(t, f, Options{}, 80, 24)
+	d.keys("h", "h", "7", "v", "y")
+	if !strings.Contains(f.copied, hint+"\n") {
+		t.Errorf("of the hints it copies %q", f.copied)
+	}
+	d.keys("2")
+	d.until("the prompt", d.seen("ready>"))
+	long := strings.Repeat("0123456789", 20)
+	d.send(tea.PasteMsg{Content: "echo " + long + "; echo en''d"})
+	d.keys("enter")
+	d.until("the output", d.seen("│end "))
+	d.keys("ctrl+g", "v", "y")
+	for _, want := range []string{"ready> echo " + long + "; echo en''d\n", "\n" + long + "\nend\n"} {
+		if !strings.Contains(f.copied, want) {
+			t.Errorf("of the shell it copies no %q:\n%s", want, f.copied)
+		}
+	}
+}
+
 func TestMouse(t *testing.T) {
 	f := newFake()
 	d := entered(t, f, Options{}, 120, 40)
@@ -159,22 +233,21 @@ func TestMouse(t *testing.T) {
 		t.Error("m does not take the mouse")
 	}
 	d.send(tea.MouseClickMsg{X: 5, Y: 35, Button: tea.MouseLeft})
-	if d.m.lab.focus != checksPane {
-		t.Errorf("a click on the drawer focuses pane %d", d.m.lab.focus)
+	if d.focus() != "checks" {
+		t.Errorf("a click on the drawer focuses pane %s", d.focus())
 	}
 	d.send(tea.MouseWheelMsg{X: 5, Y: 5, Button: tea.MouseWheelDown})
-	if d.m.lab.textTop.Top != wheelLines || d.m.lab.focus != checksPane {
-		t.Errorf("the wheel scrolls the text to %d with pane %d focused", d.m.lab.textTop.Top, d.m.lab.focus)
+	if d.seesNot("A page with"); d.focus() != "checks" {
+		t.Errorf("the wheel focuses pane %s", d.focus())
 	}
 	// A program in the shell that wants the mouse gets it.
 	d.send(tea.MouseClickMsg{X: 80, Y: 5, Button: tea.MouseLeft})
 	d.until("the prompt", func() bool { return strings.Contains(d.text(), "ready>") })
-	d.send(tea.PasteMsg{Content: `printf '\e[?1000h\e[?1006h'; read -rsd M m; printf '\e[?1000l%s' "$m" | od -An -c`})
+	d.send(tea.PasteMsg{Content: `printf '\e[?1000h\e[?1006h%s\n' li''stens; read -rsd M m; printf '\e[?1000l%s' "$m" | od -An -c`})
 	d.keys("enter")
-	d.until("the program that asks for the mouse", func() bool {
-		d.send(tea.MouseClickMsg{X: 60, Y: 3, Button: tea.MouseLeft})
-		return strings.Contains(d.text(), "033   [   <   0")
-	})
+	d.until("the program that asks for the mouse", d.seen("│listens "))
+	d.send(tea.MouseClickMsg{X: 60, Y: 3, Button: tea.MouseLeft})
+	d.until("the click", d.seen("033   [   <   0"))
 	d.keys("ctrl+g", "m")
 	d.sees("The mouse is the terminal's")
 }
@@ -186,12 +259,12 @@ func TestPrefixIsRebound(t *testing.T) {
 	d.until("the prompt", func() bool { return strings.Contains(d.text(), "ready>") })
 	d.sees("ctrl-b is netdojo's: ctrl-b tab leaves")
 	d.keys("ctrl+g", "tab", "ctrl+b")
-	if d.m.lab.focus != shellPane {
+	if d.focus() != "shell" {
 		t.Error("ctrl-g is netdojo's still")
 	}
 	d.sees("ctrl-b and then:")
 	d.keys("3")
-	if d.m.lab.focus != checksPane {
+	if d.focus() != "checks" {
 		t.Error("ctrl-b is not netdojo's")
 	}
 }
@@ -202,7 +275,7 @@ func TestExplanation(t *testing.T) {
 	d.keys("5", "down", "d", "s", "y")
 	d.until("the checks after the solution", func() bool { return f.count("check") == 1 && d.m.busy() == nil })
 	d.keys("6")
-	d.until("the engine's word", func() bool { return d.m.lab.why.known })
+	d.until("the engine's word", d.seen("What the policy engine says now"))
 	d.keys("z")
 	d.sees("What the policy engine says now", "spec.egress[0] misses https://cilium.io")
 	d.keys("z")

@@ -10,12 +10,15 @@ import (
 
 	"github.com/netdojo/netdojo/tui/frame"
 	"github.com/netdojo/netdojo/tui/keys"
+	"github.com/netdojo/netdojo/tui/pane"
 )
 
 // overlay covers the page until it closes itself. All keys are its own.
 type overlay interface {
 	key(tea.KeyPressMsg) tea.Cmd
 	scroll(lines int)
+	// fit makes ready what is drawn in a size.
+	fit(width, height int)
 	lines(width, height int) []string
 	foot() string
 }
@@ -28,15 +31,13 @@ type scrolled struct {
 
 // key moves by a key, and says whether it is one that scrolls.
 func (s *scrolled) key(key string, lines, height int) bool {
-	b, ok := keys.Find(key, keys.Everywhere)
+	b, ok := bindings.Find(key, keys.Everywhere)
 	if !ok {
 		return false
 	}
-	by, ok := map[keys.ID]int{
-		keys.Up: -1, keys.Down: 1, keys.PageUp: 1 - height, keys.PageDown: height - 1, keys.Top: -lines, keys.Bottom: lines,
-	}[b.ID]
+	by, ok := pane.By(b.ID, height)
 	if ok {
-		s.top.Move(by, lines, height)
+		s.top = s.top.Moved(by, lines, height)
 	}
 	return ok
 }
@@ -57,29 +58,58 @@ func (h *helpView) key(msg tea.KeyPressMsg) tea.Cmd {
 
 func (h *helpView) scroll(by int) {
 	_, height := h.m.body()
-	h.top.Move(by, len(h.m.helpLines()), height)
+	h.top = h.top.Moved(by, len(h.m.helpLines()), height)
 }
+
+func (h *helpView) fit(int, int) {}
 
 func (h *helpView) lines(_, height int) []string { return h.top.Cut(h.m.helpLines(), height) }
 func (h *helpView) foot() string                 { return " up and down scroll, any other key closes the help" }
 
-// copyView shows a text alone and without borders, so that the terminal's own
+// copyView shows a pane alone and without borders, so that the terminal's own
 // selection takes nothing else.
 type copyView struct {
 	m    *Model
+	of   pane.Pane
+	wide int // the width that text is for
 	text []string
+	// written is what the clipboard gets: what was written, without the breaks that a
+	// width makes.
+	written string
 	scrolled
 }
 
-func newCopyView(m *Model, text []string) *copyView {
-	c := &copyView{m: m}
-	for _, line := range text {
-		c.text = append(c.text, strings.TrimRight(ansi.Strip(line), " "))
-	}
-	for n := len(c.text); n > 0 && c.text[n-1] == ""; n-- {
-		c.text = c.text[:n-1]
+// unwrapped is wider than any line that a pane has.
+const unwrapped = 1 << 12
+
+func newCopyView(m *Model, of pane.Pane) *copyView {
+	c := &copyView{m: m, of: of}
+	if own, ok := of.(pane.Copier); ok {
+		c.written = own.CopyText()
+	} else {
+		c.written = strings.Join(bare(of.Whole(unwrapped)), "\n") + "\n"
 	}
 	return c
+}
+
+// fit wraps the pane's text for a width. What it shows stays as it was when the
+// view was opened, else the selection would move.
+func (c *copyView) fit(width, _ int) {
+	if c.wide != width {
+		c.wide, c.text = width, bare(c.of.Whole(width))
+	}
+}
+
+// bare is lines as text, without styles and what follows the last word.
+func bare(lines []string) []string {
+	out := make([]string, len(lines))
+	for i, line := range lines {
+		out[i] = strings.TrimRight(ansi.Strip(line), " ")
+	}
+	for len(out) > 0 && out[len(out)-1] == "" {
+		out = out[:len(out)-1]
+	}
+	return out
 }
 
 func (c *copyView) key(msg tea.KeyPressMsg) tea.Cmd {
@@ -87,7 +117,7 @@ func (c *copyView) key(msg tea.KeyPressMsg) tea.Cmd {
 	switch {
 	case msg.String() == "y":
 		c.m.over = nil
-		return c.m.copyOut(strings.Join(c.text, "\n") + "\n")
+		return c.m.copyOut(c.written)
 	case !c.scrolled.key(msg.String(), len(c.text), height):
 		c.m.over = nil
 	}
@@ -96,7 +126,7 @@ func (c *copyView) key(msg tea.KeyPressMsg) tea.Cmd {
 
 func (c *copyView) scroll(by int) {
 	_, height := c.m.body()
-	c.top.Move(by, len(c.text), height)
+	c.top = c.top.Moved(by, len(c.text), height)
 }
 
 func (c *copyView) lines(_, height int) []string {
@@ -133,17 +163,15 @@ type palette struct {
 // actions are what can be done on the page, by its bindings.
 func (m *Model) actions() []action {
 	var all []action
-	for _, scope := range []keys.Scope{m.page.scope(), keys.Everywhere} {
-		for _, b := range keys.In(scope) {
-			switch b.ID {
-			case keys.Palette, keys.Up, keys.Down, keys.PageUp, keys.PageDown, keys.Top, keys.Bottom:
-				continue
-			}
-			all = append(all, action{
-				name: b.Short + ": " + b.Long, key: spellFirst(b), off: m.page.off(b.ID),
-				do: func() tea.Cmd { return m.bound(b) },
-			})
+	for _, b := range bindings.In(m.scopes()...) {
+		switch b.ID {
+		case keys.Palette, keys.Up, keys.Down, keys.PageUp, keys.PageDown, keys.Top, keys.Bottom:
+			continue
 		}
+		all = append(all, action{
+			name: b.Short + ": " + b.Long, key: b.First(), off: m.page.off(b.ID),
+			do: func() tea.Cmd { return m.bound(b) },
+		})
 	}
 	if p, ok := m.page.(interface{ actions() []action }); ok {
 		all = append(all, p.actions()...)
@@ -151,32 +179,53 @@ func (m *Model) actions() []action {
 	return all
 }
 
-// matching are the actions that the query finds, the best first.
+// matching are the actions that the query finds, the best first: those that hold
+// it, by where. Letters with others between count only where nothing does.
 func (p *palette) matching() []action {
 	if p.query == "" {
 		return p.all
 	}
+	var out []action
+	ranks := map[string]int{}
+	for _, a := range p.all {
+		if rank, ok := rank(a.name, p.query); ok {
+			ranks[a.name] = rank
+			out = append(out, a)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b action) int { return ranks[a.name] - ranks[b.name] })
+	if len(out) > 0 {
+		return out
+	}
 	names := make([]string, len(p.all))
 	for i, a := range p.all {
-		names[i] = a.name
+		names[i], _, _ = strings.Cut(a.name, ": ")
 	}
-	var out []action
-	found := fuzzy.Find(p.query, names)
-	// Its score favours short entries; what holds the very letters comes first.
-	holds := func(m fuzzy.Match) bool { return strings.Contains(strings.ToLower(m.Str), strings.ToLower(p.query)) }
-	slices.SortStableFunc(found, func(a, b fuzzy.Match) int {
-		switch {
-		case holds(a) == holds(b):
-			return 0
-		case holds(a):
-			return -1
-		}
-		return 1
-	})
-	for _, match := range found {
+	for _, match := range fuzzy.Find(p.query, names) {
 		out = append(out, p.all[match.Index])
 	}
 	return out
+}
+
+// rank is how well a name, "short: long", holds a query; lower is better.
+func rank(name, query string) (int, bool) {
+	name, query = strings.ToLower(name), strings.ToLower(strings.TrimSpace(query))
+	short, long, _ := strings.Cut(name, ": ")
+	switch {
+	case short == query:
+		return 0, true
+	case strings.HasPrefix(short, query):
+		return 1, true
+	case strings.Contains(" "+short, " "+query):
+		return 2, true
+	case strings.Contains(short, query):
+		return 3, true
+	case strings.Contains(" "+long, " "+query):
+		return 4, true
+	case strings.Contains(long, query):
+		return 5, true
+	}
+	return 0, false
 }
 
 func (p *palette) key(msg tea.KeyPressMsg) tea.Cmd {
@@ -212,6 +261,13 @@ func (p *palette) scroll(by int) {
 	p.at = min(max(p.at+by, 0), max(len(p.matching())-1, 0))
 }
 
+// headLines are the palette's lines above the list.
+const headLines = 3
+
+func (p *palette) fit(_, height int) {
+	p.top = p.top.Showing(p.at, p.at, len(p.matching()), height-headLines)
+}
+
 func (p *palette) lines(width, height int) []string {
 	t := p.m.theme
 	found := p.matching()
@@ -234,9 +290,7 @@ func (p *palette) lines(width, height int) []string {
 	if len(found) == 0 {
 		list = []string{"  Nothing here is called that."}
 	}
-	room := height - len(head)
-	p.top.Show(p.at, p.at, len(list), room)
-	lines := slices.Concat(head, p.top.Cut(list, room))
+	lines := slices.Concat(head, p.top.Cut(list, height-headLines))
 	if t.ASCII {
 		for i := range lines {
 			lines[i] = frame.ASCII(lines[i])

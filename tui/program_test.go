@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,19 +25,22 @@ func TestProgram(t *testing.T) {
 			defer m.Close()
 			defer cancel()
 			tm := teatest.NewTestModel(t, m, teatest.WithInitialTermSize(size.w, size.h))
-			var drawn bytes.Buffer
+			var drawn []byte
 			sees := func(text string) {
 				t.Helper()
+				before := drawn
 				teatest.WaitFor(t, tm.Output(), func(b []byte) bool {
-					drawn.Write(b)
-					return strings.Contains(ansi.Strip(drawn.String()), text)
-				}, teatest.WithDuration(10*time.Second))
+					drawn = slices.Concat(before, b)
+					shown := bytes.ReplaceAll(drawn, []byte("\n"), []byte("\r\n")) // as a terminal does
+					return strings.Contains(screenOf(t, size.w, size.h, shown), text)
+				}, teatest.WithDuration(time.Minute))
 			}
 			sees("Cilium network policies")
 			tm.Send(tea.KeyPressMsg{Code: tea.KeyEnter})
 			sees("The pods run, and the checks before the policy are done.")
+			sees("cluster netdojo ready") // which is asked beside
 			tm.Send(tea.QuitMsg{})
-			final := tm.FinalModel(t, teatest.WithFinalTimeout(10*time.Second)).(*Model)
+			final := tm.FinalModel(t, teatest.WithFinalTimeout(time.Minute)).(*Model)
 
 			var lines []string
 			for _, line := range strings.Split(ansi.Strip(final.View().Content), "\n") {

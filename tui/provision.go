@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/netdojo/netdojo/runner/event"
 	"github.com/netdojo/netdojo/tui/frame"
 	"github.com/netdojo/netdojo/tui/keys"
+	"github.com/netdojo/netdojo/tui/pane"
 )
 
 // stepRow is a step as the provisioning page shows it.
@@ -20,6 +22,18 @@ type stepRow struct {
 	state        step.State
 	began        time.Time
 	elapsed      time.Duration
+}
+
+// cureOf is the advice of the first error in a tree that knows one.
+func cureOf(err error) string {
+	var c interface {
+		error
+		Cure() string
+	}
+	if errors.As(err, &c) {
+		return c.Cure()
+	}
+	return ""
 }
 
 // steps are the rows of a session's steps.
@@ -64,8 +78,8 @@ type provisionPage struct {
 	again  func() tea.Cmd // tries once more
 }
 
-func (p *provisionPage) title() string     { return p.lab.title() + ", getting ready" }
-func (p *provisionPage) scope() keys.Scope { return keys.Provision }
+func (p *provisionPage) title() string        { return p.lab.title() + ", getting ready" }
+func (p *provisionPage) scopes() []keys.Scope { return []keys.Scope{keys.Provision} }
 
 func (p *provisionPage) tick() tea.Cmd {
 	return tea.Tick(tickEvery, func(time.Time) tea.Msg { return tickMsg{p} })
@@ -88,17 +102,14 @@ func (p *provisionPage) off(id keys.ID) string {
 
 // stop asks once, then ends the session, which cleans up.
 func (p *provisionPage) stop() {
-	p.m.ask("Stop, and clean up what was begun? y or ctrl-c yes, any other key no", func() tea.Cmd {
-		if p.job != nil {
-			p.job.cancel()
-			p.m.say("Stopping, and cleaning up.")
-		}
+	p.m.askStop(p, p.job, "Stop, and clean up what was begun? y or ctrl-c yes, any other key no", func() tea.Cmd {
+		p.job.cancel()
+		p.m.say("Stopping, and cleaning up.")
 		return nil
 	})
 }
 
 func (p *provisionPage) do(id keys.ID) tea.Cmd {
-	_, h := p.m.body()
 	switch id {
 	case keys.Retry:
 		return p.again()
@@ -111,22 +122,19 @@ func (p *provisionPage) do(id keys.ID) tea.Cmd {
 		if len(p.log) == 0 {
 			p.log = []string{"There is no log of the cluster yet."}
 		}
-		p.scroll.Top = len(p.log)
+		p.scroll = frame.Scroll{Top: len(p.log)}
 	case keys.Back:
 		if p.job != nil {
 			p.stop()
 			return nil
 		}
 		p.leave()
-		return p.m.askCluster
-	case keys.Up:
-		p.scroll.Top = max(p.scroll.Top-1, 0)
-	case keys.Down:
-		p.scroll.Top++
-	case keys.PageUp:
-		p.scroll.Top = max(p.scroll.Top-h/2, 0)
-	case keys.PageDown:
-		p.scroll.Top += h / 2
+		return p.m.askCluster()
+	case keys.Up, keys.Down, keys.PageUp, keys.PageDown, keys.Top, keys.Bottom:
+		w, h := p.m.body()
+		_, room := p.head(w, h)
+		by, _ := pane.By(id, room)
+		p.scroll = p.scroll.Moved(by, len(p.log), room)
 	}
 	return nil
 }
@@ -147,7 +155,7 @@ func (p *provisionPage) ended(err error, stopped bool) tea.Cmd {
 		p.leave()
 		p.m.say("Stopped. Nothing half-made was left.")
 	}
-	return p.m.askCluster
+	return p.m.askCluster()
 }
 
 func (p *provisionPage) update(msg tea.Msg) tea.Cmd {
@@ -157,11 +165,14 @@ func (p *provisionPage) update(msg tea.Msg) tea.Cmd {
 	return nil
 }
 
-func (p *provisionPage) view(width, height int) []string {
+func (p *provisionPage) fit(int, int) {}
+
+// head is what stands above the log, and the room that is left for that.
+func (p *provisionPage) head(width, height int) (lines []string, room int) {
 	t := p.m.theme
-	lines := []string{""}
+	lines = []string{""}
 	for _, r := range p.lab.steps {
-		lines = append(lines, p.row(r, width))
+		lines = append(lines, p.m.stepLine(r, width))
 	}
 	if len(p.lab.steps) == 0 {
 		lines = append(lines, "  Looking for the cluster.")
@@ -174,19 +185,25 @@ func (p *provisionPage) view(width, height int) []string {
 		}
 		lines = append(lines, "", "  Press r to try again, d for the cluster's log, esc for the labs.")
 	}
-	if p.log != nil {
-		room := max(height-len(lines)-1, 3)
-		if room+1 > height/2 && len(lines) > height/2 {
-			lines = lines[len(lines)-height/2:]
-			room = height - len(lines) - 1
+	if p.log == nil {
+		if over := len(lines) - height; over > 0 {
+			lines = lines[over:] // what runs now is at the end
 		}
-		lines = append(lines, "  "+t.Title.Render("The cluster's log, its end"))
-		for _, l := range p.scroll.Cut(p.log, room) {
-			lines = append(lines, "  "+t.Dim.Render(frame.Short(frame.Clean(l), width-4, t)))
-		}
+		return lines, 0
 	}
-	if over := len(lines) - height; over > 0 && p.log == nil {
-		lines = lines[over:] // what runs now is at the end
+	room = max(height-len(lines)-1, 3)
+	if room+1 > height/2 && len(lines) > height/2 {
+		lines = lines[len(lines)-height/2:]
+		room = height - len(lines) - 1
+	}
+	return append(lines, "  "+t.Title.Render("The cluster's log, its end")), room
+}
+
+func (p *provisionPage) view(width, height int) []string {
+	t := p.m.theme
+	lines, room := p.head(width, height)
+	for _, l := range p.scroll.Cut(p.log, room) {
+		lines = append(lines, "  "+t.Dim.Render(frame.Short(frame.Clean(l), width-4, t)))
 	}
 	if t.ASCII {
 		for i := range lines {
@@ -196,8 +213,9 @@ func (p *provisionPage) view(width, height int) []string {
 	return lines
 }
 
-func (p *provisionPage) row(r stepRow, width int) string {
-	t := p.m.theme
+// stepLine is a step with its state and its clock.
+func (m *Model) stepLine(r stepRow, width int) string {
+	t := m.theme
 	glyph, word, style := t.Run, "running", t.Warn
 	elapsed := r.elapsed
 	switch r.state {
@@ -206,7 +224,7 @@ func (p *provisionPage) row(r stepRow, width int) string {
 	case step.Failed:
 		glyph, word, style = t.Fail, "failed", t.Bad
 	default:
-		elapsed = p.m.now().Sub(r.began)
+		elapsed = m.now().Sub(r.began)
 	}
 	text := strings.Repeat("  ", r.depth) + r.name
 	if r.detail != "" {

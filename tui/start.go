@@ -2,17 +2,17 @@ package tui
 
 import (
 	"context"
-	"fmt"
 	"strings"
-	"time"
 
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/netdojo/netdojo/labs"
 	"github.com/netdojo/netdojo/runner/event"
 	"github.com/netdojo/netdojo/runner/record"
+	"github.com/netdojo/netdojo/tui/backend"
 	"github.com/netdojo/netdojo/tui/frame"
 	"github.com/netdojo/netdojo/tui/keys"
+	"github.com/netdojo/netdojo/tui/lesson"
 	"github.com/netdojo/netdojo/tui/progress"
 )
 
@@ -20,9 +20,10 @@ import (
 type startPage struct {
 	m         *Model
 	labs      []*labs.Lab
+	course    *labs.Course // nil for none
 	err       error
 	loaded    bool
-	missing   []Missing
+	missing   []backend.Missing
 	at        int // in the labs that match
 	scroll    frame.Scroll
 	query     string
@@ -30,21 +31,21 @@ type startPage struct {
 	job       *job // takes the cluster down
 }
 
-// searchMsg is a paste into the search.
-type searchMsg string
-
 func newStartPage(m *Model) *startPage { return &startPage{m: m} }
 
-func (p *startPage) title() string     { return "Labs" }
-func (p *startPage) scope() keys.Scope { return keys.Start }
+func (p *startPage) title() string        { return "Labs" }
+func (p *startPage) scopes() []keys.Scope { return []keys.Scope{keys.Start} }
 
-// matching are the labs that the search finds.
-func (p *startPage) matching() []*labs.Lab {
-	var out []*labs.Lab
+// theMap is the course as the learner has it now.
+func (p *startPage) theMap() lesson.Map { return lesson.NewMap(p.labs, p.course, p.m.store) }
+
+// matching are the labs of the map that the search finds.
+func (p *startPage) matching() []lesson.Stop {
+	var out []lesson.Stop
 	q := strings.ToLower(p.query)
-	for _, l := range p.labs {
-		if strings.Contains(strings.ToLower(l.ID+" "+l.Title+" "+l.Summary), q) {
-			out = append(out, l)
+	for _, s := range p.theMap().Stops {
+		if strings.Contains(strings.ToLower(s.Lab.ID+" "+s.Lab.Title+" "+s.Lab.Summary), q) {
+			out = append(out, s)
 		}
 	}
 	return out
@@ -52,9 +53,18 @@ func (p *startPage) matching() []*labs.Lab {
 
 func (p *startPage) chosen() *labs.Lab {
 	if all := p.matching(); p.at < len(all) {
-		return all[p.at]
+		return all[p.at].Lab
 	}
 	return nil
+}
+
+// toNext chooses the lab to go on with.
+func (p *startPage) toNext() {
+	for i, s := range p.matching() {
+		if s.Next {
+			p.at = i
+		}
+	}
 }
 
 func (p *startPage) grab(msg tea.KeyPressMsg) (tea.Cmd, bool) {
@@ -85,22 +95,33 @@ func (p *startPage) off(id keys.ID) string {
 		switch {
 		case p.job != nil:
 			return "the cluster is being taken down"
+		case p.m.clusters.job != nil:
+			return "the cluster is being changed"
 		case p.chosen() == nil:
 			return "no lab is chosen"
 		}
+		if why, refused := p.m.clusters.cannot(p.chosen().ID); refused && why != "" {
+			return "this cluster cannot do it, see below the lab; c chooses another"
+		}
 		for _, miss := range p.missing {
 			if miss.Fatal && !p.m.cluster.Running {
-				return "this machine lacks something, see above"
+				return "this machine lacks something, see above; c chooses another cluster"
 			}
 		}
 	case keys.Search:
 		if len(p.labs) == 0 {
 			return "there are no labs"
 		}
+	case keys.Cluster:
+		if p.job != nil {
+			return "the cluster is being taken down"
+		}
 	case keys.TakeDown:
 		switch {
 		case p.job != nil:
 			return "it is being taken down"
+		case p.m.clusters.job != nil:
+			return "it is being changed"
 		case !p.m.cluster.Running:
 			return "no cluster runs"
 		case p.m.lab != nil && p.m.lab.job != nil:
@@ -124,27 +145,46 @@ func (p *startPage) do(id keys.ID) tea.Cmd {
 	case keys.Search:
 		p.searching, p.query, p.at = true, "", 0
 	case keys.Open:
-		return p.open(p.chosen())
+		return p.choose(p.chosen())
+	case keys.Cluster:
+		return p.m.clusters.open()
 	case keys.TakeDown:
-		p.m.ask("Take cluster "+p.m.cluster.Name+" down? Your progress and your files stay. y yes, any other key no", p.takeDown)
+		p.m.ask(p, "Take cluster "+p.m.cluster.Name+" down? Your progress and your files stay. y yes, any other key no", p.takeDown)
 	}
 	return nil
 }
 
-// open goes to a lab: back to the one that is open, on with one in progress, or
-// from its beginning.
-func (p *startPage) open(lab *labs.Lab) tea.Cmd {
+// choose goes back to a lab that is open, or opens it.
+func (p *startPage) choose(lab *labs.Lab) tea.Cmd {
 	m := p.m
-	if m.lab != nil && m.lab.lab.ID == lab.ID && !m.lab.gone {
+	if m.lab != nil && m.lab.lesson.Lab.ID == lab.ID && !m.lab.lesson.Gone {
 		m.goTo(m.lab)
 		return nil
 	}
+	open := func() tea.Cmd {
+		return m.endShell(p, "open lab "+lab.ID, func() tea.Cmd { return p.open(lab) })
+	}
+	c := m.clusters.inUse()
+	if c == nil || c.Asks == "" || m.cluster.Running {
+		return open()
+	}
+	id := c.ID
+	m.ask(p, c.Asks+" y yes, any other key no", func() tea.Cmd {
+		m.backend.Agree(id)
+		return tea.Batch(open(), m.askChoices())
+	})
+	return nil
+}
+
+// open opens a lab: on with one in progress, or from its beginning.
+func (p *startPage) open(lab *labs.Lab) tea.Cmd {
+	m := p.m
 	if m.lab != nil {
 		m.lab.close()
 		m.lab = nil
 	}
 	resume, task := false, lab.Tasks[0].ID
-	if at := m.store.Lab(lab.ID); at != nil {
+	if at := m.store.Begun(lab.ID); at != nil {
 		resume = true
 		if lab.Task(at.Task) != nil {
 			task = at.Task
@@ -170,7 +210,8 @@ func (p *startPage) takeDown() tea.Cmd {
 func (p *startPage) update(msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
 	case labsMsg:
-		p.labs, p.err, p.loaded = msg.labs, msg.err, true
+		p.labs, p.course, p.err, p.loaded = msg.labs, msg.course, msg.err, true
+		p.toNext()
 	case missingMsg:
 		p.missing = msg
 	case tea.PasteMsg:
@@ -189,151 +230,17 @@ func (p *startPage) update(msg tea.Msg) tea.Cmd {
 			} else {
 				p.m.say("The cluster is down.")
 			}
-			return p.m.askCluster
+			return p.m.askCluster()
 		}
 	}
 	return nil
 }
 
-func (p *startPage) view(width, height int) []string {
-	t := p.m.theme
-	lines := []string{""}
-	lines = append(lines, p.about(width)...)
-	if p.searching || p.query != "" {
-		mark := ""
-		if p.searching {
-			mark = "_"
-		}
-		lines = append(lines, "  "+t.Key.Render("search")+" "+p.query+mark, "")
-	}
-	switch all := p.matching(); {
-	case p.err != nil:
-		lines = append(lines, frame.Wrap("The labs cannot be read: "+frame.Clean(p.err.Error()), width-4, "  ", "  ")...)
-	case !p.loaded:
-		lines = append(lines, "  Reading the labs.")
-	case len(all) == 0:
-		lines = append(lines, "  No lab matches.")
-	default:
-		room := height - len(lines)
-		var list []string
-		first, last := 0, 0
-		for i, lab := range all {
-			if i == p.at {
-				first = len(list)
-			}
-			list = append(list, p.row(lab, i == p.at, width)...)
-			if i == p.at {
-				last = len(list) - 1
-			}
-		}
-		p.scroll.Show(first, last, len(list), room)
-		lines = append(lines, p.scroll.Cut(list, room)...)
-	}
-	return p.ascii(lines)
-}
-
-func (p *startPage) ascii(lines []string) []string {
-	if p.m.theme.ASCII {
-		for i := range lines {
-			lines[i] = frame.ASCII(lines[i])
-		}
-	}
-	return lines
-}
-
-// about says how the cluster and the machine are.
-func (p *startPage) about(width int) []string {
-	t, c := p.m.theme, p.m.cluster
-	var lines []string
-	if c.Name != "" {
-		glyph, style := t.Todo, t.Dim
-		switch {
-		case c.Running && c.Ready:
-			glyph, style = t.Pass, t.Good
-		case c.Running:
-			glyph, style = t.Run, t.Warn
-		}
-		text := "cluster " + c.Name + ": " + c.Word()
-		switch {
-		case c.Detail != "" && !c.Ready:
-			text += ", " + frame.Clean(c.Detail)
-		case !c.Running:
-			text += "; opening a lab brings it up"
-		}
-		lines = append(lines, "  "+style.Render(glyph)+" "+frame.Short(text, width-4, t))
-	}
-	for _, miss := range p.missing {
-		word, style := "warning", t.Warn
-		if miss.Fatal {
-			word, style = "missing", t.Bad
-		}
-		for _, line := range frame.Wrap(frame.Clean(miss.Cause), width-15, "", "") {
-			lines = append(lines, "  "+style.Render(t.Fail+" "+word)+"  "+line)
-			word, style = "       ", t.Dim
-		}
-		if miss.Cure != "" {
-			lines = append(lines, frame.Wrap(frame.Clean(miss.Cure), width-2, "    "+t.Key.Render("cure")+"     ", strings.Repeat(" ", 13))...)
-		}
-	}
-	return append(lines, "")
-}
-
-func (p *startPage) row(lab *labs.Lab, chosen bool, width int) []string {
-	t := p.m.theme
+// state is how far the learner is in a lab.
+func (m *Model) state(lab *labs.Lab) progress.State {
 	ids := make([]string, len(lab.Tasks))
 	for i, task := range lab.Tasks {
 		ids[i] = task.ID
 	}
-	state := p.m.store.State(lab.ID, ids)
-	glyph, style := t.Todo, t.Dim
-	switch state {
-	case progress.InProgress:
-		glyph, style = t.Run, t.Warn
-	case progress.Done:
-		glyph, style = t.Pass, t.Good
-	}
-	mark := "  "
-	title := frame.Fit(frame.Short(lab.ID+"  "+lab.Title, width-26, t), width-26)
-	if chosen {
-		mark, title = t.Key.Render(t.Cursor)+" ", t.Title.Render(title)
-	}
-	word := string(state)
-	if p.m.lab != nil && p.m.lab.lab.ID == lab.ID {
-		word += ", open"
-	}
-	lines := []string{mark + title + "  " + style.Render(glyph+" "+word)}
-	if chosen {
-		lines = append(lines, frame.Wrap(lab.Summary, width-4, "      ", "      ")...)
-		if l := p.m.store.Lab(lab.ID); l != nil {
-			for _, task := range lab.Tasks {
-				if k := l.Tasks[task.ID]; k != nil {
-					lines = append(lines, "      "+t.Dim.Render(frame.Short(taskLine(task.ID, k, l.Updated), width-8, t)))
-				}
-			}
-		}
-		lines = append(lines, "")
-	}
-	return lines
-}
-
-// taskLine is a task's progress in a line.
-func taskLine(id string, k *progress.Task, updated time.Time) string {
-	word := "in progress"
-	if k.Done {
-		word = "done"
-	}
-	text := fmt.Sprintf("task %s: %s", id, word)
-	if k.Total > 0 {
-		text += fmt.Sprintf(", %d of %d checks as expected", k.Passed, k.Total)
-	}
-	if k.Hints > 0 {
-		text += fmt.Sprintf(", %d hints seen", k.Hints)
-	}
-	if k.SawSolution {
-		text += ", solution applied"
-	}
-	if !updated.IsZero() {
-		text += updated.Local().Format(", 2006-01-02 15:04")
-	}
-	return text
+	return m.store.State(lab.ID, ids)
 }

@@ -55,6 +55,24 @@ func (i *Inspector) Subject(ctx context.Context, from checks.From, dest checks.D
 	return subject, err
 }
 
+// Pod is Subject for a pod by its name. An empty container is the pod's first.
+func (i *Inspector) Pod(ctx context.Context, namespace, name, container string, dest checks.Destination) (checks.Subject, error) {
+	var pod corev1.Pod
+	err := i.core.Get().Resource("pods").Namespace(namespace).Name(name).Do(ctx).Into(&pod)
+	if apierrors.IsNotFound(err) {
+		return checks.Subject{State: checks.PodMissing, Namespace: namespace, Pod: name}, nil
+	}
+	if err != nil {
+		return checks.Subject{}, fmt.Errorf("find the pod %s/%s: %w", namespace, name, err)
+	}
+	subject := subjectOf([]corev1.Pod{pod}, checks.From{Namespace: namespace, Container: container})
+	if subject.State != checks.PodReady {
+		return subject, nil
+	}
+	subject.Service, err = i.service(ctx, namespace, dest)
+	return subject, err
+}
+
 func subjectOf(pods []corev1.Pod, from checks.From) checks.Subject {
 	pods = slices.DeleteFunc(slices.Clone(pods), func(p corev1.Pod) bool {
 		return p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
@@ -70,6 +88,9 @@ func subjectOf(pods []corev1.Pod, from checks.From) checks.Subject {
 	s := checks.Subject{
 		State: checks.PodReady, Namespace: pod.Namespace, Pod: pod.Name, UID: string(pod.UID), IP: pod.Status.PodIP,
 		Container: from.Container, Labels: pod.Labels,
+	}
+	for _, ip := range pod.Status.PodIPs {
+		s.IPs = append(s.IPs, ip.IP)
 	}
 	if s.Container == "" && len(pod.Spec.Containers) > 0 {
 		s.Container = pod.Spec.Containers[0].Name
@@ -120,6 +141,9 @@ func boolCompare(a, b bool) int {
 // NAME.NAMESPACE, with .svc and the cluster's domain. A name outside the cluster
 // gives nil.
 func (i *Inspector) service(ctx context.Context, namespace string, dest checks.Destination) (*checks.Service, error) {
+	if dest.Host == "" {
+		return nil, nil
+	}
 	if dest.IsIP() {
 		return i.serviceByIP(ctx, dest)
 	}
@@ -157,7 +181,7 @@ func (i *Inspector) serviceByIP(ctx context.Context, dest checks.Destination) (*
 
 func (i *Inspector) describe(ctx context.Context, svc corev1.Service, port uint16) (*checks.Service, error) {
 	s := &checks.Service{
-		Namespace: svc.Namespace, Name: svc.Name, UID: string(svc.UID), ClusterIP: svc.Spec.ClusterIP, Port: port,
+		Namespace: svc.Namespace, Name: svc.Name, UID: string(svc.UID), ClusterIP: svc.Spec.ClusterIP, ClusterIPs: svc.Spec.ClusterIPs, Port: port,
 	}
 	portName, known := "", false
 	for _, p := range svc.Spec.Ports {

@@ -59,7 +59,7 @@ func pod(name string, age time.Duration, edit ...func(*corev1.Pod)) corev1.Pod {
 		},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "first", Image: "a:1"}, {Name: "second", Image: "b:1"}}},
 		Status: corev1.PodStatus{
-			Phase: corev1.PodRunning, PodIP: "10.244.0.9",
+			Phase: corev1.PodRunning, PodIP: "10.244.0.9", PodIPs: []corev1.PodIP{{IP: "10.244.0.9"}, {IP: "fd00::9"}},
 			Conditions:        []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
 			ContainerStatuses: []corev1.ContainerStatus{{Name: "first", ImageID: "sha256:a"}, {Name: "second", ImageID: "sha256:b"}},
 		},
@@ -116,7 +116,7 @@ func TestSubjectFindsTheService(t *testing.T) {
 		"/api/v1/namespaces/web/services/front": &corev1.Service{
 			ObjectMeta: metav1.ObjectMeta{Name: "front", Namespace: "web", UID: "s1"},
 			Spec: corev1.ServiceSpec{
-				ClusterIP: "10.96.1.2", ClusterIPs: []string{"10.96.1.2"},
+				ClusterIP: "10.96.1.2", ClusterIPs: []string{"10.96.1.2", "fd01::2"},
 				Ports: []corev1.ServicePort{{Name: "http", Port: 80}, {Name: "other", Port: 81}},
 			},
 		},
@@ -161,9 +161,62 @@ func TestSubjectFindsTheService(t *testing.T) {
 		if s.Service == nil {
 			continue
 		}
-		if got := fmt.Sprintf("%s %d %v", s.Service.ClusterIP, s.Service.Port, s.Service.TargetPorts); got != "10.96.1.2 80 [8080]" ||
+		if got := fmt.Sprintf("%s %v %v %d %v", s.IP, s.IPs, s.Service.ClusterIPs, s.Service.Port, s.Service.TargetPorts); got != "10.244.0.9 [10.244.0.9 fd00::9] [10.96.1.2 fd01::2] 80 [8080]" ||
 			!slices.Equal(s.Service.Endpoints, []string{"10.244.0.20", "10.244.0.21"}) {
 			t.Errorf("%s: Service is %+v", to, s.Service)
 		}
+	}
+}
+
+func TestObjects(t *testing.T) {
+	answers := map[string]any{
+		"/api":  &metav1.APIVersions{Versions: []string{"v1"}},
+		"/apis": &metav1.APIGroupList{Groups: []metav1.APIGroup{{Name: "networking.k8s.io", Versions: []metav1.GroupVersionForDiscovery{{GroupVersion: "networking.k8s.io/v1", Version: "v1"}}, PreferredVersion: metav1.GroupVersionForDiscovery{GroupVersion: "networking.k8s.io/v1", Version: "v1"}}}},
+		"/api/v1": &metav1.APIResourceList{GroupVersion: "v1", APIResources: []metav1.APIResource{
+			{Name: "namespaces", SingularName: "namespace", Kind: "Namespace", Verbs: metav1.Verbs{"get"}, ShortNames: []string{"ns"}},
+		}},
+		"/apis/networking.k8s.io/v1": &metav1.APIResourceList{GroupVersion: "networking.k8s.io/v1", APIResources: []metav1.APIResource{
+			{Name: "networkpolicies", SingularName: "networkpolicy", Kind: "NetworkPolicy", Namespaced: true, Verbs: metav1.Verbs{"get"}, ShortNames: []string{"netpol"}},
+		}},
+		"/apis/networking.k8s.io/v1/namespaces/web/networkpolicies/deny": map[string]any{
+			"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": map[string]any{"name": "deny", "namespace": "web", "uid": "u1"},
+		},
+		"/api/v1/namespaces/web": map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "web"}},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		answer, ok := answers[r.URL.Path]
+		if !ok {
+			w.WriteHeader(http.StatusNotFound)
+			answer = apierrors.NewNotFound(schema.GroupResource{Resource: "x"}, r.URL.Path).Status()
+		}
+		if err := json.NewEncoder(w).Encode(answer); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer server.Close()
+	objects, err := NewObjects(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, resource := range []string{"networkpolicy", "networkpolicies", "netpol", "NetworkPolicy", "networkpolicies.networking.k8s.io"} {
+		obj, err := objects.Object(t.Context(), checks.ObjectRef{Resource: resource, Namespace: "web", Name: "deny"})
+		if err != nil || obj == nil {
+			t.Errorf("%s: %v, %v", resource, obj, err)
+		}
+	}
+	// A kind of cluster scope takes no namespace.
+	if obj, err := objects.Object(t.Context(), checks.ObjectRef{Resource: "ns", Namespace: "other", Name: "web"}); err != nil || obj == nil {
+		t.Errorf("namespace: %v, %v", obj, err)
+	}
+	if obj, err := objects.Object(t.Context(), checks.ObjectRef{Resource: "netpol", Namespace: "web", Name: "allow"}); err != nil || obj != nil {
+		t.Errorf("an object that is not there: %v, %v", obj, err)
+	}
+	if _, err := objects.Object(t.Context(), checks.ObjectRef{Resource: "nonsense", Namespace: "web", Name: "x"}); !errors.Is(err, checks.ErrNoResource) {
+		t.Errorf("a kind that is not there: %v", err)
+	}
+	server.Close()
+	if _, err := objects.Object(t.Context(), checks.ObjectRef{Resource: "netpol", Namespace: "web", Name: "deny"}); err == nil || errors.Is(err, checks.ErrNoResource) {
+		t.Errorf("no server: %v", err)
 	}
 }

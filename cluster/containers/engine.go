@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	kindcluster "sigs.k8s.io/kind/pkg/cluster"
 	"sigs.k8s.io/kind/pkg/log"
@@ -29,6 +30,9 @@ var engines = []string{"docker", "nerdctl", "podman"}
 // too: its library has no way to what is no node.
 type Engine struct{ Program string }
 
+// answerTimeout bounds the one question that all engines understand: their version.
+const answerTimeout = 20 * time.Second
+
 // Find finds the engine that kind would take. None, or one whose daemon
 // does not answer, is a *cluster.Problem.
 func Find(ctx context.Context) (Engine, error) {
@@ -41,17 +45,32 @@ func Find(ctx context.Context) (Engine, error) {
 			continue
 		}
 		e := Engine{program}
-		if _, err := e.Run(ctx, "version"); err != nil { // the one question that all understand
-			return Engine{}, &cluster.Problem{
-				What: program + " does not answer", Err: err,
-				Fix: "start its daemon (on Linux: systemctl start docker), and see that your user may use it",
-			}
+		if err := e.Answers(ctx); err != nil {
+			return Engine{}, err
 		}
 		return e, nil
 	}
 	return Engine{}, &cluster.Problem{
 		What: "no container engine is installed: none of " + strings.Join(candidates, ", "),
 		Fix:  "install Docker, or use the embedded cluster (--provider embedded), which needs none",
+	}
+}
+
+// Answers is nil when the engine's daemon does, else a *cluster.Problem. kind's
+// library asks without a deadline: this comes before.
+func (e Engine) Answers(ctx context.Context) error {
+	asking, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	_, err := e.Run(asking, "version")
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() == nil && asking.Err() != nil {
+		err = fmt.Errorf("no answer within %s", answerTimeout)
+	}
+	return &cluster.Problem{
+		What: e.Program + " does not answer", Err: err,
+		Fix: "start its daemon (on Linux: systemctl start docker), and see that your user may use it",
 	}
 }
 
@@ -108,6 +127,7 @@ func (e Engine) Feed(ctx context.Context, in io.Reader, args ...string) (string,
 	cmd := exec.CommandContext(ctx, e.Program, args...)
 	var out, said bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, &out, &said
+	cmd.WaitDelay = time.Second // for programs of its own that outlive it
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()

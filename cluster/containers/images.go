@@ -172,10 +172,19 @@ done | sort -u | sed 's|^/*||' | tar --create --file=- --no-recursion --hard-der
 // tools is the layer below all stand-ins: programs of the node, with what they
 // need. A real node image has them as one built here does.
 func tools(node nodes.Node) (image.Layer, error) {
+	return toolsBy(node, node.String())
+}
+
+// Tools is such a layer of this machine's own programs, with further ones.
+func Tools(further ...string) (image.Layer, error) {
+	return toolsBy(&exec.LocalCmder{}, "this machine", further...)
+}
+
+func toolsBy(c exec.Cmder, whose string, further ...string) (image.Layer, error) {
 	var out, said bytes.Buffer
-	args := append([]string{"-c", toolsScript, "sh"}, toolNames...)
-	if err := node.Command("sh", args...).SetStdout(&out).SetStderr(&said).Run(); err != nil {
-		return nil, fmt.Errorf("take programs from %s: %w: %s", node, err, lastLine(said.String()))
+	args := slices.Concat([]string{"-c", toolsScript, "sh"}, toolNames, further)
+	if err := c.Command("sh", args...).SetStdout(&out).SetStderr(&said).Run(); err != nil {
+		return nil, fmt.Errorf("take programs from %s: %w: %s", whose, err, lastLine(said.String()))
 	}
 	return image.TarBytes(out.Bytes()), nil
 }

@@ -3,7 +3,10 @@ package control
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+
+	"github.com/netdojo/netdojo/cure"
 )
 
 // Failure is an error with the HTTP status that it is answered with.
@@ -29,21 +32,27 @@ func Answer(f func(*http.Request) (any, error)) http.HandlerFunc {
 			_ = json.NewEncoder(w).Encode(out) // a reader that went away needs no answer
 			return
 		}
-		f := &Failure{http.StatusInternalServerError, Error{Message: err.Error()}}
-		var cured interface{ Cure() string }
-		if errors.As(err, &cured) {
-			f.Body.Cure = cured.Cure()
-		}
+		f := &Failure{http.StatusInternalServerError, Error{Message: err.Error(), Cure: cure.Of(err)}}
 		errors.As(err, &f)
 		w.WriteHeader(f.Code)
 		_ = json.NewEncoder(w).Encode(f.Body)
 	}
 }
 
+// MaxCall bounds a call's body but for archives of images, in bytes: a question
+// holds at most some policies.
+const MaxCall = 16 << 20
+
 // Decode reads a call's body.
 func Decode[T any](r *http.Request) (T, error) {
 	var v T
-	if err := json.NewDecoder(r.Body).Decode(&v); err != nil {
+	err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, MaxCall)).Decode(&v)
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return v, &Failure{http.StatusRequestEntityTooLarge, Error{
+			Message: fmt.Sprintf("the call is larger than %d MiB", MaxCall>>20), Cure: "ask about fewer policies at once"}}
+	}
+	if err != nil {
 		return v, &Failure{http.StatusBadRequest, Error{Message: "decode the call: " + err.Error()}}
 	}
 	return v, nil

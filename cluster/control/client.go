@@ -11,14 +11,19 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/internal/hostfile"
+	"github.com/netdojo/netdojo/policies"
 )
 
 // Client talks to a daemon. Safe for concurrent use.
 type Client struct {
 	dir  string // empty when it is not a folder's
 	http *http.Client
+	// limit bounds an answer, in bytes.
+	limit int64
 }
 
 // NewClient returns a client for the daemon whose sockets are in dir. It does
@@ -33,7 +38,7 @@ func NewClient(dir string) *Client {
 
 // NewClientOver returns a client whose connections dial makes.
 func NewClientOver(dial func(context.Context) (net.Conn, error)) *Client {
-	return &Client{http: &http.Client{Transport: &http.Transport{
+	return &Client{limit: maxAnswer, http: &http.Client{Transport: &http.Transport{
 		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		DisableCompression: true,
 	}}}
@@ -63,36 +68,55 @@ func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
 // FlowSocketPath is where the daemon's Hubble observer listens.
 func (c *Client) FlowSocketPath() string { return filepath.Join(c.dir, FlowSocket) }
 
+// How long a daemon may take. One that is stopped, or stuck, takes connections and
+// never answers.
+const (
+	lookTimeout = 5 * time.Second  // what it knows
+	workTimeout = 2 * time.Minute  // what it has to find out
+	waitTimeout = 10 * time.Minute // what it waits for itself: callers that know less wait less
+)
+
 // Status asks how the daemon does. An error means that none answers.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var s Status
-	return s, c.call(ctx, http.MethodGet, "/v1/status", nil, &s)
+	return s, c.call(ctx, lookTimeout, http.MethodGet, "/v1/status", nil, &s)
+}
+
+// Credentials asks for what a client of the cluster's API needs. They are the
+// daemon's word: check them.
+func (c *Client) Credentials(ctx context.Context) (Credentials, error) {
+	var out Credentials
+	return out, c.call(ctx, lookTimeout, http.MethodGet, "/v1/credentials", nil, &out)
 }
 
 // Trace returns when each component started and was ready.
 func (c *Client) Trace(ctx context.Context) ([]Span, error) {
 	var t []Span
-	return t, c.call(ctx, http.MethodGet, "/v1/trace", nil, &t)
+	return t, c.call(ctx, lookTimeout, http.MethodGet, "/v1/trace", nil, &t)
 }
 
 // Shutdown asks the daemon to end; it ends after this returns.
 func (c *Client) Shutdown(ctx context.Context) error {
-	return c.call(ctx, http.MethodPost, "/v1/shutdown", nil, nil)
+	return c.call(ctx, lookTimeout, http.MethodPost, "/v1/shutdown", nil, nil)
 }
 
 // Enforced waits until the datapath judges by the policy as it is stored now.
 func (c *Client) Enforced(ctx context.Context, ref cluster.PolicyRef) error {
-	err := c.call(ctx, http.MethodPost, "/v1/policy/enforced", ref, nil)
+	err := c.call(ctx, waitTimeout, http.MethodPost, "/v1/policy/enforced", ref, nil)
 	var e *CallError
 	if errors.As(err, &e) && e.Code == http.StatusUnprocessableEntity {
-		return &cluster.RejectedError{Ref: ref, Reason: e.Body.Message}
+		rejection := e.Body.Rejection
+		if rejection == nil { // an agent of an older release
+			rejection = &policies.Rejection{Reason: e.Body.Message, Advice: e.Body.Cure}
+		}
+		return &cluster.RejectedError{Ref: ref, Rejection: rejection}
 	}
 	return err
 }
 
 // ServeNames makes the world serve DNS names.
 func (c *Client) ServeNames(ctx context.Context, names []string) error {
-	return c.call(ctx, http.MethodPost, "/v1/world/names", Names{Names: names}, nil)
+	return c.call(ctx, workTimeout, http.MethodPost, "/v1/world/names", Names{Names: names}, nil)
 }
 
 // CallError is what the daemon answered instead of a result.
@@ -110,7 +134,22 @@ func (e *CallError) Cure() string { return e.Body.Cure }
 // makes no sense.
 func (e *CallError) Question() bool { return e.Code == http.StatusUnprocessableEntity }
 
-func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+// TimeoutError is a daemon that takes a call and does not answer it.
+type TimeoutError struct {
+	Call  string // the path that was called
+	After time.Duration
+}
+
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("the cluster's daemon does not answer %s within %s", e.Call, e.After)
+}
+
+// Cure says what to do about it.
+func (e *TimeoutError) Cure() string {
+	return "see whether it is stopped (SIGSTOP) or the machine is short of memory; `netdojo down` ends it"
+}
+
+func (c *Client) call(ctx context.Context, timeout time.Duration, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -119,8 +158,13 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		}
 		body = bytes.NewReader(b)
 	}
-	return c.do(ctx, method, path, body, out)
+	timely, cancel := context.WithTimeoutCause(ctx, timeout, &TimeoutError{Call: path, After: timeout})
+	defer cancel()
+	return c.do(timely, method, path, body, out)
 }
+
+// maxAnswer bounds an answer. The largest is a matrix of some thousand workloads.
+const maxAnswer = 64 << 20
 
 func (c *Client) do(ctx context.Context, method, path string, body io.Reader, out any) error {
 	req, err := http.NewRequestWithContext(ctx, method, "http://daemon"+path, body)
@@ -129,12 +173,13 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, ou
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("call the cluster's daemon: %w", err)
+		return late(ctx, fmt.Errorf("call the cluster's daemon: %w", err))
 	}
 	defer resp.Body.Close()
+	answer := http.MaxBytesReader(nil, resp.Body, c.limit)
 	if resp.StatusCode >= http.StatusBadRequest {
 		e := &CallError{Code: resp.StatusCode}
-		if err := json.NewDecoder(resp.Body).Decode(&e.Body); err != nil {
+		if err := json.NewDecoder(answer).Decode(&e.Body); err != nil {
 			e.Body.Message = resp.Status
 		}
 		return e
@@ -142,8 +187,21 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, ou
 	if out == nil {
 		return nil
 	}
-	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return fmt.Errorf("decode the answer of %s: %w", path, err)
+	if err := json.NewDecoder(answer).Decode(out); err != nil {
+		var long *http.MaxBytesError
+		if errors.As(err, &long) {
+			return fmt.Errorf("decode the answer of %s: it is longer than %s", path, hostfile.Size(long.Limit))
+		}
+		return late(ctx, fmt.Errorf("decode the answer of %s: %w", path, err))
 	}
 	return nil
+}
+
+// late is the daemon's timeout in the place of err, when that is why.
+func late(ctx context.Context, err error) error {
+	var timeout *TimeoutError
+	if errors.As(context.Cause(ctx), &timeout) {
+		return timeout
+	}
+	return err
 }

@@ -25,7 +25,7 @@ func (c *Client) Matrix(ctx context.Context, req explain.MatrixRequest) (*explai
 
 func ask[T any](ctx context.Context, c *Client, path string, req any) (*T, error) {
 	out := new(T)
-	if err := c.call(ctx, http.MethodPost, path, req, out); err != nil {
+	if err := c.call(ctx, workTimeout, http.MethodPost, path, req, out); err != nil {
 		return nil, err
 	}
 	return out, nil

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // KindConfig says what is examined for a kind cluster.
@@ -46,7 +47,9 @@ func (m Machine) withDefaults(stateDir string) Machine {
 	}
 	if m.Run == nil {
 		m.Run = func(ctx context.Context, program string, args ...string) (string, error) {
-			out, err := exec.CommandContext(ctx, program, args...).Output()
+			cmd := exec.CommandContext(ctx, program, args...)
+			cmd.WaitDelay = time.Second // what it started may hold its output open
+			out, err := cmd.Output()
 			var failed *exec.ExitError
 			if errors.As(err, &failed) && len(failed.Stderr) > 0 {
 				err = errors.New(strings.TrimSpace(string(failed.Stderr)))
@@ -85,6 +88,10 @@ func readSysctl(name string) string {
 	}
 	return strings.TrimSpace(string(data))
 }
+
+// NodeImage is the result about the image of a kind cluster's nodes: OK where the
+// engine has it.
+const NodeImage = "node-image"
 
 // Names of results whose check is in a file that only some systems have.
 const (
@@ -140,7 +147,7 @@ func Kind(ctx context.Context, cfg KindConfig) []Result {
 	})
 	there := results[0].State == OK
 	for _, c := range []check{
-		{"node-image", "The engine has the nodes' image", e.nodeImage},
+		{NodeImage, "The engine has the nodes' image", e.nodeImage},
 		{"cgroups", "The nodes' kubelet takes the version of cgroups that the engine's kernel has", e.cgroups},
 		{"memory", "The engine has memory for the nodes", e.memory},
 		{"engine-disk", "The engine's disk has room for the nodes", e.disk},
@@ -228,10 +235,11 @@ func (e *kindExam) memory(context.Context, Config) error {
 	return warning(cure, "the engine has %.1f GB in all", float64(have)/(1<<30))
 }
 
-// A node image has 0.5 to 1 GB, and a node writes some hundred MB.
+// What the engine's disk needs: a node image has 0.5 to 1 GB, and a node writes some
+// hundred MB.
 const (
-	minEngineFree   = 1 << 30
-	scarceEngineFor = 4 << 30
+	minEngineFree    = 1 << 30
+	scarceEngineFree = 4 << 30
 )
 
 func (e *kindExam) disk(context.Context, Config) error {
@@ -240,7 +248,7 @@ func (e *kindExam) disk(context.Context, Config) error {
 		return nil // not a disk that can be looked at
 	}
 	free, err := e.m.Free(root)
-	if err != nil || free >= scarceEngineFor {
+	if err != nil || free >= scarceEngineFree {
 		return nil //nolint:nilerr // a remote engine's folder is not here
 	}
 	cure := e.engine.program + " system prune removes what no container uses"

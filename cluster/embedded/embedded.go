@@ -12,14 +12,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/control"
+	"github.com/netdojo/netdojo/cluster/embedded/userns"
+	"github.com/netdojo/netdojo/cluster/image"
 	"github.com/netdojo/netdojo/cluster/step"
+	"github.com/netdojo/netdojo/internal/hostfile"
 )
 
 // Name is the provider's name in a cluster.Spec.
@@ -27,10 +29,12 @@ const Name = "embedded"
 
 // Config says where the provider keeps state and finds its programs.
 type Config struct {
-	StateDir string // holds clusters/ and images/
+	StateDir string // holds clusters/ and the image store
 	Daemon   string // netdojo-cluster; empty: beside this executable
 	CoreDNS  string // netdojo-coredns; empty: beside the daemon
 	Cilium   string // netdojo-cilium; empty: beside the daemon
+
+	MaxImageGiB int // what an image may take, in GiB; 0: the image store's default
 }
 
 // Provider runs embedded clusters. It keeps nothing in memory.
@@ -60,16 +64,9 @@ func (p *Problem) Cure() string { return p.Fix }
 
 func (p *Problem) Unwrap() error { return p.Err }
 
-// validName is what may name a cluster: it becomes a folder and a kubeconfig
-// context. The rule is that of a DNS label (RFC 1123).
-var validName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-
 func (p *Provider) dir(name string) (string, error) {
-	if !validName.MatchString(name) {
-		return "", &Problem{
-			What: fmt.Sprintf("%q cannot name a cluster", name),
-			Fix:  "use lower-case letters, digits and dashes, at most 63",
-		}
+	if err := cluster.CheckName(name); err != nil {
+		return "", err
 	}
 	return filepath.Join(p.cfg.StateDir, "clusters", name), nil
 }
@@ -80,26 +77,45 @@ func (p *Provider) Up(ctx context.Context, spec cluster.Spec, report step.Report
 	if err != nil {
 		return nil, err
 	}
-	if running(dir) {
-		return nil, fmt.Errorf("%s: %w", spec.Name, cluster.ErrAlreadyRunning)
+	_, known := readSpec(dir)
+	release, err := p.claim(ctx, dir, spec.Fresh)
+	if err != nil {
+		return nil, err
 	}
-	was, known := readSpec(dir)
-	if known == nil && was.Dual() != spec.Dual() && !spec.Fresh {
+	defer release()
+	was, _ := readSpec(dir)
+	if known == nil && was.Name != "" && was.Dual() != spec.Dual() && !spec.Fresh {
 		return nil, &Problem{
 			What: fmt.Sprintf("cluster %s was made with --ip-family %s: its objects have addresses of it", spec.Name, cmp.Or(was.IPFamily, cluster.FamilyIPv4)),
-			Fix:  "use the same --ip-family, or begin empty with --fresh",
+			Fix: fmt.Sprintf("use the same --ip-family, leave it and take another cluster (--name), or begin empty: netdojo up --name %s --ip-family %s --fresh",
+				spec.Name, cmp.Or(spec.IPFamily, cluster.FamilyIPv4)),
+		}
+	}
+	if known == nil && was.Name != "" && !spec.Fresh {
+		if spec.Nodes == 0 {
+			spec.Nodes = was.Nodes
+		}
+		if had := max(was.Nodes, 1); had != max(spec.Nodes, 1) {
+			return nil, &Problem{
+				What: fmt.Sprintf("cluster %s was made with --nodes %d: its pods are bound to nodes", spec.Name, had),
+				Fix: fmt.Sprintf("without --nodes it comes back as it was; else take another cluster (--name), or begin empty: netdojo up --name %s --nodes %d --fresh",
+					spec.Name, max(spec.Nodes, 1)),
+			}
 		}
 	}
 	d := &daemonProcess{dir: dir}
 	err = step.Run(ctx, report,
-		step.Step{Name: "Prepare the cluster's folder", Run: func(ctx context.Context, _ func(string)) (step.Undo, error) {
-			return nil, p.prepare(ctx, dir, spec)
+		step.Step{Name: "Prepare the cluster's folder", Run: func(context.Context, func(string)) (step.Undo, error) {
+			return nil, p.prepare(dir, spec)
 		}},
 		step.Step{Name: "Start the daemon", Run: func(ctx context.Context, _ func(string)) (step.Undo, error) {
 			return d.stop, d.start(ctx, p.cfg)
 		}},
 		step.Step{Name: "Start Kubernetes", Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
-			return nil, d.waitReady(ctx, detail)
+			if err := d.waitReady(ctx, detail); err != nil {
+				return nil, err
+			}
+			return nil, keepKubeconfig(ctx, spec.Name, dir)
 		}},
 	)
 	if err != nil && errors.Is(known, fs.ErrNotExist) {
@@ -139,44 +155,86 @@ func (p *Provider) forget(ctx context.Context, dir string) error {
 	return errors.Join(errs...)
 }
 
-// prepare makes the folder and writes what the daemon is asked to be.
-func (p *Provider) prepare(ctx context.Context, dir string, spec cluster.Spec) error {
-	if spec.Fresh {
-		if err := p.remove(ctx, dir); err != nil {
-			return err
-		}
-	}
-	for _, d := range []string{dir, p.images()} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return &Problem{What: "make the state folder", Err: err, Fix: "set NETDOJO_STATE_DIR to a folder that you may write"}
-		}
-	}
+// prepare writes what the daemon is asked to be, and makes sure of the image store:
+// one that cannot be read would keep the node from becoming ready.
+func (p *Provider) prepare(dir string, spec cluster.Spec) error {
 	if err := clearRun(dir); err != nil {
 		return err
 	}
+	if _, err := image.Open(image.Options{Dir: p.images()}); err != nil {
+		return err
+	}
+	if err := image.Check(p.images()); err != nil {
+		return err
+	}
+	spec.MaxImageGiB = p.cfg.MaxImageGiB
 	b, err := json.MarshalIndent(spec, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode the cluster's spec: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, SpecFile), b, 0o644); err != nil {
+	if err := hostfile.WriteDurable(filepath.Join(dir, SpecFile), b, 0o600); err != nil {
 		return fmt.Errorf("write the cluster's spec: %w", err)
 	}
 	return nil
 }
 
-func (p *Provider) images() string { return filepath.Join(p.cfg.StateDir, "images") }
+// claim makes the cluster's folder, which only this user may enter, and has no other
+// netdojo prepare or start the cluster until release is called. A cluster that runs
+// is ErrAlreadyRunning.
+func (p *Provider) claim(ctx context.Context, dir string, fresh bool) (release func(), err error) {
+	for {
+		if err := adopt(dir); err != nil {
+			return nil, err
+		}
+		if err := hostfile.PrivateDir(dir); err != nil {
+			return nil, &Problem{What: "make the state folder", Err: err, Fix: "set NETDOJO_STATE_DIR to a folder that you may write"}
+		}
+		release, err = lockFolder(ctx, dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it was removed meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		if running(dir) {
+			release()
+			return nil, fmt.Errorf("%s: %w", filepath.Base(dir), cluster.ErrAlreadyRunning)
+		}
+		if !fresh {
+			return release, nil
+		}
+		fresh = false
+		err = p.remove(ctx, dir)
+		release()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
 
-// Files in a cluster's folder, beside the sockets that control names.
+func (p *Provider) images() string { return image.StoreIn(p.cfg.StateDir) }
+
+// Files in a cluster's folder, beside the sockets that control names. The folder is
+// the host's alone: the node reaches nothing in it but its disk.
 const (
 	SpecFile       = "cluster.json"
 	KubeconfigFile = "kubeconfig"
-	LogFile        = "daemon.log"
+	LogFile        = userns.LogFile
 )
 
 // clearRun removes what a killed daemon left of its run, but not its disk.
 func clearRun(dir string) error {
+	return removeFiles(dir, control.SocketName, control.FlowSocket, KubeconfigFile, userns.PortsFile, userns.EndFile)
+}
+
+// clearEnded is clearRun for a daemon that ended by itself: why it did stays known.
+func clearEnded(dir string) error {
+	return removeFiles(dir, control.SocketName, control.FlowSocket, KubeconfigFile, userns.PortsFile)
+}
+
+func removeFiles(dir string, names ...string) error {
 	var errs []error
-	for _, name := range []string{control.SocketName, control.FlowSocket, KubeconfigFile, portsFile} {
+	for _, name := range names {
 		if err := os.Remove(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
@@ -213,7 +271,7 @@ func (p *Provider) Down(ctx context.Context, name string, purge bool, report ste
 			return nil, p.remove(ctx, dir)
 		}})
 	}
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return step.Run(ctx, report, steps...)
@@ -225,7 +283,7 @@ func (p *Provider) Status(ctx context.Context, name string) (cluster.Status, err
 	if err != nil {
 		return cluster.Status{}, err
 	}
-	st := cluster.Status{Name: name, Provider: Name, Datapath: "netdojo"}
+	st := cluster.Status{Name: name, Provider: Name, Datapath: cluster.DatapathNetdojo}
 	spec, err := readSpec(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return st, nil
@@ -235,20 +293,54 @@ func (p *Provider) Status(ctx context.Context, name string) (cluster.Status, err
 	}
 	st.World = spec.World
 	if !running(dir) {
-		st.Detail = "stopped; `netdojo up` brings its objects back"
-		if spec.Dual() {
-			st.Detail = "stopped; `netdojo up --ip-family dual` brings its objects back"
-		}
+		st.Detail = stopped(dir, spec)
 		return st, nil
 	}
 	st.Running = true
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, errSilent)
+	defer cancel()
 	h, err := open(ctx, name, dir)
 	if err != nil {
-		st.Detail = err.Error()
+		st.Detail = cmp.Or(context.Cause(ctx), err).Error()
 		return st, nil
 	}
 	defer h.Close()
-	return h.Status(ctx)
+	st.Server, st.Kubeconfig = h.rest.Host, filepath.Join(dir, KubeconfigFile)
+	said, err := h.Status(ctx)
+	if err != nil {
+		st.Detail = cmp.Or(context.Cause(ctx), err).Error()
+		return st, nil
+	}
+	return said, nil
+}
+
+// answerTime is how long a daemon may take to say how it does.
+const answerTime = 3 * time.Second
+
+var errSilent = &Problem{What: "the cluster's daemon does not answer", Fix: "end it with `netdojo down`; `netdojo up` brings its objects back"}
+
+// stopped says that a cluster does not run, and why where nobody asked it to end.
+func stopped(dir string, spec cluster.Spec) string {
+	again := "`netdojo up` brings its objects back"
+	if spec.Dual() {
+		again = "`netdojo up --ip-family dual` brings its objects back"
+	}
+	if end := userns.RecordedEnd(dir); end != nil {
+		at := end.At.Local().Format(time.DateTime)
+		if end.What != "" {
+			return fmt.Sprintf("ended at %s: %s; %s", at, end.What, cmp.Or(end.Cure, again))
+		}
+		said := ""
+		if end.Said != "" {
+			said = "; it said last: " + end.Said
+		}
+		return fmt.Sprintf("ended at %s: %s%s; %s", at, end.Reason, said, again)
+	}
+	// A cluster that was told to end leaves no addresses behind.
+	if _, err := os.Lstat(filepath.Join(dir, userns.PortsFile)); err == nil {
+		return "ended: its launcher was killed, or the machine went down; " + again
+	}
+	return "stopped; " + again
 }
 
 // List implements cluster.Provider.
@@ -262,7 +354,7 @@ func (p *Provider) List(context.Context) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if _, err := os.Stat(filepath.Join(p.cfg.StateDir, "clusters", e.Name(), SpecFile)); err == nil {
+		if _, err := os.Lstat(filepath.Join(p.cfg.StateDir, "clusters", e.Name(), SpecFile)); err == nil {
 			names = append(names, e.Name())
 		}
 	}
@@ -270,14 +362,21 @@ func (p *Provider) List(context.Context) ([]string, error) {
 	return names, nil
 }
 
+// maxSpec bounds a cluster's record.
+const maxSpec = 1 << 20
+
 func readSpec(dir string) (cluster.Spec, error) {
 	var spec cluster.Spec
-	b, err := os.ReadFile(filepath.Join(dir, SpecFile))
-	if err != nil {
+	path := filepath.Join(dir, SpecFile)
+	b, err := hostfile.Read(path, maxSpec)
+	if errors.Is(err, fs.ErrNotExist) {
 		return spec, err
 	}
+	if err != nil {
+		return spec, &Problem{What: "read the cluster's record", Err: err, Fix: "remove the cluster with `netdojo down --purge`"}
+	}
 	if err := json.Unmarshal(b, &spec); err != nil {
-		return spec, &Problem{What: "read " + filepath.Join(dir, SpecFile), Err: err, Fix: "remove the cluster with `netdojo down --purge`"}
+		return spec, &Problem{What: "read " + path, Err: err, Fix: "remove the cluster with `netdojo down --purge`"}
 	}
 	return spec, nil
 }

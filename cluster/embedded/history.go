@@ -9,9 +9,14 @@ import (
 	flowclient "github.com/netdojo/netdojo/datapath/flow/client"
 )
 
-// FlowHistory streams the last flows before now, and ends with io.EOF.
+// FlowHistory streams the last of what was judged before now, and ends with io.EOF.
 func (h *handle) FlowHistory(ctx context.Context, last int) (cluster.FlowStream, error) {
-	stream, err := flowclient.Follow(ctx, h.control.FlowSocketPath(), &observerpb.GetFlowsRequest{Number: uint64(max(0, last))})
+	return h.Observe(ctx, flowclient.Judged(&observerpb.GetFlowsRequest{Number: uint64(max(0, last))}))
+}
+
+// Observe implements cluster.Observer.
+func (h *handle) Observe(ctx context.Context, req *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
+	stream, err := flowclient.Follow(ctx, h.control.FlowSocketPath(), req)
 	if err != nil {
 		return nil, err // a nil *Stream is no nil FlowStream
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/datapath/explain"
+	"github.com/netdojo/netdojo/internal/hostfile"
 )
 
 // ExplainFiles answers a question from files instead of a cluster: daemon, the
@@ -39,15 +40,30 @@ func MatrixOfFiles(ctx context.Context, daemon string, stdin io.Reader, paths []
 	return r.Matrix, nil
 }
 
+// CompareFiles asks the same of several sets of files, each read after the base.
+func CompareFiles(ctx context.Context, daemon string, base []control.File, v control.Variants) ([]control.Variant, error) {
+	r, err := askOffline(ctx, daemon, control.Offline{Files: base, Variants: &v})
+	if err != nil {
+		return nil, err
+	}
+	return r.Variants, nil
+}
+
 func offline(ctx context.Context, daemon string, stdin io.Reader, paths []string, in control.Offline) (control.OfflineResult, error) {
-	var out control.OfflineResult
+	room := int64(maxObjects)
 	for _, p := range paths {
-		files, err := readFiles(p, stdin)
+		files, err := readFiles(ctx, p, stdin, &room)
 		if err != nil {
-			return out, err
+			return control.OfflineResult{}, err
 		}
 		in.Files = append(in.Files, files...)
 	}
+	return askOffline(ctx, daemon, in)
+}
+
+// askOffline runs daemon for the one answer.
+func askOffline(ctx context.Context, daemon string, in control.Offline) (control.OfflineResult, error) {
+	var out control.OfflineResult
 	body, err := json.Marshal(in)
 	if err != nil {
 		return out, fmt.Errorf("encode the question: %w", err)
@@ -80,13 +96,24 @@ func atFault(e control.Error) error {
 	return &control.CallError{Code: http.StatusUnprocessableEntity, Body: e}
 }
 
-// readFiles reads a file, the files of a folder, or standard input.
-func readFiles(path string, stdin io.Reader) ([]control.File, error) {
+// Bounds of what is read for one question.
+const (
+	maxObjects = 64 << 20 // bytes in all
+	maxEntries = 10000    // files of a folder
+)
+
+// readFiles reads a file or stream, the files of a folder, or standard input. Room is
+// how many bytes may still be read; it is lessened by what was.
+func readFiles(ctx context.Context, path string, stdin io.Reader, room *int64) ([]control.File, error) {
 	if path == "-" {
-		data, err := io.ReadAll(stdin)
-		if err != nil {
-			return nil, fmt.Errorf("read standard input: %w", err)
+		if *room <= 0 {
+			return nil, unread(ctx, fmt.Errorf("standard input: %w", &hostfile.SizeError{Limit: maxObjects}))
 		}
+		data, err := io.ReadAll(hostfile.Stream(ctx, "standard input", stdin, hostfile.Limits{Size: *room}))
+		if err != nil {
+			return nil, unread(ctx, err)
+		}
+		*room -= int64(len(data))
 		return []control.File{{Name: "standard input", Data: data}}, nil
 	}
 	info, err := os.Stat(path)
@@ -96,29 +123,68 @@ func readFiles(path string, stdin io.Reader) ([]control.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read objects: %w", err)
 	}
-	names := []string{path}
+	names, limits := []string{path}, hostfile.Limits{}
 	if info.IsDir() {
-		entries, err := os.ReadDir(path)
-		if err != nil {
-			return nil, fmt.Errorf("read objects: %w", err)
-		}
-		names = nil
-		for _, e := range entries {
-			if ext := filepath.Ext(e.Name()); !e.IsDir() && slices.Contains([]string{".yaml", ".yml", ".json"}, ext) {
-				names = append(names, filepath.Join(path, e.Name()))
-			}
-		}
-		if len(names) == 0 {
-			return nil, atFault(control.Error{Message: path + " holds no YAML or JSON file", Cure: "name the folder that does; its folders are not read"})
+		// Nobody names the files of a folder one by one to have them waited for.
+		limits.Regular = true
+		if names, err = objectFiles(path); err != nil {
+			return nil, err
 		}
 	}
 	var out []control.File
 	for _, name := range names {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return nil, fmt.Errorf("read objects: %w", err)
+		if limits.Size = *room; limits.Size <= 0 { // which would be no bound
+			return nil, unread(ctx, fmt.Errorf("%s: %w", name, &hostfile.SizeError{Limit: maxObjects}))
 		}
+		data, err := hostfile.ReadNamed(ctx, name, limits)
+		if err != nil {
+			return nil, unread(ctx, err)
+		}
+		*room -= int64(len(data))
 		out = append(out, control.File{Name: name, Data: data})
 	}
 	return out, nil
+}
+
+// objectFiles are the YAML and JSON files of a folder.
+func objectFiles(path string) ([]string, error) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read objects: %w", err)
+	}
+	defer dir.Close()
+	entries, err := dir.ReadDir(maxEntries + 1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read objects: %w", err)
+	}
+	if len(entries) > maxEntries {
+		return nil, atFault(control.Error{Message: fmt.Sprintf("%s holds more than %d files", path, maxEntries), Cure: "name the folder that holds the objects alone"})
+	}
+	var names []string
+	for _, e := range entries {
+		if ext := filepath.Ext(e.Name()); !e.IsDir() && slices.Contains([]string{".yaml", ".yml", ".json"}, ext) {
+			names = append(names, filepath.Join(path, e.Name()))
+		}
+	}
+	if len(names) == 0 {
+		return nil, atFault(control.Error{Message: path + " holds no YAML or JSON file", Cure: "name the folder that does; its folders are not read"})
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// unread is the error for a file that was not read: the question's fault, when it
+// names what is no file of objects.
+func unread(ctx context.Context, err error) error {
+	var kind *hostfile.KindError
+	var size *hostfile.SizeError
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &size):
+		return atFault(control.Error{Message: err.Error(), Cure: "ask with fewer objects: all files together have at most " + hostfile.Size(maxObjects)})
+	case errors.As(err, &kind):
+		return atFault(control.Error{Message: err.Error(), Cure: "name files of Kubernetes objects"})
+	}
+	return fmt.Errorf("read objects: %w", err)
 }

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,16 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/cluster/embedded/userns"
+	"github.com/netdojo/netdojo/cluster/image"
+	"github.com/netdojo/netdojo/internal/hostfile"
 )
-
-const portsFile = userns.PortsFile
 
 // programs fills in where the programs of a cluster are.
 func (c Config) programs() (Config, error) {
@@ -58,12 +57,12 @@ func (d *daemonProcess) start(_ context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	log, err := os.Create(filepath.Join(d.dir, LogFile))
+	log, err := hostfile.Create(filepath.Join(d.dir, LogFile), 0o600)
 	if err != nil {
 		return fmt.Errorf("open the daemon's log: %w", err)
 	}
 	defer log.Close()
-	d.cmd = exec.Command(cfg.Daemon, "daemon", "--dir", d.dir, "--images", filepath.Join(cfg.StateDir, "images"),
+	d.cmd = exec.Command(cfg.Daemon, "daemon", "--dir", d.dir, "--images", image.StoreIn(cfg.StateDir),
 		"--coredns", cfg.CoreDNS, "--cilium", cfg.Cilium)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.Dir = "/"
@@ -101,7 +100,7 @@ func (d *daemonProcess) waitReady(ctx context.Context, detail func(string)) erro
 		switch {
 		case err != nil: // it does not listen yet
 		case s.Failed != "":
-			return &Problem{What: s.Failed, Fix: "see " + filepath.Join(d.dir, LogFile)}
+			return &Problem{What: fmt.Sprintf("the node failed; it says: %q", s.Failed), Fix: "see " + filepath.Join(d.dir, LogFile)}
 		case s.Ready:
 			return nil
 		default:
@@ -113,21 +112,25 @@ func (d *daemonProcess) waitReady(ctx context.Context, detail func(string)) erro
 	}
 }
 
-// failure tells from the log why the daemon ended. The last lines that the
-// programs wrote for people begin with "netdojo:" and "cure:".
+// maxLog is more than the log becomes.
+const maxLog = 64 << 20
+
+// failure tells why the daemon ended: what netdojo said about it in the log, else what
+// the node did, as a quotation. A node that ran pods may have been made to say anything.
 func (d *daemonProcess) failure() error {
 	p := &Problem{What: "the cluster's daemon ended", Err: d.err, Fix: "see " + filepath.Join(d.dir, LogFile)}
-	b, err := os.ReadFile(filepath.Join(d.dir, LogFile))
+	b, err := hostfile.Read(filepath.Join(d.dir, LogFile), maxLog)
 	if err != nil {
 		return p
 	}
-	for line := range bytes.Lines(b) {
-		text := strings.TrimSpace(string(line))
-		if what, ok := strings.CutPrefix(text, "netdojo: "); ok {
-			p.What, p.Err = what, nil
-		}
-		if fix, ok := strings.CutPrefix(text, "cure: "); ok {
-			p.Fix = fix
+	if what, fix := userns.OwnWords(b); what != "" {
+		p.What, p.Err, p.Fix = what, nil, cmp.Or(fix, p.Fix)
+		return p
+	}
+	if end := userns.RecordedEnd(d.dir); end != nil {
+		p.What, p.Err = "the cluster's daemon ended: "+end.Reason, nil
+		if end.Said != "" {
+			p.What += fmt.Sprintf("; it said last: %q", end.Said)
 		}
 	}
 	return p
@@ -139,6 +142,12 @@ func (d *daemonProcess) stop(ctx context.Context) error {
 	if d.cmd == nil || d.done == nil {
 		return nil
 	}
+	clearUp := clearRun
+	select {
+	case <-d.done:
+		clearUp = clearEnded
+	default:
+	}
 	if err := d.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill the daemon: %w", err)
 	}
@@ -146,7 +155,7 @@ func (d *daemonProcess) stop(ctx context.Context) error {
 	if err := waitStopped(ctx, d.dir); err != nil {
 		return err
 	}
-	return clearRun(d.dir)
+	return clearUp(d.dir)
 }
 
 // How long a daemon may take to end on its own, and how long the kernel may take
@@ -168,20 +177,24 @@ func stopDaemon(ctx context.Context, dir string, forget bool, detail func(string
 		}
 		detail("it does not answer; killing it")
 	}
-	pid, err := launcher(dir)
+	l, err := userns.FindLauncher(dir)
+	if errors.Is(err, syscall.ESRCH) { // it ended meanwhile
+		return errors.Join(waitStoppedFor(ctx, dir, endTimeout), clearRun(dir))
+	}
 	if err != nil {
 		return err
 	}
+	defer l.Close()
 	for _, s := range []struct {
 		signal syscall.Signal
 		within time.Duration
 	}{{userns.EndSignal, endTimeout}, {syscall.SIGKILL, graceful}} {
-		// While the lock is held, the process that wrote its id there is alive.
 		if !running(dir) {
 			break
 		}
-		if err = syscall.Kill(pid, s.signal); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("end the launcher (process %d): %w", pid, err)
+		// One that was stopped must go on to hear it.
+		if err = errors.Join(l.Signal(s.signal), l.Signal(syscall.SIGCONT)); err != nil {
+			return err
 		}
 		if err = waitStoppedFor(ctx, dir, s.within); err == nil {
 			break
@@ -203,19 +216,6 @@ func askToStop(ctx context.Context, dir string) error {
 		return err
 	}
 	return waitStopped(ctx, dir)
-}
-
-// launcher is the process that holds a cluster's lock.
-func launcher(dir string) (int, error) {
-	b, err := os.ReadFile(filepath.Join(dir, userns.LockFile))
-	if err != nil {
-		return 0, fmt.Errorf("read the launcher's process id: %w", err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil {
-		return 0, fmt.Errorf("read the launcher's process id: %w", err)
-	}
-	return pid, nil
 }
 
 func waitStoppedFor(ctx context.Context, dir string, within time.Duration) error {
@@ -243,7 +243,7 @@ func (p *Provider) remove(ctx context.Context, dir string) error {
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err := os.RemoveAll(dir); err == nil {
+	if err := hostfile.RemoveAll(dir); err == nil {
 		return nil
 	}
 	cfg, err := p.cfg.programs()
@@ -252,7 +252,7 @@ func (p *Provider) remove(ctx context.Context, dir string) error {
 	}
 	out, err := exec.CommandContext(ctx, cfg.Daemon, "remove", dir).CombinedOutput()
 	if err == nil {
-		err = os.RemoveAll(dir) // the folder itself lies outside the namespace's reach
+		err = hostfile.RemoveAll(dir) // the folder itself lies outside the namespace's reach
 	}
 	if err != nil {
 		return fmt.Errorf("remove %s: %w: %s", dir, err, bytes.TrimSpace(out))

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/netdojo/netdojo/cluster"
 )
@@ -105,24 +106,21 @@ func (h *handle) restartDNS(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	tick := time.NewTicker(readyPause)
-	defer tick.Stop()
-	for {
+	err := wait.PollUntilContextCancel(ctx, readyPause, true, func(ctx context.Context) (bool, error) {
 		d, err := deployments.Get(ctx, dnsName, metav1.GetOptions{})
-		if err == nil {
-			want := int32(1)
-			if d.Spec.Replicas != nil {
-				want = *d.Spec.Replicas
-			}
-			// Those before are gone as well, so that none of them answers.
-			if s := d.Status; s.ObservedGeneration >= d.Generation && s.UpdatedReplicas == want && s.ReadyReplicas == want && s.Replicas == want {
-				return nil
-			}
+		if err != nil {
+			return false, nil
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for cluster DNS after its restart: %w", ctx.Err())
-		case <-tick.C:
+		want := int32(1)
+		if d.Spec.Replicas != nil {
+			want = *d.Spec.Replicas
 		}
+		// Those before are gone as well, so that none of them answers.
+		s := d.Status
+		return s.ObservedGeneration >= d.Generation && s.UpdatedReplicas == want && s.ReadyReplicas == want && s.Replicas == want, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for cluster DNS after its restart: %w", err)
 	}
+	return nil
 }

@@ -9,11 +9,12 @@ import (
 	authv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/doctor"
 	"github.com/netdojo/netdojo/cluster/inside"
+	"github.com/netdojo/netdojo/cluster/permissions"
+	"github.com/netdojo/netdojo/cure"
 )
 
 // look is one thing that a lab needs of a cluster.
@@ -36,7 +37,7 @@ type caution struct{ cluster.Problem }
 // Examine says of what labs need of the cluster of a context whether it has it. It
 // changes nothing there, and needs nobody's consent.
 func Examine(ctx context.Context, spec cluster.Spec) []doctor.Result {
-	target, err := Find(spec.Context)
+	target, err := Find(ctx, spec.Context)
 	var h *handle
 	if err == nil {
 		h, err = target.visit()
@@ -75,18 +76,15 @@ func found(id, requirement string, err error) doctor.Result {
 	if errors.As(err, &warns) {
 		r.State = doctor.Warning
 	}
-	var cured interface{ Cure() string }
-	if errors.As(err, &cured) {
-		r.Cure = cured.Cure()
-	}
+	r.Cure = cure.Of(err)
 	return r
 }
 
 // visit is a handle on the target that nothing is kept of.
 func (t Target) visit() (*handle, error) {
-	config, err := clientcmd.NewDefaultClientConfig(t.config, nil).ClientConfig()
+	config, _, err := t.Client()
 	if err != nil {
-		return nil, &cluster.Problem{What: "read the context " + t.Context, Err: err, Fix: "see that kubectl --context " + t.Context + " works"}
+		return nil, err
 	}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -125,16 +123,9 @@ var deeds = []authv1.ResourceAttributes{
 
 // permitted is nil when the user may do all deeds.
 func (h *handle) permitted(ctx context.Context) error {
-	var refused []string
-	for _, d := range deeds {
-		answer, err := h.Client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx,
-			&authv1.SelfSubjectAccessReview{Spec: authv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &d}}, metav1.CreateOptions{})
-		if err != nil {
-			return &cluster.Problem{What: "ask what you may do", Err: err, Fix: "see that kubectl --context " + h.Context + " auth whoami knows you"}
-		}
-		if !answer.Status.Allowed {
-			refused = append(refused, inWords(d))
-		}
+	refused, err := permissions.Refused(ctx, h.Client.AuthorizationV1(), deeds)
+	if err != nil {
+		return &cluster.Problem{What: "ask what you may do", Err: err, Fix: "see that kubectl --context " + h.Context + " auth whoami knows you"}
 	}
 	if len(refused) == 0 {
 		return nil
@@ -143,21 +134,6 @@ func (h *handle) permitted(ctx context.Context) error {
 		What: "you may not " + strings.Join(refused, ", nor "),
 		Fix:  "take the context of somebody who may; kubectl auth can-i --list tells what you may do",
 	}
-}
-
-// inWords is a deed as kubectl auth can-i takes it.
-func inWords(d authv1.ResourceAttributes) string {
-	what := d.Resource
-	if d.Group != "" {
-		what += "." + d.Group
-	}
-	if d.Subresource != "" {
-		what += "/" + d.Subresource
-	}
-	if d.Namespace != "" {
-		what += " -n " + d.Namespace
-	}
-	return d.Verb + " " + what
 }
 
 // enforces finds out what does, and what of labs' policies it does not.
@@ -180,6 +156,25 @@ func (h *handle) enforces(ctx context.Context) error {
 	}}
 }
 
+// Lacks is as that of cluster.Examiner, for the cluster of a context. It changes
+// nothing there, and needs nobody's consent.
+func Lacks(ctx context.Context, spec cluster.Spec, features []string) ([]cluster.Lack, error) {
+	target, err := Find(ctx, spec.Context)
+	if err != nil {
+		return nil, err
+	}
+	h, err := target.visit()
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	datapath, err := h.Detect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return datapath.Lacks(ctx, features)
+}
+
 func (h *handle) isReady(ctx context.Context) error {
 	fix := "see its pods: kubectl --context " + h.Context + " -n kube-system get pods"
 	if h.datapath == nil {
@@ -196,7 +191,7 @@ func (h *handle) isReady(ctx context.Context) error {
 }
 
 func (h *handle) canHaveWorld(ctx context.Context) error {
-	nodes := h.findContainers(ctx)
+	nodes := findContainers(ctx, h.Client)
 	if nodes.err == nil {
 		_, nodes.err = upperHalf(ctx, nodes.engine)
 	}

@@ -5,13 +5,11 @@ package existing
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	observerpb "github.com/cilium/cilium/api/v1/observer"
@@ -22,6 +20,8 @@ import (
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/containers"
 	"github.com/netdojo/netdojo/cluster/inside"
+	"github.com/netdojo/netdojo/cluster/kubeconfig"
+	"github.com/netdojo/netdojo/cluster/records"
 	"github.com/netdojo/netdojo/cluster/step"
 	"github.com/netdojo/netdojo/datapath/explain"
 )
@@ -45,7 +45,6 @@ func New(cfg Config) *Provider { return &Provider{cfg: cfg} }
 
 // Files in a cluster's folder.
 const (
-	recordFile     = "cluster.json"
 	kubeconfigFile = "kubeconfig"
 )
 
@@ -61,35 +60,20 @@ type record struct {
 	DNS *change `json:"dns,omitempty"`
 }
 
-func (p *Provider) dir(name string) string { return filepath.Join(p.cfg.StateDir, Name, name) }
-
-func (p *Provider) read(name string) (record, error) {
-	var r record
-	path := filepath.Join(p.dir(name), recordFile)
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return r, err
-	}
-	if err := json.Unmarshal(data, &r); err != nil {
-		return r, &cluster.Problem{What: "read what cluster " + name + " is", Err: err, Fix: "remove " + path}
-	}
-	return r, nil
+func (p *Provider) records() records.Store[record] {
+	return records.Store[record]{Root: filepath.Join(p.cfg.StateDir, Name), Remedy: func(name string) string {
+		return "netdojo down --purge --name " + name + " forgets it; what was changed in its cluster DNS stays"
+	}, Check: func(name string, r record) error {
+		if r.Name != name {
+			return fmt.Errorf("it is the record of %q", r.Name)
+		}
+		return nil
+	}}
 }
 
-func (p *Provider) write(r record) error {
-	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode what cluster %s is: %w", r.Name, err)
-	}
-	if err := os.MkdirAll(p.dir(r.Name), 0o700); err != nil {
-		return &cluster.Problem{What: "make the state folder", Err: err, Fix: "set NETDOJO_STATE_DIR to a folder that you may write"}
-	}
-	next := filepath.Join(p.dir(r.Name), recordFile+".next")
-	if err := os.WriteFile(next, data, 0o600); err != nil {
-		return fmt.Errorf("write what cluster %s is: %w", r.Name, err)
-	}
-	return os.Rename(next, filepath.Join(p.dir(r.Name), recordFile))
-}
+func (p *Provider) dir(name string) string           { return p.records().Folder(name) }
+func (p *Provider) read(name string) (record, error) { return p.records().Read(name) }
+func (p *Provider) write(r record) error             { return p.records().Write(r.Name, r) }
 
 // Open implements cluster.Provider.
 func (p *Provider) Open(ctx context.Context, name string) (cluster.Handle, error) {
@@ -113,7 +97,11 @@ func (p *Provider) Open(ctx context.Context, name string) (cluster.Handle, error
 // open makes a handle from the private kubeconfig, and asks nobody.
 func (p *Provider) open(r record) (*handle, error) {
 	path := filepath.Join(p.dir(r.Name), kubeconfigFile)
-	config, err := clientcmd.BuildConfigFromFlags("", path)
+	own, err := kubeconfig.Read(path, kubeconfig.Guest)
+	if err != nil {
+		return nil, err
+	}
+	config, err := clientcmd.NewDefaultClientConfig(*own, nil).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig of %s: %w", r.Name, err)
 	}
@@ -158,23 +146,7 @@ func (p *Provider) Status(ctx context.Context, name string) (cluster.Status, err
 }
 
 // List implements cluster.Provider.
-func (p *Provider) List(context.Context) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(p.cfg.StateDir, Name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list existing clusters: %w", err)
-	}
-	var names []string
-	for _, e := range entries {
-		if _, err := os.Stat(filepath.Join(p.dir(e.Name()), recordFile)); err == nil {
-			names = append(names, e.Name())
-		}
-	}
-	slices.Sort(names)
-	return names, nil
-}
+func (p *Provider) List(context.Context) ([]string, error) { return p.records().Names() }
 
 // Spec is what the cluster of that name was asked to be. It wraps
 // fs.ErrNotExist when there is none.
@@ -190,9 +162,10 @@ func (p *Provider) Down(ctx context.Context, name string, purge bool, report ste
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
+	if err != nil && !purge {
 		return err
 	}
+	r.Name = name // all that is known of one whose record cannot be read
 	return step.Run(ctx, report, step.Step{Name: "Leave the cluster as it was", Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
 		return nil, p.leave(ctx, r, purge, detail)
 	}})
@@ -277,7 +250,12 @@ func (h *handle) Flows(ctx context.Context, last int) (cluster.FlowStream, error
 
 // FlowHistory streams the last flows before now, and ends with io.EOF.
 func (h *handle) FlowHistory(ctx context.Context, last int) (cluster.FlowStream, error) {
-	return h.datapath.Follow(ctx, &observerpb.GetFlowsRequest{Number: uint64(max(0, last))})
+	return h.Observe(ctx, &observerpb.GetFlowsRequest{Number: uint64(max(0, last))})
+}
+
+// Observe implements cluster.Observer.
+func (h *handle) Observe(ctx context.Context, req *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
+	return h.datapath.Follow(ctx, req)
 }
 
 // Enforced implements cluster.Handle.
@@ -286,7 +264,7 @@ func (h *handle) Enforced(ctx context.Context, ref cluster.PolicyRef) error {
 }
 
 func (h *handle) ServeNames(ctx context.Context, names []string) error {
-	if h.World != "simulated" || len(names) == 0 {
+	if h.World != cluster.WorldSimulated || len(names) == 0 {
 		return nil
 	}
 	if err := h.images.Engine.ServeNames(ctx, worldName(h.record.Name), names); err != nil {

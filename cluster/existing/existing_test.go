@@ -93,20 +93,20 @@ func TestFind(t *testing.T) {
 			}
 		}
 	}
-	_, err := Find("")
+	_, err := Find(t.Context(), "")
 	problem(err, "no context")
 	if err := os.WriteFile(path, []byte("nonsense: ["), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Find("")
+	_, err = Find(t.Context(), "")
 	problem(err, "kubeconfig")
 	if err := os.WriteFile(path, []byte(userConfig), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Find("three")
+	_, err = Find(t.Context(), "three")
 	problem(err, `"three"`, "one, two")
 	for given, want := range map[string]string{"": "one", "two": "two"} {
-		if target, err := Find(given); err != nil || target.Context != want || target.Server != "https://127.0.0.1:1" {
+		if target, err := Find(t.Context(), given); err != nil || target.Context != want || target.Server != "https://127.0.0.1:1" {
 			t.Errorf("%q: %+v, %v", given, target, err)
 		}
 	}
@@ -143,7 +143,7 @@ func TestForget(t *testing.T) {
 	}
 	p := New(Config{StateDir: t.TempDir()})
 	r := record{Spec: cluster.Spec{Name: "mine", Provider: Name}}
-	target, err := Find("")
+	target, err := Find(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

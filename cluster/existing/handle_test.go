@@ -102,9 +102,10 @@ func TestDetect(t *testing.T) {
 	tools := agents("kube-system", "cilium", "k8s-app", "cilium")
 	tools.Labels = map[string]string{builtin.ManagedByLabel: builtin.ManagedBy}
 	for name, tc := range map[string]struct {
-		sets          []runtime.Object
-		want, refused string
-		lacks         string // of NetworkPolicy and CiliumNetworkPolicy
+		sets    []runtime.Object
+		want    cluster.Datapath
+		refused string
+		lacks   string // of NetworkPolicy and CiliumNetworkPolicy
 	}{
 		"ours":             {[]runtime.Object{netdojo}, "netdojo", "", ""},
 		"Cilium":           {[]runtime.Object{cilium}, "cilium", "", "-"},

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/netdojo/netdojo/cluster"
 )
@@ -74,24 +75,22 @@ func (h *handle) removeNamespaces(ctx context.Context, detail func(string)) erro
 func (h *handle) gone(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, goneTimeout)
 	defer cancel()
-	tick := time.NewTicker(gonePause)
-	defer tick.Stop()
-	for {
+	holds := ""
+	err := wait.PollUntilContextCancel(ctx, gonePause, true, func(ctx context.Context) (bool, error) {
 		ns, err := h.Client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
+		if err == nil && len(ns.Status.Conditions) > 0 {
+			holds = ns.Status.Conditions[len(ns.Status.Conditions)-1].Message
 		}
-		select {
-		case <-ctx.Done():
-			last := ctx.Err()
-			if err == nil && len(ns.Status.Conditions) > 0 {
-				last = errors.New(ns.Status.Conditions[len(ns.Status.Conditions)-1].Message)
-			}
-			return &cluster.Problem{
-				What: "the namespace " + name + " does not end", Err: last,
-				Fix: "see what holds it: kubectl describe namespace " + name,
-			}
-		case <-tick.C:
-		}
+		return apierrors.IsNotFound(err), nil
+	})
+	if err == nil {
+		return nil
+	}
+	if holds != "" {
+		err = errors.New(holds)
+	}
+	return &cluster.Problem{
+		What: "the namespace " + name + " does not end", Err: err,
+		Fix: "see what holds it: kubectl describe namespace " + name,
 	}
 }

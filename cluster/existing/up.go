@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
@@ -25,9 +26,12 @@ type Target struct {
 }
 
 // Find finds a context in the user's kubeconfig; "" is the current one.
-func Find(name string) (Target, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	config, err := rules.Load()
+func Find(ctx context.Context, name string) (Target, error) {
+	files, err := kubeconfig.Default()
+	if err != nil {
+		return Target{}, err
+	}
+	config, err := files.Load(ctx)
 	if err != nil {
 		return Target{}, &cluster.Problem{What: "read your kubeconfig", Err: err, Fix: "set KUBECONFIG to a file that kubectl understands"}
 	}
@@ -43,9 +47,9 @@ func Find(name string) (Target, error) {
 	case len(known) == 0:
 		return Target{}, &cluster.Problem{What: "your kubeconfig has no context", Fix: "set KUBECONFIG to a file that has one"}
 	case name == "":
-		return Target{}, &cluster.Problem{What: "your kubeconfig has no current context", Fix: "name one with --context: " + strings.Join(known, ", ")}
+		return Target{}, &cluster.Problem{What: "your kubeconfig has no current context", Fix: "name one of these: " + strings.Join(known, ", ")}
 	case config.Contexts[name] == nil:
-		return Target{}, &cluster.Problem{What: fmt.Sprintf("your kubeconfig has no context %q", name), Fix: "name one of these with --context: " + strings.Join(known, ", ")}
+		return Target{}, &cluster.Problem{What: fmt.Sprintf("your kubeconfig has no context %q", name), Fix: "name one of these: " + strings.Join(known, ", ")}
 	}
 	config.CurrentContext = name
 	if err := errors.Join(clientcmdapi.MinifyConfig(config), clientcmdapi.FlattenConfig(config)); err != nil {
@@ -54,9 +58,21 @@ func Find(name string) (Target, error) {
 	return Target{Context: name, Server: config.Clusters[config.Contexts[name].Cluster].Server, config: *config}, nil
 }
 
+// Client is how the target is spoken to, and the namespace of its context.
+func (t Target) Client() (config *rest.Config, namespace string, err error) {
+	client := clientcmd.NewDefaultClientConfig(t.config, nil)
+	if config, err = client.ClientConfig(); err == nil {
+		namespace, _, err = client.Namespace()
+	}
+	if err != nil {
+		return nil, "", &cluster.Problem{What: "read the context " + t.Context, Err: err, Fix: "see that kubectl --context " + t.Context + " works"}
+	}
+	return config, namespace, nil
+}
+
 // Up implements cluster.Provider. Without the user's consent it does nothing.
 func (p *Provider) Up(ctx context.Context, spec cluster.Spec, report step.Reporter) (cluster.Handle, error) {
-	target, err := Find(spec.Context)
+	target, err := Find(ctx, spec.Context)
 	if err != nil {
 		return nil, err
 	}
@@ -99,14 +115,14 @@ func (p *Provider) Up(ctx context.Context, spec cluster.Spec, report step.Report
 				return nil, err
 			}
 			h.datapath, h.Datapath = found, found.Enforcer()
-			detail(h.Datapath)
-			if nodes = h.findContainers(ctx); nodes.err == nil {
+			detail(string(h.Datapath))
+			if nodes = findContainers(ctx, h.Client); nodes.err == nil {
 				h.Kind, h.record.Engine, h.images.Engine = nodes.cluster, nodes.engine.Program, nodes.engine
 			}
 			return nil, p.write(h.record)
 		}},
 		step.Step{Name: "Bring what pods find outside the cluster", Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
-			if h.World != "simulated" {
+			if h.World != cluster.WorldSimulated {
 				return nil, nil
 			}
 			undo := func(ctx context.Context) error {
@@ -143,7 +159,7 @@ func (p *Provider) sameCluster(target Target, own string) (string, error) {
 		return "", err
 	}
 	for _, name := range names {
-		config, err := clientcmd.LoadFromFile(filepath.Join(p.dir(name), kubeconfigFile))
+		config, err := kubeconfig.Read(filepath.Join(p.dir(name), kubeconfigFile), kubeconfig.Guest)
 		if err != nil || name == own {
 			continue // it never came so far
 		}
@@ -168,7 +184,7 @@ func (p *Provider) writeKubeconfig(name string, target Target) error {
 	if renamed.AuthInfos[own] == nil {
 		renamed.AuthInfos[own] = clientcmdapi.NewAuthInfo()
 	}
-	if err := clientcmd.WriteToFile(*renamed, filepath.Join(p.dir(name), kubeconfigFile)); err != nil {
+	if err := kubeconfig.WriteFile(filepath.Join(p.dir(name), kubeconfigFile), renamed); err != nil {
 		return fmt.Errorf("write the kubeconfig of %s: %w", name, err)
 	}
 	return nil
@@ -184,23 +200,8 @@ const (
 func (h *handle) await(ctx context.Context, detail func(string)) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	tick := time.NewTicker(readyPause)
-	defer tick.Stop()
-	for {
-		waiting, err := h.NotReady(ctx, h.datapath)
-		if err == nil && waiting == "" {
-			return nil
-		}
-		if waiting != "" {
-			detail("waiting for " + waiting)
-		}
-		select {
-		case <-ctx.Done():
-			if err == nil {
-				err = fmt.Errorf("waiting for %s", waiting)
-			}
-			return &cluster.Problem{What: "the cluster is not ready", Err: err, Fix: "see its pods: kubectl --context " + h.Context + " -n kube-system get pods"}
-		case <-tick.C:
-		}
+	if err := h.AwaitReady(ctx, h.datapath, readyPause, detail); err != nil {
+		return &cluster.Problem{What: "the cluster is not ready", Err: err, Fix: "see its pods: kubectl --context " + h.Context + " -n kube-system get pods"}
 	}
+	return nil
 }

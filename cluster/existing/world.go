@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/containers"
@@ -28,10 +29,17 @@ type nodeContainers struct {
 	err     error  // why they are none; all else is empty then
 }
 
+// KindCluster finds the kind cluster of this machine that a client's is: its name, and the
+// engine whose containers its nodes are. An error where it is none.
+func KindCluster(ctx context.Context, client kubernetes.Interface) (name string, engine containers.Engine, err error) {
+	found := findContainers(ctx, client)
+	return found.cluster, found.engine, found.err
+}
+
 // findContainers finds the containers that the nodes are.
-func (h *handle) findContainers(ctx context.Context) nodeContainers {
+func findContainers(ctx context.Context, client kubernetes.Interface) nodeContainers {
 	fail := func(err error) nodeContainers { return nodeContainers{err: err} }
-	list, err := h.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	list, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return fail(fmt.Errorf("list nodes: %w", err))
 	}

@@ -197,6 +197,9 @@ func (s *StandIn) StandInLayer(helper string) (Layer, error) {
 		}
 		files = append(files, File{Path: dir + "/", Mode: mode})
 	}
+	for _, dir := range s.Dirs {
+		files = append(files, File{Path: dir + "/", Mode: 0o777})
+	}
 	for _, set := range []map[string]string{skeletonFiles, s.Files} {
 		for _, name := range sortedKeys(set) {
 			mode := int64(0)

@@ -29,7 +29,7 @@ func FuzzUnpack(f *testing.F) {
 		if err := os.WriteFile(victim, []byte("safe"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		u, err := newUnpacker(root)
+		u, err := newUnpacker(root, DefaultMaxSize)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ package image
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 )
 
 // ErrNotFound is an image that is neither in the store nor has a stand-in.
@@ -76,10 +77,14 @@ func (e *NotFoundError) Error() string {
 // Cure says how to get the image in.
 func (e *NotFoundError) Cure() string {
 	return "load it with `netdojo image load FILE` (made by `docker save` or as an OCI archive), or use an image with a stand-in, such as " +
-		"docker.io/cilium/json-mock, curlimages/curl, nginx or busybox; `netdojo image ls` lists them all"
+		"docker.io/cilium/json-mock, curlimages/curl, nginx or busybox; `netdojo image ls --stand-ins` names them all"
 }
 
 // Is makes errors.Is(err, ErrNotFound) hold.
 func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound }
 
 func (e *NotFoundError) Unwrap() error { return e.Err }
+
+// StoreIn is the store of a state folder. Its name differs from that of stores in
+// which pods could write: what is in those cannot be believed.
+func StoreIn(stateDir string) string { return filepath.Join(stateDir, "image-store") }

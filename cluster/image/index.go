@@ -1,9 +1,10 @@
 package image
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,19 +18,16 @@ import (
 // is killed meanwhile must not cost all images. The caller holds the lock.
 func changeIndex(dir string, change func(*v1.IndexManifest)) error {
 	path := filepath.Join(dir, "index.json")
-	data, err := os.ReadFile(path)
+	m, err := parseIndex(path)
 	if err != nil {
 		return err
 	}
-	var m v1.IndexManifest
-	if err := json.Unmarshal(data, &m); err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	change(&m)
+	change(m)
 	if m.Manifests == nil {
 		m.Manifests = []v1.Descriptor{}
 	}
-	if data, err = json.MarshalIndent(m, "", "  "); err != nil {
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
 		return err
 	}
 	tmp, err := os.CreateTemp(dir, ".index-")
@@ -114,4 +112,63 @@ func (s *Store) sweep() {
 			_ = os.RemoveAll(filepath.Join(s.o.Dir, e.Name()))
 		}
 	}
+}
+
+// readIndex reads a layout's index, which is replaced as a whole. Of a layout that
+// this process may change nothing of it changes meanwhile.
+func (s *Store) readIndex(dir string) (*v1.IndexManifest, error) {
+	if dir == s.o.Dir {
+		unlock, err := lockFile(lockOf(dir), false)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+			return nil, err
+		}
+		if err == nil {
+			defer unlock()
+		}
+	}
+	return parseIndex(filepath.Join(dir, "index.json"))
+}
+
+// parseIndex reads a layout's index: a *CorruptError when it is none.
+func parseIndex(path string) (*v1.IndexManifest, error) {
+	data, err := readSmall(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil, err
+	}
+	var m *v1.IndexManifest
+	if err == nil {
+		m, err = v1.ParseIndexManifest(bytes.NewReader(data))
+	}
+	if err != nil {
+		return nil, &CorruptError{Path: path, Err: err}
+	}
+	return m, nil
+}
+
+// letRead makes a layout readable for all who reach it, whatever the umask.
+func letRead(dir string) error {
+	for _, pattern := range []string{".", "index.json", "oci-layout", "blobs", "blobs/sha256", "blobs/sha256/*"} {
+		names, err := fs.Glob(os.DirFS(dir), pattern) // the folder's own name may hold brackets
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			path := filepath.Join(dir, name)
+			info, err := os.Lstat(path)
+			if err != nil {
+				return err
+			}
+			mode := fs.FileMode(0o644)
+			if info.IsDir() {
+				mode = 0o755
+			}
+			if info.Mode().Type() == fs.ModeSymlink || info.Mode().Perm() == mode {
+				continue
+			}
+			if err := os.Chmod(path, mode); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -32,24 +32,32 @@ func (notAnArchive) Cure() string {
 // Load reads an image archive, Docker's or OCI's, plain or gzipped, into the
 // store and returns the images that it held.
 func (s *Store) Load(ctx context.Context, r io.Reader) ([]Info, error) {
+	if s.o.Dir == "" {
+		return nil, errors.New("load image: this store only reads")
+	}
 	work, err := os.MkdirTemp(s.o.Dir, ".load-")
 	if err != nil {
 		return nil, fmt.Errorf("load image: %w", err)
 	}
 	defer os.RemoveAll(work)
 	file := filepath.Join(work, "archive.tar")
-	if err := plainCopy(ctx, file, r); err != nil {
+	whole := newBudget("the archive is too large, unzipped", archiveFactor*s.o.MaxSize)
+	if err := plainCopy(ctx, file, r, whole); err != nil {
 		return nil, fmt.Errorf("load image: %w", err)
 	}
-	names, err := tarNames(file)
+	found, err := tarContents(file)
+	var tooLarge *TooLargeError
+	if errors.As(err, &tooLarge) {
+		return nil, fmt.Errorf("load image: %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("load image: %w: %w", ErrNotAnArchive, err)
 	}
 	var infos []Info
 	switch {
-	case names["manifest.json"]:
-		infos, err = s.loadDocker(ctx, file)
-	case names["index.json"] && names["oci-layout"]:
+	case found.has("manifest.json"):
+		infos, err = s.loadDocker(ctx, file, found)
+	case found.has("index.json") && found.has("oci-layout"):
 		infos, err = s.loadOCI(ctx, file, filepath.Join(work, "oci"))
 	default:
 		err = ErrNotAnArchive
@@ -60,9 +68,11 @@ func (s *Store) Load(ctx context.Context, r io.Reader) ([]Info, error) {
 	return infos, nil
 }
 
-// plainCopy writes r, unzipped when it is gzipped, to path.
-func plainCopy(ctx context.Context, path string, r io.Reader) error {
-	in := bufio.NewReader(r)
+// plainCopy writes r, unzipped when it is gzipped, to path. Both forms are bounded:
+// a zip of nothing has no end either.
+func plainCopy(ctx context.Context, path string, r io.Reader, whole *budget) error {
+	zipped := *whole
+	in := bufio.NewReader(zipped.reader(r))
 	var src io.Reader = in
 	if magic, err := in.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b {
 		zr, err := gzip.NewReader(in)
@@ -76,12 +86,12 @@ func plainCopy(ctx context.Context, path string, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, readerFunc(func(p []byte) (int, error) {
+	_, err = io.Copy(f, whole.reader(readerFunc(func(p []byte) (int, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
 		return src.Read(p)
-	}))
+	})))
 	return errors.Join(err, f.Close())
 }
 
@@ -89,34 +99,84 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-func tarNames(path string) (map[string]bool, error) {
+// contents are a tar's files by name: their sizes, and what links lead to.
+type contents struct {
+	sizes map[string]int64
+	links map[string]string
+}
+
+func (m contents) has(name string) bool {
+	_, ok := m.sizes[name]
+	return ok
+}
+
+// target is the file that a name leads to.
+func (m contents) target(name string) (string, error) {
+	at := filepath.Clean(name)
+	for range maxDepth {
+		to, link := m.links[at]
+		if !link {
+			return at, nil
+		}
+		at = to
+	}
+	return "", fmt.Errorf("%s in the archive is a link to links without end", name)
+}
+
+// small says whether a file can be read at once.
+func (m contents) small(name string) error {
+	at, err := m.target(name)
+	if err == nil && m.sizes[at] > maxJSON {
+		err = &TooLargeError{What: name + " in the archive is too large", Bound: sizeName(maxJSON)}
+	}
+	return err
+}
+
+// tarContents reads the names in a tar.
+func tarContents(path string) (contents, error) {
+	m := contents{map[string]int64{}, map[string]string{}}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return m, err
 	}
 	defer f.Close()
-	names := map[string]bool{}
 	for tr := tar.NewReader(f); ; {
 		h, err := tr.Next()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			return nil, err
+			return m, err
 		}
-		names[filepath.Clean(h.Name)] = true
+		name := filepath.Clean(h.Name)
+		if len(name) > maxPath {
+			return m, &TooLargeError{What: fmt.Sprintf("a name in the archive has %d bytes", len(name)), Bound: fmt.Sprint(maxPath)}
+		}
+		if len(m.sizes) >= maxEntries {
+			return m, &TooLargeError{What: "the archive has too many files", Bound: fmt.Sprint(maxEntries)}
+		}
+		m.sizes[name] = h.Size
+		if h.Typeflag == tar.TypeSymlink || h.Typeflag == tar.TypeLink {
+			m.links[name] = filepath.Join(filepath.Dir(name), filepath.Clean(h.Linkname))
+		}
 	}
-	if len(names) == 0 {
-		return nil, errors.New("it is empty")
+	if len(m.sizes) == 0 {
+		return m, errors.New("it is empty")
 	}
-	return names, nil
+	return m, nil
 }
 
-func (s *Store) loadDocker(ctx context.Context, file string) ([]Info, error) {
+func (s *Store) loadDocker(ctx context.Context, file string, m contents) ([]Info, error) {
 	open := func() (io.ReadCloser, error) { return os.Open(file) }
+	if err := m.small("manifest.json"); err != nil {
+		return nil, err
+	}
 	manifest, err := tarball.LoadManifest(open)
 	if err != nil {
 		return nil, fmt.Errorf("read manifest.json: %w", err)
+	}
+	if err := checkDocker(manifest, m); err != nil {
+		return nil, err
 	}
 	var infos []Info
 	for _, m := range manifest {
@@ -157,8 +217,31 @@ func (s *Store) loadDocker(ctx context.Context, file string) ([]Info, error) {
 	return []Info{stored.Info}, nil
 }
 
+// checkDocker looks at an archive's manifest before the images are read by it.
+func checkDocker(manifest tarball.Manifest, m contents) error {
+	names := 0
+	for _, d := range manifest {
+		names += max(len(d.RepoTags), 1)
+		if names > maxImages {
+			return &TooLargeError{What: "the archive has too many images", Bound: fmt.Sprint(maxImages)}
+		}
+		if len(d.Layers) > maxLayers {
+			return &TooLargeError{What: fmt.Sprintf("an image has %d layers", len(d.Layers)), Bound: fmt.Sprint(maxLayers)}
+		}
+		if err := m.small(d.Config); err != nil {
+			return err
+		}
+		for _, l := range d.Layers {
+			if _, err := m.target(l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (s *Store) addPlain(ctx context.Context, img v1.Image, fullName string) (*Image, error) {
-	img, err := storePlain(img)
+	img, err := storePlain(img, newBudget("the image is too large, unzipped", s.o.MaxSize))
 	if err != nil {
 		return nil, fmt.Errorf("read image %s: %w", fullName, err)
 	}
@@ -168,6 +251,9 @@ func (s *Store) addPlain(ctx context.Context, img v1.Image, fullName string) (*I
 func (s *Store) loadOCI(ctx context.Context, file, dir string) ([]Info, error) {
 	if err := extract(file, dir); err != nil {
 		return nil, err
+	}
+	if _, err := readSmall(filepath.Join(dir, "index.json")); err != nil {
+		return nil, fmt.Errorf("read index.json: %w", err)
 	}
 	p, err := layout.FromPath(dir)
 	if err != nil {
@@ -181,9 +267,12 @@ func (s *Store) loadOCI(ctx context.Context, file, dir string) ([]Info, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read index.json: %w", err)
 	}
+	if len(m.Manifests) > maxImages {
+		return nil, &TooLargeError{What: "the archive has too many images", Bound: fmt.Sprint(maxImages)}
+	}
 	var infos []Info
 	for _, d := range m.Manifests {
-		img, err := pick(index, d)
+		img, err := pick(dir, index, d, maxDepth)
 		if err != nil {
 			return nil, err
 		}
@@ -228,9 +317,15 @@ func looksLikeName(s string) bool {
 
 // pick returns the image of a descriptor that this machine can run, nil when
 // it has none (another platform, an attestation).
-func pick(index v1.ImageIndex, d v1.Descriptor) (v1.Image, error) {
+func pick(dir string, index v1.ImageIndex, d v1.Descriptor, depth int) (v1.Image, error) {
 	switch {
 	case d.MediaType.IsIndex():
+		if depth == 0 {
+			return nil, &TooLargeError{What: "the archive has indexes in indexes", Bound: fmt.Sprintf("%d deep", maxDepth)}
+		}
+		if _, err := readSmall(blobPath(dir, d.Digest)); err != nil {
+			return nil, fmt.Errorf("read index %s: %w", d.Digest, err)
+		}
 		inner, err := index.ImageIndex(d.Digest)
 		if err != nil {
 			return nil, fmt.Errorf("read index %s: %w", d.Digest, err)
@@ -240,7 +335,7 @@ func pick(index v1.ImageIndex, d v1.Descriptor) (v1.Image, error) {
 			return nil, fmt.Errorf("read index %s: %w", d.Digest, err)
 		}
 		for _, child := range m.Manifests {
-			if img, err := pick(inner, child); img != nil || err != nil {
+			if img, err := pick(dir, inner, child, depth-1); img != nil || err != nil {
 				return img, err
 			}
 		}
@@ -248,6 +343,9 @@ func pick(index v1.ImageIndex, d v1.Descriptor) (v1.Image, error) {
 	case d.MediaType.IsImage():
 		if d.Platform != nil && !d.Platform.Satisfies(platform()) {
 			return nil, nil
+		}
+		if err := (entry{dir: dir, desc: d}).check(); err != nil {
+			return nil, fmt.Errorf("read image %s: %w", d.Digest, err)
 		}
 		img, err := index.Image(d.Digest)
 		if err != nil {

@@ -25,7 +25,8 @@ type plain struct {
 }
 
 // storePlain gives an image from a Docker archive that form.
-func storePlain(img v1.Image) (v1.Image, error) {
+// Unzipping takes from the budget.
+func storePlain(img v1.Image, unzipped *budget) (v1.Image, error) {
 	config, err := img.RawConfigFile()
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func storePlain(img v1.Image) (v1.Image, error) {
 		if err != nil {
 			return nil, fmt.Errorf("layer %d: %w", i, err)
 		}
-		size, err := io.Copy(io.Discard, r)
+		size, err := io.Copy(io.Discard, unzipped.reader(r))
 		if err = errors.Join(err, r.Close()); err != nil {
 			return nil, fmt.Errorf("layer %d: %w", i, err)
 		}

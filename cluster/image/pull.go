@@ -13,10 +13,11 @@ import (
 // Auth is how a registry is told who asks. The zero value is ~/.docker/config
 // or nobody.
 type Auth struct {
-	Username, Password string
-	Auth               string // base64 of username:password
-	IdentityToken      string
-	RegistryToken      string
+	Username      string `json:"username,omitempty"`
+	Password      string `json:"password,omitempty"`
+	Auth          string `json:"auth,omitempty"` // base64 of username:password
+	IdentityToken string `json:"identityToken,omitempty"`
+	RegistryToken string `json:"registryToken,omitempty"`
 }
 
 // Pull finds an image as Resolve does, and asks its registry when it is
@@ -29,11 +30,26 @@ func (s *Store) Pull(ctx context.Context, ref string, auth Auth) (*Image, error)
 	if _, ok := isID(ref); ok {
 		return nil, err
 	}
-	img, err = s.fetch(ctx, ref, auth)
+	if s.o.Dir != "" {
+		img, err = s.fetch(ctx, ref, auth)
+	} else {
+		img, err = s.fetched(ctx, ref, auth)
+	}
 	if err != nil {
 		return nil, &NotFoundError{Ref: ref, Err: err}
 	}
 	return img, nil
+}
+
+// fetched has the image brought into a layout that this store only reads.
+func (s *Store) fetched(ctx context.Context, ref string, auth Auth) (*Image, error) {
+	if s.o.Fetch == nil {
+		return nil, errors.New("this store pulls no images")
+	}
+	if err := s.o.Fetch(ctx, ref, auth); err != nil {
+		return nil, err
+	}
+	return s.Resolve(ref)
 }
 
 func (s *Store) fetch(ctx context.Context, ref string, auth Auth) (*Image, error) {
@@ -61,6 +77,15 @@ func (s *Store) fetch(ctx context.Context, ref string, auth Auth) (*Image, error
 	defer watched.stop()
 	opts = append(opts, remote.WithTransport(watched))
 	img, err := remote.Image(parsed, opts...)
+	if err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	// The registry's manifest says how large the configuration is that is read at
+	// once: it is looked at before.
+	m, err := img.Manifest()
+	if err == nil {
+		err = checkManifest(m, s.o.MaxSize)
+	}
 	if err != nil {
 		return nil, causeOf(ctx, err)
 	}

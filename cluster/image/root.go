@@ -59,11 +59,11 @@ func (s *Store) lockRoot(dir string) (unlock func()) {
 	return m.Unlock
 }
 
-func (s *Store) unpackTo(ctx context.Context, img *Image, dir string) (unpackState, error) {
-	var state unpackState
+func (s *Store) unpackTo(ctx context.Context, img *Image, dir string) (state unpackState, err error) {
 	if err := os.RemoveAll(dir); err != nil { // what an earlier try left
 		return state, err
 	}
+	defer func() { err = errors.Join(err, cleanup(dir, err)) }()
 	root := filepath.Join(dir, "root")
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return state, err
@@ -76,7 +76,7 @@ func (s *Store) unpackTo(ctx context.Context, img *Image, dir string) (unpackSta
 	if err != nil {
 		return state, err
 	}
-	u, err := newUnpacker(root)
+	u, err := newUnpacker(root, s.o.MaxSize)
 	if err != nil {
 		return state, err
 	}
@@ -100,4 +100,13 @@ func (s *Store) unpackTo(ctx context.Context, img *Image, dir string) (unpackSta
 		return state, err
 	}
 	return state, os.WriteFile(filepath.Join(dir, "unpacked.json"), data, 0o644)
+}
+
+// cleanup removes what an unpacking that failed has left, which may be as large as
+// the bound.
+func cleanup(dir string, failed error) error {
+	if failed == nil {
+		return nil
+	}
+	return os.RemoveAll(dir)
 }

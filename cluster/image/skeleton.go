@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -49,6 +50,12 @@ func (s *Store) writeSkeleton(in *StandIn, root *Root) error {
 			return err
 		}
 		if err := os.Chmod(path, mode); err != nil { // past the umask
+			return err
+		}
+	}
+	for _, name := range in.Dirs {
+		path := filepath.Join(root.Dir, name)
+		if err := errors.Join(os.MkdirAll(path, 0o755), os.Chmod(path, 0o777)); err != nil {
 			return err
 		}
 	}
@@ -126,6 +133,38 @@ func (s *Store) showHost(root *Root) error {
 			continue
 		}
 		root.Binds = append(root.Binds, Bind{Source: host, Destination: "/etc/" + name})
+	}
+	return s.trust(root)
+}
+
+// bundles are where systems keep the certificates that their programs trust, below /etc:
+// Debian's and Alpine's, and Fedora's.
+var bundles = []string{"ssl/certs/ca-certificates.crt", "pki/ca-trust/extracted/pem/tls-ca-bundle.pem"}
+
+// trust shows bundles with the store's further certificates in place of the host's.
+func (s *Store) trust(root *Root) error {
+	if s.o.CA == nil {
+		return nil
+	}
+	more := s.o.CA()
+	if len(more) == 0 {
+		return nil
+	}
+	for _, name := range bundles {
+		host := filepath.Join(s.o.HostRoot, "etc", name)
+		have, err := os.ReadFile(host)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		// Beside the root: what lies in it, the container sees.
+		file := root.Dir + ".trusted-" + filepath.Base(name)
+		if err := os.WriteFile(file, slices.Concat(have, []byte("\n"), more), 0o644); err != nil {
+			return err
+		}
+		root.Binds = append(root.Binds, Bind{Source: file, Destination: "/etc/" + name})
 	}
 	return nil
 }

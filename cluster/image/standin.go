@@ -20,6 +20,7 @@ type StandIn struct {
 	// Files are put into the root, by path; those below usr/bin, usr/sbin and
 	// the root itself are executable.
 	Files map[string]string
+	Dirs  []string          // folders that every user may write into, by path
 	Links map[string]string // symbolic links in the root, by path
 	Needs []Tool            // programs of the host without which it is useless
 	// Program is bound to a path of the root: which one, and where.

@@ -1,10 +1,12 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,17 +27,27 @@ const annotationName = "org.opencontainers.image.ref.name"
 
 // Options say where a store keeps things. Only Dir is needed to load and list.
 type Options struct {
-	Dir    string   // the OCI image layout that Load and Pull write to; made when missing
-	Shared []string // further layouts, only read, looked up after Dir
+	// Dir is the OCI image layout that Load and Pull write to; made when missing. Its
+	// lock lies beside it, as Dir.lock. Empty is a store that only reads.
+	Dir    string
+	Shared []string // further layouts, only read and not locked, looked up after Dir
 	Roots  string   // where images are unpacked; empty: Dir/roots
+	// Fetch gets an image into one of Shared: how a store without Dir pulls.
+	Fetch func(ctx context.Context, ref string, auth Auth) error
 
 	HostRoot string // whose programs stand-ins use; empty: /
 	Helper   string // path of netdojo-helper; stand-in servers need it
 	CoreDNS  string // path of netdojo-coredns; without it CoreDNS has no stand-in
 	Cilium   string // path of netdojo-cilium, for the stand-in of Cilium's agent
 
+	// CA gives further certificates, as PEM, that the clients of stand-ins trust; nil or
+	// empty: none. It is asked when a stand-in is made.
+	CA func() []byte
+
 	Transport   http.RoundTripper // to registries; nil: the default one
 	PullTimeout time.Duration     // 0: 15 s without an answer of the registry
+
+	MaxSize int64 // bytes of an image, unpacked; 0: DefaultMaxSize
 }
 
 // Store is a set of images. It is safe for concurrent use, by processes too.
@@ -58,39 +70,61 @@ func Open(o Options) (*Store, error) {
 	if o.HostRoot == "" {
 		o.HostRoot = "/"
 	}
+	if o.MaxSize == 0 {
+		o.MaxSize = DefaultMaxSize
+	}
 	if o.PullTimeout == 0 {
 		o.PullTimeout = 15 * time.Second
 	}
 	s := &Store{o: o, used: map[string]*Image{}, roots: map[string]*sync.Mutex{}, skeletons: map[string]*Root{}}
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+	if o.Dir == "" {
+		return s, nil
+	}
+	if err := s.make(); err != nil {
 		return nil, fmt.Errorf("make the image store: %w", err)
 	}
-	_, err := os.Stat(filepath.Join(o.Dir, "index.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = s.locked(func() error {
-			_, err := layout.Write(o.Dir, empty.Index)
-			return err
-		})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("make the image store: %w", err)
+	if err := Check(o.Dir); err != nil {
+		return nil, err
 	}
 	s.sweep()
 	return s, nil
 }
 
-// locked runs f while no other process changes the store.
+// make makes the layout unless it is there.
+func (s *Store) make() error {
+	if err := os.MkdirAll(s.o.Dir, 0o755); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(filepath.Join(s.o.Dir, "index.json")); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return s.locked(func() error {
+		_, err := layout.Write(s.o.Dir, empty.Index)
+		return err
+	})
+}
+
+// locked runs f while no other process changes the store, and lets the nodes of all
+// clusters, whose users are others, read what f wrote.
 func (s *Store) locked(f func() error) error {
-	unlock, err := lockFile(filepath.Join(s.o.Dir, ".lock"), true)
+	unlock, err := lockFile(lockOf(s.o.Dir), true)
 	if err != nil {
 		return fmt.Errorf("lock the image store: %w", err)
 	}
 	defer unlock()
-	return f()
+	return errors.Join(f(), letRead(s.o.Dir))
 }
 
+// lockOf is beside the layout: who may only read that could else hold the lock for ever.
+func lockOf(dir string) string { return filepath.Clean(dir) + ".lock" }
+
 // dirs are all layouts in the order of look-up.
-func (s *Store) dirs() []string { return append([]string{s.o.Dir}, s.o.Shared...) }
+func (s *Store) dirs() []string {
+	if s.o.Dir == "" {
+		return s.o.Shared
+	}
+	return append([]string{s.o.Dir}, s.o.Shared...)
+}
 
 // entry is one image of a layout's index.
 type entry struct {
@@ -103,7 +137,7 @@ type entry struct {
 func (s *Store) entries() ([]entry, error) {
 	var all []entry
 	for _, dir := range s.dirs() {
-		index, err := readIndex(dir)
+		index, err := s.readIndex(dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -117,29 +151,52 @@ func (s *Store) entries() ([]entry, error) {
 	return all, nil
 }
 
-func readIndex(dir string) (*v1.IndexManifest, error) {
-	unlock, err := lockFile(filepath.Join(dir, ".lock"), false)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
-		return nil, err
-	}
-	if err == nil {
-		defer unlock()
-	}
-	f, err := os.Open(filepath.Join(dir, "index.json"))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return v1.ParseIndexManifest(f)
-}
-
-// load reads the image of an entry.
+// load reads the image of an entry, after a look at the sizes and kinds of its
+// files.
 func (e entry) load() (v1.Image, error) {
+	if err := e.check(); err != nil {
+		return nil, err
+	}
 	p, err := layout.FromPath(e.dir)
 	if err != nil {
 		return nil, err
 	}
 	return p.Image(e.desc.Digest)
+}
+
+// check refuses files that no store has: too large to be read at once, or links
+// and pipes in the place of files.
+func (e entry) check() error {
+	path := blobPath(e.dir, e.desc.Digest)
+	data, err := readSmall(path)
+	if err != nil {
+		return &CorruptError{Path: path, Err: err}
+	}
+	m, err := v1.ParseManifest(bytes.NewReader(data))
+	if err != nil {
+		return &CorruptError{Path: path, Err: err}
+	}
+	if err := checkManifest(m, math.MaxInt64); err != nil { // they are here already
+		return err
+	}
+	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
+		path := blobPath(e.dir, d.Digest)
+		info, err := os.Lstat(path)
+		switch {
+		case err == nil && !info.Mode().IsRegular():
+			err = errors.New("it is not a regular file")
+		case err == nil && d.Digest == m.Config.Digest && info.Size() > maxJSON:
+			err = &TooLargeError{What: "the file is too large", Bound: sizeName(maxJSON)}
+		}
+		if err != nil {
+			return &CorruptError{Path: path, Err: err}
+		}
+	}
+	return nil
+}
+
+func blobPath(dir string, h v1.Hash) string {
+	return filepath.Join(dir, "blobs", h.Algorithm, h.Hex)
 }
 
 // describe reads an entry as an Image.
@@ -315,6 +372,9 @@ func (s *Store) Remove(ref string) error {
 	if img.standIn != nil {
 		return nil
 	}
+	if s.o.Dir == "" {
+		return os.RemoveAll(s.rootDir(img)) // the image is not this store's to remove
+	}
 	entries, err := s.entries()
 	if err != nil {
 		return err
@@ -349,6 +409,13 @@ func (s *Store) add(ctx context.Context, img v1.Image, fullName string) (*Image,
 		return nil, err
 	}
 	digest, err := img.Digest()
+	if err != nil {
+		return nil, fmt.Errorf("read image %s: %w", fullName, err)
+	}
+	m, err := img.Manifest()
+	if err == nil {
+		err = checkManifest(m, s.o.MaxSize)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read image %s: %w", fullName, err)
 	}

@@ -177,11 +177,12 @@ func TestStandIns(t *testing.T) {
 		"docker.io/cilium/starwars":                                         "deathstar",
 		"nginx:1.27":                                                        "nginx",
 		"curlimages/curl:8.5.0":                                             "curl",
-		"byrnedo/alpine-curl:0.1.8":                                         "curl",
-		"quay.io/cilium/alpine-curl:v1.5.0":                                 "client",
+		"byrnedo/alpine-curl:0.1.8":                                         "alpine-curl",
+		"quay.io/cilium/alpine-curl:v1.5.0":                                 "cilium-alpine-curl",
 		"nicolaka/netshoot":                                                 "client",
-		"busybox":                                                           "shell",
-		"alpine:3":                                                          "shell",
+		"busybox":                                                           "busybox",
+		"alpine:3":                                                          "busybox",
+		"debian":                                                            "shell",
 		"registry.k8s.io/pause:3.10":                                        "pause",
 		"registry.k8s.io/e2e-test-images/agnhost:2.4":                       "agnhost",
 		"hashicorp/http-echo":                                               "http-echo",
@@ -203,7 +204,7 @@ func TestStandIns(t *testing.T) {
 	if !errors.Is(err, ErrNotFound) {
 		t.Errorf("CoreDNS without its program: %v", err)
 	}
-	if n := len(mustList(t, s)); n != 12 {
+	if n := len(mustList(t, s)); n != 13 {
 		t.Errorf("%d stand-ins are listed as used", n)
 	}
 	// What the store has goes before a stand-in.
@@ -247,8 +248,38 @@ func TestStandInsAreWellFormed(t *testing.T) {
 	}
 }
 
+// TestTrust: clients of stand-ins trust the store's further certificates beside the
+// host's, wherever the host keeps them.
+func TestTrust(t *testing.T) {
+	host := t.TempDir()
+	for name, text := range map[string]string{"usr/bin/sh": "", "etc/ssl/certs/ca-certificates.crt": "the host's", "etc/ssl/openssl.cnf": ""} {
+		if err := writeInto(host, name, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Open(Options{Dir: t.TempDir(), HostRoot: host, Helper: "/bin/true", CA: func() []byte { return []byte("the world's") }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := s.Resolve("busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := s.Root(t.Context(), img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(root.Binds, func(b Bind) bool { return b.Destination == "/etc/ssl/certs/ca-certificates.crt" })
+	if folder := slices.IndexFunc(root.Binds, func(b Bind) bool { return b.Destination == "/etc/ssl" }); at < 0 || folder > at {
+		t.Fatalf("bound: %v", root.Binds)
+	}
+	if got, err := os.ReadFile(root.Binds[at].Source); err != nil || string(got) != "the host's\nthe world's" {
+		t.Errorf("trusted: %q, %v", got, err)
+	}
+}
+
 func TestMissingTool(t *testing.T) {
-	s, err := Open(Options{Dir: t.TempDir(), HostRoot: t.TempDir()})
+	s, err := Open(Options{Dir: t.TempDir(), HostRoot: t.TempDir(), Helper: "/bin/true"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +323,7 @@ func TestPull(t *testing.T) {
 	}
 	_, err = s.Pull(t.Context(), host+"/team/other:1", Auth{})
 	var none *NotFoundError
-	if !errors.As(err, &none) || !strings.Contains(err.Error(), host+"/team/other:1") || !strings.Contains(none.Cure(), "netdojo image load FILE") {
+	if !errors.As(err, &none) || !strings.Contains(err.Error(), host+"/team/other:1") || !strings.Contains(none.Cure(), "netdojo image load FILE") || !strings.Contains(none.Cure(), "`netdojo image ls --stand-ins` names them all") {
 		t.Errorf("an image that is nowhere: %v", err)
 	}
 }

@@ -27,6 +27,8 @@ const (
 // below that folder by the kernel, links included.
 type unpacker struct {
 	root     *os.Root
+	size     *budget // of what layers hold and of what is written
+	entries  int
 	squashed map[int]bool
 	skipped  int
 	// dirs are folders whose times are set at the end of a layer, since each file
@@ -36,12 +38,12 @@ type unpacker struct {
 	own map[string]bool
 }
 
-func newUnpacker(dir string) (*unpacker, error) {
+func newUnpacker(dir string, maxSize int64) (*unpacker, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
-	return &unpacker{root: root, squashed: map[int]bool{}}, nil
+	return &unpacker{root: root, size: newBudget("the image is too large, unpacked", maxSize), squashed: map[int]bool{}}, nil
 }
 
 func (u *unpacker) close() { u.root.Close() }
@@ -58,7 +60,7 @@ func (u *unpacker) state() unpackState {
 // apply unpacks one layer.
 func (u *unpacker) apply(ctx context.Context, r io.Reader) error {
 	u.dirs, u.own = map[string]*tar.Header{}, map[string]bool{}
-	for tr := tar.NewReader(r); ; {
+	for tr := tar.NewReader(u.size.reader(r)); ; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -67,6 +69,9 @@ func (u *unpacker) apply(ctx context.Context, r io.Reader) error {
 			break
 		}
 		if err != nil {
+			return err
+		}
+		if err := u.bound(h); err != nil {
 			return err
 		}
 		if err := u.entry(h, tr); err != nil {
@@ -79,6 +84,31 @@ func (u *unpacker) apply(ctx context.Context, r io.Reader) error {
 		}
 	}
 	return nil
+}
+
+// bound refuses what no image has. A file with holes is as large as its header
+// says and takes nothing of the layer: it counts as if it were written.
+func (u *unpacker) bound(h *tar.Header) error {
+	u.entries++
+	if u.entries > maxEntries {
+		return &TooLargeError{What: "the image has too many files", Bound: fmt.Sprint(maxEntries)}
+	}
+	if len(h.Name) > maxPath || len(h.Linkname) > maxPath {
+		return &TooLargeError{What: fmt.Sprintf("a name in the image has %d bytes", max(len(h.Name), len(h.Linkname))), Bound: fmt.Sprint(maxPath)}
+	}
+	if sparse(h) {
+		return u.size.take(h.Size)
+	}
+	return nil
+}
+
+func sparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return h.Typeflag == tar.TypeGNUSparse
 }
 
 func (u *unpacker) entry(h *tar.Header, r io.Reader) error {

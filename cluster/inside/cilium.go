@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/policies"
 )
 
 // Cilium's workloads, as its chart names them.
@@ -31,7 +32,7 @@ const (
 // cilium is real Cilium.
 type cilium struct{ *Cluster }
 
-func (d cilium) Enforcer() string { return "cilium" }
+func (d cilium) Enforcer() cluster.Datapath { return cluster.DatapathCilium }
 
 func (d cilium) Waiting(ctx context.Context, nodes int) (string, error) {
 	apps := d.Client.AppsV1()
@@ -119,13 +120,22 @@ func (d cilium) Lacks(ctx context.Context, features []string) ([]cluster.Lack, e
 		return nil, err
 	}
 	noEnvoy := func() (string, error) { return d.noEnvoy(ctx, settings) }
-	var lacks []cluster.Lack
+	lacks, features, err := d.oneNode(ctx, features)
+	if err != nil {
+		return nil, err
+	}
 	for _, f := range features {
+		_, isPolicy := policies.Find(f)
 		why, fix := "", "use --datapath netdojo, or a Cilium with l7Proxy and Envoy (envoy.enabled in --cilium-values)"
 		switch {
-		case f == "ClusterNetworkPolicy" && settings["enable-k8s-cluster-network-policy"] != "true":
+		case f == policies.ClusterNetworkPolicy && settings["enable-k8s-cluster-network-policy"] != "true":
 			why, fix = "Cilium serves no ClusterNetworkPolicy (enable-k8s-cluster-network-policy)", "set k8sClusterNetworkPolicy.enabled in --cilium-values"
-		case policyKinds[f].Kind != "":
+		case isPolicy:
+		case f == cluster.FeatureIPv6:
+			if settings["enable-ipv6"] != "true" {
+				lack := cluster.NoIPv6("Cilium gives pods IPv4 alone (enable-ipv6)")
+				why, fix = lack.Why, lack.Fix
+			}
 		case !slices.Contains(proxied, f):
 			why, fix = "netdojo does not know how to find out", "use --datapath netdojo"
 		case settings["enable-l7-proxy"] != "true":

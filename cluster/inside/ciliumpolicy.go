@@ -13,19 +13,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/manifests"
+	"github.com/netdojo/netdojo/policies"
 )
-
-// How the kinds of policies are asked for.
-var policyKinds = map[string]schema.GroupVersionKind{
-	"CiliumNetworkPolicy":            {Group: "cilium.io", Version: "v2", Kind: "CiliumNetworkPolicy"},
-	"CiliumClusterwideNetworkPolicy": {Group: "cilium.io", Version: "v2", Kind: "CiliumClusterwideNetworkPolicy"},
-	"NetworkPolicy":                  {Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"},
-	"ClusterNetworkPolicy":           {Group: "policy.networking.k8s.io", Version: "v1alpha2", Kind: "ClusterNetworkPolicy"},
-}
 
 // policyPause is between two looks at an agent's endpoints; each look is two
 // programs in its container.
@@ -73,7 +66,7 @@ func (d cilium) Enforced(ctx context.Context, ref cluster.PolicyRef) error {
 
 // mark makes a policy of the same kind as ref that selects nothing.
 func (d cilium) mark(ctx context.Context, ref cluster.PolicyRef) (uid string, remove func(), err error) {
-	gvk, ok := policyKinds[ref.Kind]
+	kind, ok := policies.Find(ref.Kind)
 	if !ok {
 		return "", nil, fmt.Errorf("%s is no kind of policy", ref.Kind)
 	}
@@ -84,13 +77,13 @@ func (d cilium) mark(ctx context.Context, ref cluster.PolicyRef) (uid string, re
 	id := strings.ToLower(rand.Text()[:10])
 	nobody := map[string]any{"matchLabels": map[string]any{cluster.MarkerLabel: id}}
 	u := &unstructured.Unstructured{Object: map[string]any{}}
-	u.SetGroupVersionKind(gvk)
+	u.SetGroupVersionKind(kind.GVK())
 	u.SetName("netdojo-marker-" + id)
 	u.SetLabels(map[string]string{cluster.MarkerLabel: ""})
 	switch ref.Kind {
-	case "NetworkPolicy":
+	case policies.NetworkPolicy:
 		u.Object["spec"] = map[string]any{"podSelector": nobody, "policyTypes": []any{"Ingress"}}
-	case "ClusterNetworkPolicy":
+	case policies.ClusterNetworkPolicy:
 		everybody := map[string]any{"namespaces": map[string]any{}}
 		u.Object["spec"] = map[string]any{
 			"tier": "Baseline", "priority": int64(0), "subject": map[string]any{"pods": map[string]any{"namespaceSelector": map[string]any{}, "podSelector": nobody}},
@@ -132,15 +125,13 @@ const lookBreak = "-- endpoints --"
 // realised waits for one agent. A policy of the first generation that does not
 // come may have been rejected: that is looked up on the way.
 func (d cilium) realised(ctx context.Context, agent, uid string, ref cluster.PolicyRef) error {
-	tick := time.NewTicker(policyPause)
-	defer tick.Stop()
 	last := "its agents were not asked yet"
-	for {
+	err := wait.PollUntilContextCancel(ctx, policyPause, true, func(ctx context.Context) (bool, error) {
 		out, err := d.exec(ctx, agent, ciliumContainer, "sh", "-c", lookScript)
 		if err == nil {
 			var pending string
 			if pending, err = pendingIn(out, uid, !ref.Deleted); err == nil && pending == "" {
-				return nil
+				return true, nil
 			}
 			last = pending
 		}
@@ -149,15 +140,15 @@ func (d cilium) realised(ctx context.Context, agent, uid string, ref cluster.Pol
 		}
 		if !ref.Deleted {
 			if err := d.rejected(ctx, ref); err != nil && ctx.Err() == nil {
-				return err
+				return false, err
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s %s in agent %s: %s: %w", ref.Kind, ref.Name, agent, last, ctx.Err())
-		case <-tick.C:
-		}
+		return false, nil
+	})
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s %s in agent %s: %s: %w", ref.Kind, ref.Name, agent, last, ctx.Err())
 	}
+	return err
 }
 
 // pendingIn says what lookScript's output lacks for the policy with that UID to
@@ -199,14 +190,15 @@ func pendingIn(out []byte, uid string, there bool) (string, error) {
 // rejected is a *cluster.RejectedError where the operator found the policy
 // invalid: agents leave such a one out, or keep what it was before.
 func (d cilium) rejected(ctx context.Context, ref cluster.PolicyRef) error {
-	if ref.Kind == "NetworkPolicy" {
+	kind, ok := policies.Find(ref.Kind)
+	if !ok || kind.Name == policies.NetworkPolicy {
 		return nil
 	}
 	client, err := manifests.New(d.REST)
 	if err != nil {
 		return err
 	}
-	u, err := client.Get(ctx, manifests.Ref{GVK: policyKinds[ref.Kind], Namespace: ref.Namespace, Name: ref.Name})
+	u, err := client.Get(ctx, manifests.Ref{GVK: kind.GVK(), Namespace: ref.Namespace, Name: ref.Name})
 	if err != nil {
 		if notFound(err) {
 			return nil
@@ -217,7 +209,7 @@ func (d cilium) rejected(ctx context.Context, ref cluster.PolicyRef) error {
 	for _, c := range conditions {
 		condition, _ := c.(map[string]any)
 		if condition["type"] == "Valid" && condition["status"] == "False" {
-			return &cluster.RejectedError{Ref: ref, Reason: fmt.Sprint(condition["message"])}
+			return &cluster.RejectedError{Ref: ref, Rejection: policies.Invalid(errors.New(fmt.Sprint(condition["message"])))}
 		}
 	}
 	return nil

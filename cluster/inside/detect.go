@@ -16,11 +16,12 @@ import (
 // known is what enforces policies by the label that its agents' DaemonSet selects
 // by, with the kinds of policies that it enforces.
 var known = []struct {
-	selector, enforcer string
-	kinds              []string
+	selector string
+	enforcer cluster.Datapath
+	kinds    []string
 }{
-	{agentLabel, "netdojo", nil},
-	{ciliumSelector, "cilium", nil},
+	{agentLabel, cluster.DatapathNetdojo, nil},
+	{ciliumSelector, cluster.DatapathCilium, nil},
 	{"k8s-app=calico-node", "calico", []string{"NetworkPolicy"}},
 	{"k8s-app=kindnet", "kindnet", []string{"NetworkPolicy"}},
 	{"k8s-app=kube-router", "kube-router", []string{"NetworkPolicy"}},
@@ -28,7 +29,7 @@ var known = []struct {
 }
 
 // Nothing is what Enforcer says where no policy is enforced, as far as is known.
-const Nothing = "none"
+const Nothing cluster.Datapath = "none"
 
 // Detect finds out what enforces the cluster's policies, by the agents that run in
 // it. Two of those that netdojo can look into are an error: nobody knows which of
@@ -71,30 +72,30 @@ func (c *Cluster) Detect(ctx context.Context) (Datapath, error) {
 }
 
 // Enforcer is the datapath of that name; one that is not known enforces nothing.
-func (c *Cluster) Enforcer(name string) Datapath {
+func (c *Cluster) Enforcer(name cluster.Datapath) Datapath {
 	switch name {
-	case "netdojo":
+	case cluster.DatapathNetdojo:
 		return c.Netdojo()
-	case "cilium":
+	case cluster.DatapathCilium:
 		return c.Cilium()
 	}
 	for _, k := range known {
 		if k.enforcer == name {
-			return others{c.Name, name, k.kinds}
+			return others{c, name, k.kinds}
 		}
 	}
-	return others{c.Name, Nothing, nil}
+	return others{c, Nothing, nil}
 }
 
 // others are datapaths that netdojo cannot look into: it knows what they enforce,
 // and not when, nor what they drop.
 type others struct {
-	cluster string // its name
-	name    string
-	kinds   []string // of policies
+	*Cluster
+	name  cluster.Datapath
+	kinds []string // of policies
 }
 
-func (o others) Enforcer() string { return o.name }
+func (o others) Enforcer() cluster.Datapath { return o.name }
 
 func (o others) Waiting(context.Context, int) (string, error) { return "", nil }
 
@@ -105,13 +106,19 @@ func (o others) Follow(context.Context, *observerpb.GetFlowsRequest) (cluster.Fl
 // Enforced returns at once: that a policy is in force has to be seen from outside.
 func (o others) Enforced(context.Context, cluster.PolicyRef) error { return nil }
 
-func (o others) Lacks(_ context.Context, features []string) ([]cluster.Lack, error) {
-	var lacks []cluster.Lack
+func (o others) Lacks(ctx context.Context, features []string) ([]cluster.Lack, error) {
+	lacks, features, err := o.oneNode(ctx, features)
+	if err != nil {
+		return nil, err
+	}
 	for _, f := range features {
 		if slices.Contains(o.kinds, f) {
 			continue
 		}
-		l := cluster.Lack{Feature: f, Why: o.name + " does not enforce it", Fix: "use a cluster with Cilium, or one of netdojo's own: --provider embedded or kind"}
+		l := cluster.Lack{Feature: f, Why: string(o.name) + " does not enforce it", Fix: "use a cluster with Cilium, or one of netdojo's own: --provider embedded or kind"}
+		if f == cluster.FeatureIPv6 {
+			l = cluster.NoIPv6("netdojo does not know whether pods have IPv6 with " + string(o.name))
+		}
 		if o.name == Nothing {
 			l.Why = "nothing that enforces policies runs in the cluster, as far as netdojo knows"
 		}

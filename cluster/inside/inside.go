@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -26,7 +28,7 @@ import (
 // Datapath is what of a cluster differs by what enforces its policies.
 type Datapath interface {
 	// Enforcer is what enforces: netdojo, cilium, or another.
-	Enforcer() string
+	Enforcer() cluster.Datapath
 	// Waiting names what of it is not ready on so many nodes; "" when all is.
 	Waiting(ctx context.Context, nodes int) (string, error)
 	// Follow streams flows; cluster.ErrNoFlows where it tells none.
@@ -71,6 +73,42 @@ func (c *Cluster) Close() error {
 
 // statusTimeout bounds a look at a cluster whose API server may be gone.
 const statusTimeout = 5 * time.Second
+
+// AwaitReady looks every pause until NotReady names nothing, and tells detail what
+// is waited for. When ctx ends, the error is the last state seen.
+func (c *Cluster) AwaitReady(ctx context.Context, d Datapath, pause time.Duration, detail func(string)) error {
+	waiting, last := "", error(nil)
+	err := wait.PollUntilContextCancel(ctx, pause, true, func(ctx context.Context) (bool, error) {
+		waiting, last = c.NotReady(ctx, d)
+		if waiting != "" {
+			detail("waiting for " + waiting)
+		}
+		return waiting == "" && last == nil, nil
+	})
+	switch {
+	case err == nil:
+		return nil
+	case last != nil:
+		return last
+	}
+	return fmt.Errorf("waiting for %s", waiting)
+}
+
+// oneNode is the lack of a second node, where features name that, and the other features.
+func (c *Cluster) oneNode(ctx context.Context, features []string) (lacks []cluster.Lack, others []string, err error) {
+	i := slices.Index(features, cluster.FeatureNodes)
+	if i < 0 {
+		return nil, features, nil
+	}
+	nodes, err := c.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, nil, fmt.Errorf("list nodes: %w", err)
+	}
+	if len(nodes.Items) < cluster.LabNodes {
+		lacks = append(lacks, cluster.OneNode("it has one"))
+	}
+	return lacks, slices.Concat(features[:i], features[i+1:]), nil
+}
 
 // NotReady names what is not ready of nodes, datapath, cluster DNS and what pods
 // need; "" when all is.

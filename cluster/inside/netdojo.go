@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	observerpb "github.com/cilium/cilium/api/v1/observer"
 	"golang.org/x/sync/errgroup"
@@ -40,10 +41,17 @@ func (d netdojo) dialAgent(pod string, port int) func(context.Context) (net.Conn
 	return func(ctx context.Context) (net.Conn, error) { return d.dial(ctx, pod, port, ControlPort, FlowPort) }
 }
 
-func (d netdojo) Enforcer() string { return "netdojo" }
+func (d netdojo) Enforcer() cluster.Datapath { return cluster.DatapathNetdojo }
 
-// Lacks is nothing: it is netdojo whose labs they are.
-func (d netdojo) Lacks(context.Context, []string) ([]cluster.Lack, error) { return nil, nil }
+// Lacks is IPv6, which clusters with agents do not have, and a second node. Else it is
+// netdojo whose labs they are.
+func (d netdojo) Lacks(ctx context.Context, features []string) ([]cluster.Lack, error) {
+	lacks, features, err := d.oneNode(ctx, features)
+	if err == nil && slices.Contains(features, cluster.FeatureIPv6) {
+		lacks = append(lacks, cluster.NoIPv6("netdojo's agents judge IPv4 alone"))
+	}
+	return lacks, err
+}
 
 func (d netdojo) Waiting(ctx context.Context, nodes int) (string, error) {
 	agents, err := d.Client.AppsV1().DaemonSets(metav1.NamespaceSystem).Get(ctx, AgentName, metav1.GetOptions{})
@@ -56,8 +64,9 @@ func (d netdojo) Waiting(ctx context.Context, nodes int) (string, error) {
 	return "", nil
 }
 
-// follow merges the flows of all nodes.
+// Follow merges what is judged on all nodes.
 func (d netdojo) Follow(ctx context.Context, req *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
+	req = flowclient.Judged(req)
 	pods, err := d.agents(ctx)
 	if err != nil {
 		return nil, err

@@ -3,9 +3,9 @@ package kind
 import (
 	"context"
 	"fmt"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/kind/pkg/log"
 
 	"github.com/netdojo/netdojo/cluster/containers"
@@ -45,21 +45,15 @@ func (pl *plan) loadAgent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tick := time.NewTicker(lookPause)
-	defer tick.Stop()
-	for {
+	return wait.PollUntilContextCancel(ctx, lookPause, true, func(ctx context.Context) (bool, error) {
 		all, err := pl.engine.Kind(log.NoopLogger{}).ListInternalNodes(pl.Name)
 		up := err == nil && len(all) == len(pl.config.Nodes)
 		for _, node := range all {
 			up = up && node.Command("ctr", "version").Run() == nil
 		}
-		if up {
-			return containers.Load(ctx, all, map[string]v1.Image{agent.name: agent})
+		if !up {
+			return false, nil
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
+		return true, containers.Load(ctx, all, map[string]v1.Image{agent.name: agent})
+	})
 }

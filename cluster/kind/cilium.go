@@ -19,21 +19,20 @@ import (
 	"sigs.k8s.io/kind/pkg/exec"
 	"sigs.k8s.io/kind/pkg/log"
 
+	"github.com/netdojo/netdojo"
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/containers"
 	"github.com/netdojo/netdojo/cluster/image"
 	"github.com/netdojo/netdojo/cluster/kind/chart"
 	"github.com/netdojo/netdojo/manifests"
 	"github.com/netdojo/netdojo/manifests/builtin"
+	"github.com/netdojo/netdojo/manifests/object"
 )
 
 // CiliumImage is the node image that `make kind-cilium` builds: LocalImage with
 // Cilium's images in it. Where the engine has it, it is what nodes of clusters
 // with real Cilium run unless another is asked for.
-const CiliumImage = "netdojo/kind-cilium:v1.36.3"
-
-// kubernetesVersion is what a chart is told before there is a cluster to ask.
-const kubernetesVersion = "v1.36.3"
+var CiliumImage = "netdojo/kind-cilium:" + netdojo.Kubernetes
 
 // Cilium's release and workloads, as its chart names them.
 const (
@@ -67,7 +66,7 @@ func (pl *plan) prepareCilium(ctx context.Context) error {
 func (pl *plan) chartRequest(values map[string]any) chart.Request {
 	return chart.Request{
 		Chart: pl.CiliumChart, Version: pl.CiliumVersion, ValueFiles: pl.CiliumValues, Values: values,
-		Release: ciliumRelease, Namespace: metav1.NamespaceSystem, KubeVersion: kubernetesVersion,
+		Release: ciliumRelease, Namespace: metav1.NamespaceSystem, KubeVersion: netdojo.Kubernetes, // there is no cluster yet to ask
 	}
 }
 
@@ -111,7 +110,7 @@ func (pl *plan) bringCilium(ctx context.Context, h *handle, detail func(string))
 	if pl.CiliumChart == "" && pl.CiliumVersion == "" {
 		group.Go(func() error { return bringKinds(gctx, h) })
 	}
-	if pl.World == "simulated" {
+	if pl.World == cluster.WorldSimulated {
 		group.Go(func() error {
 			if err := pl.startWorld(gctx); err != nil {
 				return err
@@ -149,7 +148,7 @@ func bringKinds(ctx context.Context, h *handle) error {
 				if err != nil {
 					return err
 				}
-				objects, err := manifests.Parse(path, text)
+				objects, err := object.Parse(path, text)
 				if err != nil {
 					return err
 				}

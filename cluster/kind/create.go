@@ -13,24 +13,25 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/kind/pkg/apis/config/defaults"
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 	kindcluster "sigs.k8s.io/kind/pkg/cluster"
 	"sigs.k8s.io/kind/pkg/log"
 	"sigs.k8s.io/yaml"
 
+	"github.com/netdojo/netdojo"
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/containers"
 	"github.com/netdojo/netdojo/cluster/kind/chart"
 	"github.com/netdojo/netdojo/cluster/kubeconfig"
+	"github.com/netdojo/netdojo/cluster/records"
 	"github.com/netdojo/netdojo/cluster/step"
+	"github.com/netdojo/netdojo/internal/hostfile"
 )
 
 // LocalImage is the node image that `make kind-image` builds. Where the engine
 // has it, it is what nodes run unless another is asked for.
-const LocalImage = "netdojo/kind-node:v1.36.3"
+var LocalImage = "netdojo/kind-node:" + netdojo.Kubernetes
 
 // Networks of a cluster, which are kind's own defaults.
 const (
@@ -41,6 +42,7 @@ const (
 // plan is all that a cluster's start needs to know.
 type plan struct {
 	record
+	datapath      datapath
 	engine        containers.Engine
 	agent, helper string // programs
 	helm          string // for Cilium
@@ -57,7 +59,7 @@ type plan struct {
 
 // Up implements cluster.Provider.
 func (p *Provider) Up(ctx context.Context, spec cluster.Spec, report step.Reporter) (cluster.Handle, error) {
-	pl := &plan{record: record{Spec: spec, Started: time.Now()}}
+	pl := &plan{record: record{Spec: spec, Started: time.Now()}, datapath: datapathOf(spec.Datapath)}
 	var h *handle
 	undo := func(ctx context.Context) error {
 		return errors.Join(p.remove(ctx, pl.record), p.forget(pl.Name))
@@ -72,7 +74,7 @@ func (p *Provider) Up(ctx context.Context, spec cluster.Spec, report step.Report
 			}
 			return undo, p.create(ctx, pl, detail)
 		}},
-		step.Step{Name: installing(spec.Datapath), Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
+		step.Step{Name: pl.datapath.step(), Run: func(ctx context.Context, detail func(string)) (step.Undo, error) {
 			var err error
 			if h, err = p.open(pl.record); err != nil {
 				return nil, err
@@ -100,19 +102,11 @@ func (p *Provider) Up(ctx context.Context, spec cluster.Spec, report step.Report
 	return h, nil
 }
 
-// installing names the step that brings a datapath.
-func installing(datapath string) string {
-	if datapath == DatapathCilium {
-		return "Bring Cilium into the nodes"
-	}
-	return "Bring netdojo's datapath into the nodes"
-}
-
 // forget removes a cluster's folder but for the logs of a failed start, which
 // errors name.
 func (p *Provider) forget(name string) error {
 	var errs []error
-	for _, file := range []string{recordFile, kubeconfigFile, kindKubeconfigFile} {
+	for _, file := range []string{records.FileName, kubeconfigFile, kindKubeconfigFile} {
 		if err := os.Remove(filepath.Join(p.dir(name), file)); !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
@@ -134,13 +128,8 @@ func (p *Provider) plan(ctx context.Context, pl *plan) error {
 		return err
 	}
 	pl.cilium = p.cilium(pl.agent)
-	if pl.Datapath == DatapathCilium {
-		if pl.helm = p.cfg.Helm; pl.helm == "" {
-			pl.helm = filepath.Join(filepath.Dir(pl.agent), "netdojo-helm")
-		}
-		if err := pl.prepareCilium(ctx); err != nil {
-			return err
-		}
+	if err := pl.datapath.prepare(ctx, p, pl); err != nil {
+		return err
 	}
 	pl.agentImage = sync.OnceValues(func() (namedImage, error) { return buildAgent(pl.agent, pl.helper) })
 	if pl.engine, err = containers.Find(ctx); err != nil {
@@ -153,7 +142,7 @@ func (p *Provider) plan(ctx context.Context, pl *plan) error {
 	if pl.image, err = pl.nodeImage(ctx); err != nil {
 		return err
 	}
-	if pl.config, err = configure(pl.Spec); err != nil {
+	if pl.config, err = configure(ctx, pl.Spec); err != nil {
 		return err
 	}
 	there, err := pl.engine.Has(ctx, "network", pl.engine.Network())
@@ -194,10 +183,7 @@ func (pl *plan) nodeImage(ctx context.Context) (string, error) {
 	if pl.NodeImage != "" {
 		return pl.NodeImage, nil
 	}
-	local := LocalImage
-	if pl.Datapath == DatapathCilium {
-		local = CiliumImage
-	}
+	local := pl.datapath.localImage()
 	there, err := pl.engine.Has(ctx, "image", local)
 	if err != nil {
 		return "", err
@@ -208,12 +194,15 @@ func (pl *plan) nodeImage(ctx context.Context) (string, error) {
 	return defaults.Image, nil
 }
 
+// maxConfig bounds kind's configuration.
+const maxConfig = 1 << 20
+
 // configure is kind's configuration of a cluster: the user's, with what netdojo
 // needs.
-func configure(spec cluster.Spec) (*v1alpha4.Cluster, error) {
+func configure(ctx context.Context, spec cluster.Spec) (*v1alpha4.Cluster, error) {
 	config := &v1alpha4.Cluster{}
 	if spec.KindConfig != "" {
-		data, err := os.ReadFile(spec.KindConfig)
+		data, err := hostfile.ReadNamed(ctx, spec.KindConfig, hostfile.Limits{Size: maxConfig})
 		if err == nil {
 			err = yaml.UnmarshalStrict(data, config)
 		}
@@ -291,27 +280,19 @@ func (p *Provider) explain(pl *plan, k *kindcluster.Provider, err error) error {
 	return problem
 }
 
-// writeKubeconfig writes the private kubeconfig, with netdojo's context.
+// writeKubeconfig writes the private kubeconfig, with netdojo's context. What kind
+// gives is a file of the first node's, which a node image may have put anything into.
 func (p *Provider) writeKubeconfig(name string, k *kindcluster.Provider) error {
 	text, err := k.KubeConfig(name, false)
 	if err != nil {
 		return fmt.Errorf("read the kubeconfig of %s: %w", name, err)
 	}
-	config, err := clientcmd.Load([]byte(text))
+	private, err := kubeconfig.ParsePrivate([]byte(text), kubeconfig.Machine)
 	if err != nil {
 		return fmt.Errorf("read the kubeconfig of %s: %w", name, err)
 	}
-	now := config.Contexts[config.CurrentContext]
-	if now == nil {
-		return fmt.Errorf("read the kubeconfig of %s: it has no current context", name)
-	}
-	own := kubeconfig.ContextName(name)
-	renamed := clientcmdapi.NewConfig()
-	renamed.Clusters[own] = config.Clusters[now.Cluster]
-	renamed.AuthInfos[own] = config.AuthInfos[now.AuthInfo]
-	renamed.Contexts[own] = &clientcmdapi.Context{Cluster: own, AuthInfo: own}
-	renamed.CurrentContext = own
-	if err := clientcmd.WriteToFile(*renamed, filepath.Join(p.dir(name), kubeconfigFile)); err != nil {
+	private.Context, private.Namespace = kubeconfig.ContextName(name), ""
+	if err := kubeconfig.WriteFile(filepath.Join(p.dir(name), kubeconfigFile), private.Config()); err != nil {
 		return fmt.Errorf("write the kubeconfig of %s: %w", name, err)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	observerpb "github.com/cilium/cilium/api/v1/observer"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 
 	"github.com/netdojo/netdojo/cluster"
@@ -47,6 +48,9 @@ func (h *handle) Status(ctx context.Context) (cluster.Status, error) {
 	return st, nil
 }
 
+// DNSObjects implements cluster.DNSKeeper: kind brings its DNS, netdojo cannot.
+func (h *handle) DNSObjects() ([]*unstructured.Unstructured, error) { return nil, nil }
+
 func (h *handle) RESTConfig() *rest.Config { return rest.CopyConfig(h.REST) }
 
 func (h *handle) Flows(ctx context.Context, last int) (cluster.FlowStream, error) {
@@ -55,7 +59,12 @@ func (h *handle) Flows(ctx context.Context, last int) (cluster.FlowStream, error
 
 // FlowHistory streams the last flows before now, and ends with io.EOF.
 func (h *handle) FlowHistory(ctx context.Context, last int) (cluster.FlowStream, error) {
-	return h.datapath.Follow(ctx, &observerpb.GetFlowsRequest{Number: uint64(max(0, last))})
+	return h.Observe(ctx, &observerpb.GetFlowsRequest{Number: uint64(max(0, last))})
+}
+
+// Observe implements cluster.Observer.
+func (h *handle) Observe(ctx context.Context, req *observerpb.GetFlowsRequest) (cluster.FlowStream, error) {
+	return h.datapath.Follow(ctx, req)
 }
 
 // Enforced implements cluster.Handle: every node has to judge by the policy.
@@ -64,7 +73,7 @@ func (h *handle) Enforced(ctx context.Context, ref cluster.PolicyRef) error {
 }
 
 func (h *handle) ServeNames(ctx context.Context, names []string) error {
-	if h.World != "simulated" || len(names) == 0 {
+	if h.World != cluster.WorldSimulated || len(names) == 0 {
 		return nil
 	}
 	if err := h.engine.ServeNames(ctx, worldName(h.record.Name), names); err != nil {

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
@@ -19,31 +18,15 @@ import (
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/containers"
+	"github.com/netdojo/netdojo/cluster/image"
 	"github.com/netdojo/netdojo/cluster/inside"
+	"github.com/netdojo/netdojo/cluster/kubeconfig"
 	"github.com/netdojo/netdojo/manifests"
 	"github.com/netdojo/netdojo/manifests/builtin"
 )
 
 // reachPause is between two looks at an API server that starts.
 const reachPause = 200 * time.Millisecond
-
-// bringEarly brings the datapath while kind sets Kubernetes up, which mostly waits:
-// from the moment that the API server takes orders. What fails then is tried again.
-func (p *Provider) bringEarly(ctx context.Context, pl *plan) error {
-	var h *handle
-	group, gctx := errgroup.WithContext(ctx)
-	if pl.Datapath == DatapathNetdojo {
-		group.Go(func() error { return pl.loadAgent(gctx) })
-	}
-	group.Go(func() (err error) {
-		h, err = p.reach(gctx, pl)
-		return err
-	})
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	return pl.bring(ctx, h, func(string) {})
-}
 
 // reach connects to the API server as soon as it lets netdojo in. Until it answers
 // it is looked for at its port alone: kind's library starts programs of the engine's
@@ -125,7 +108,7 @@ func (pl *plan) install(ctx context.Context, h *handle, detail func(string)) err
 		return ctx.Err()
 	}
 	if pl.earlyErr != nil {
-		if err := pl.bring(ctx, h, detail); err != nil {
+		if err := pl.datapath.bring(ctx, pl, h, detail); err != nil {
 			return err
 		}
 	}
@@ -138,14 +121,6 @@ func (pl *plan) install(ctx context.Context, h *handle, detail func(string)) err
 		return err
 	}
 	return h.forwardDNS(ctx, client, pl.world)
-}
-
-// bring has the nodes get the datapath, and starts the world.
-func (pl *plan) bring(ctx context.Context, h *handle, detail func(string)) error {
-	if pl.Datapath == DatapathCilium {
-		return pl.bringCilium(ctx, h, detail)
-	}
-	return pl.bringNetdojo(ctx, h, detail)
 }
 
 // apiServer is where the nodes reach the API server: the name works for all of
@@ -201,34 +176,20 @@ const startTimeout = 3 * time.Minute
 func (h *handle) await(ctx context.Context, detail func(string)) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	tick := time.NewTicker(lookPause)
-	defer tick.Stop()
-	for {
-		waiting, err := h.NotReady(ctx, h.datapath)
-		if err == nil && waiting == "" {
-			return nil
-		}
-		if waiting != "" {
-			detail("waiting for " + waiting)
-		}
-		select {
-		case <-ctx.Done():
-			if err == nil {
-				err = fmt.Errorf("waiting for %s", waiting)
-			}
-			return &cluster.Problem{What: "the cluster does not get ready", Err: err, Fix: "see its pods with `netdojo kubectl -n kube-system get pods`, and `netdojo doctor --provider kind`"}
-		case <-tick.C:
-		}
+	if err := h.AwaitReady(ctx, h.datapath, lookPause, detail); err != nil {
+		return &cluster.Problem{What: "the cluster does not get ready", Err: err, Fix: "see its pods with `netdojo kubectl -n kube-system get pods`, and `netdojo doctor --provider kind`"}
 	}
+	return nil
 }
 
 // open connects to a cluster by its private kubeconfig.
 func (p *Provider) open(r record) (*handle, error) {
 	path := filepath.Join(p.dir(r.Name), kubeconfigFile)
-	config, err := clientcmd.BuildConfigFromFlags("", path)
+	private, err := kubeconfig.ReadPrivate(path, kubeconfig.Machine)
 	if err != nil {
-		return nil, fmt.Errorf("read the kubeconfig of %s: %w", r.Name, err)
+		return nil, err
 	}
+	config := private.REST()
 	config.QPS, config.Burst = 200, 400
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -240,12 +201,9 @@ func (p *Provider) open(r record) (*handle, error) {
 	}
 	h := &handle{
 		record: r, Cluster: inside.Cluster{Name: r.Name, REST: config, Client: client}, engine: containers.Engine{Program: r.Engine},
-		kubeconfig: path, imagesDir: filepath.Join(p.cfg.StateDir, "images"), helper: helper,
+		kubeconfig: path, imagesDir: image.StoreIn(p.cfg.StateDir), helper: helper,
 	}
-	h.datapath = h.Netdojo()
-	if r.Datapath == DatapathCilium {
-		h.datapath = h.Cilium()
-	}
+	h.datapath = datapathOf(r.Datapath).inside(&h.Cluster)
 	return h, nil
 }
 

@@ -9,13 +9,11 @@ package kind
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,17 +21,12 @@ import (
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/containers"
+	"github.com/netdojo/netdojo/cluster/records"
 	"github.com/netdojo/netdojo/cluster/step"
 )
 
 // Name is the provider's name in a cluster.Spec.
 const Name = "kind"
-
-// The datapaths that this provider installs.
-const (
-	DatapathNetdojo = "netdojo"
-	DatapathCilium  = "cilium"
-)
 
 // Config says where the provider keeps state and finds its programs.
 type Config struct {
@@ -54,7 +47,6 @@ func New(cfg Config) *Provider { return &Provider{cfg: cfg} }
 
 // Files in a cluster's folder.
 const (
-	recordFile         = "cluster.json"
 	kubeconfigFile     = "kubeconfig"
 	kindKubeconfigFile = "kubeconfig.kind" // as kind writes and removes it
 	logsFolder         = "logs"
@@ -72,34 +64,27 @@ type record struct {
 	ReadyMs int64     `json:"readyMs,omitempty"` // 0 while it is not ready
 }
 
-func (p *Provider) dir(name string) string { return filepath.Join(p.cfg.StateDir, "kind", name) }
-
-func (p *Provider) read(name string) (record, error) {
-	var r record
-	data, err := os.ReadFile(filepath.Join(p.dir(name), recordFile))
-	if err != nil {
-		return r, err
+// check says whether the record is one of a cluster of that name, whose engine is a
+// command by its name alone.
+func (r *record) check(name string) error {
+	if r.Name != name {
+		return fmt.Errorf("it is the record of %q", r.Name)
 	}
-	if err := json.Unmarshal(data, &r); err != nil {
-		return r, &cluster.Problem{What: "read what cluster " + name + " is", Err: err, Fix: "remove the cluster with `kind delete cluster --name " + name + "`, and the folder " + p.dir(name)}
+	if r.Engine == "" || r.Engine != filepath.Base(r.Engine) {
+		return fmt.Errorf("%q is no container engine", r.Engine)
 	}
-	return r, nil
+	return nil
 }
 
-func (p *Provider) write(r record) error {
-	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode what cluster %s is: %w", r.Name, err)
-	}
-	if err := os.MkdirAll(p.dir(r.Name), 0o755); err != nil {
-		return &cluster.Problem{What: "make the state folder", Err: err, Fix: "set NETDOJO_STATE_DIR to a folder that you may write"}
-	}
-	next := filepath.Join(p.dir(r.Name), recordFile+".next")
-	if err := os.WriteFile(next, data, 0o644); err != nil {
-		return fmt.Errorf("write what cluster %s is: %w", r.Name, err)
-	}
-	return os.Rename(next, filepath.Join(p.dir(r.Name), recordFile))
+func (p *Provider) records() records.Store[record] {
+	return records.Store[record]{Root: filepath.Join(p.cfg.StateDir, "kind"), Remedy: func(name string) string {
+		return "netdojo down --purge --name " + name + " removes the cluster"
+	}, Check: func(name string, r record) error { return r.check(name) }}
 }
+
+func (p *Provider) dir(name string) string           { return p.records().Folder(name) }
+func (p *Provider) read(name string) (record, error) { return p.records().Read(name) }
+func (p *Provider) write(r record) error             { return p.records().Write(r.Name, r) }
 
 // Spec is what the cluster of that name was asked to be. It wraps
 // fs.ErrNotExist when there is none.
@@ -129,20 +114,38 @@ func (p *Provider) Open(ctx context.Context, name string) (cluster.Handle, error
 
 // Down implements cluster.Provider. A kind cluster's objects live and go with
 // its containers.
-func (p *Provider) Down(ctx context.Context, name string, _ bool, report step.Reporter) error {
+func (p *Provider) Down(ctx context.Context, name string, purge bool, report step.Reporter) error {
 	r, err := p.read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
+	if err != nil && !purge {
 		return err
 	}
+	if err != nil {
+		if r, err = p.guess(ctx, name); err != nil {
+			return err
+		}
+	}
 	return step.Run(ctx, report, step.Step{Name: "Delete the kind cluster", Run: func(ctx context.Context, _ func(string)) (step.Undo, error) {
+		if err := (containers.Engine{Program: r.Engine}).Answers(ctx); err != nil {
+			return nil, err
+		}
 		if err := p.remove(ctx, r); err != nil {
 			return nil, err
 		}
 		return nil, os.RemoveAll(p.dir(name))
 	}})
+}
+
+// guess is a record in the place of one that cannot be read: the cluster is sought
+// with the engine that is here. The engine's network, which others may use, stays.
+func (p *Provider) guess(ctx context.Context, name string) (record, error) {
+	e, err := containers.Find(ctx)
+	if err != nil {
+		return record{}, fmt.Errorf("find the containers of cluster %s, whose record cannot be read: %w", name, err)
+	}
+	return record{Spec: cluster.Spec{Name: name}, Engine: e.Program}, nil
 }
 
 // remove deletes a cluster's containers and the network that it brought. What
@@ -162,6 +165,9 @@ func (p *Provider) remove(ctx context.Context, r record) error {
 	return nil
 }
 
+// engineTimeout bounds a look at a cluster whose container engine may hang.
+const engineTimeout = 15 * time.Second
+
 // Status implements cluster.Provider.
 func (p *Provider) Status(ctx context.Context, name string) (cluster.Status, error) {
 	st := cluster.Status{Name: name, Provider: Name}
@@ -173,7 +179,13 @@ func (p *Provider) Status(ctx context.Context, name string) (cluster.Status, err
 		return st, err
 	}
 	st.Datapath, st.World = r.Datapath, r.World
+	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
+	defer cancel()
 	running, err := containers.Engine{Program: r.Engine}.Running(ctx, name)
+	if ctx.Err() != nil {
+		st.Detail = fmt.Sprintf("%s does not answer within %s", r.Engine, engineTimeout)
+		return st, nil
+	}
 	if err != nil {
 		st.Detail = err.Error()
 		return st, nil
@@ -194,23 +206,7 @@ func (p *Provider) Status(ctx context.Context, name string) (cluster.Status, err
 
 // List implements cluster.Provider. It names the clusters that netdojo made:
 // others of kind's are none of its business.
-func (p *Provider) List(context.Context) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(p.cfg.StateDir, "kind"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list kind clusters: %w", err)
-	}
-	var names []string
-	for _, e := range entries {
-		if _, err := os.Stat(filepath.Join(p.dir(e.Name()), recordFile)); err == nil {
-			names = append(names, e.Name())
-		}
-	}
-	slices.Sort(names)
-	return names, nil
-}
+func (p *Provider) List(context.Context) ([]string, error) { return p.records().Names() }
 
 // programs are the agent and the helper, checked to be there.
 func (p *Provider) programs() (agent, helper string, err error) {

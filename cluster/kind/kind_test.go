@@ -16,8 +16,9 @@ import (
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/containers"
 	"github.com/netdojo/netdojo/cluster/inside"
-	"github.com/netdojo/netdojo/manifests"
+	"github.com/netdojo/netdojo/cluster/records"
 	"github.com/netdojo/netdojo/manifests/builtin"
+	"github.com/netdojo/netdojo/manifests/object"
 )
 
 func TestConfigure(t *testing.T) {
@@ -56,7 +57,7 @@ nodes:
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.spec.Name = "mine"
-			c, err := configure(tc.spec)
+			c, err := configure(t.Context(), tc.spec)
 			if tc.refused != "" {
 				var p *cluster.Problem
 				if !errors.As(err, &p) || p.Cure() == "" || !strings.Contains(err.Error(), tc.refused) {
@@ -105,7 +106,7 @@ func TestAgentObjects(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		objects, err := manifests.Parse("agent.yaml", text)
+		objects, err := object.Parse("agent.yaml", text)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
@@ -128,7 +129,7 @@ func TestAgentObjects(t *testing.T) {
 // there.
 func TestToolsObjects(t *testing.T) {
 	objects, err := toolsObjects("docker.io/netdojo/agent:1")
-	if err != nil || len(objects) != 1 {
+	if err != nil || len(objects) != 3 {
 		t.Fatalf("%d objects, %v", len(objects), err)
 	}
 	var set appsv1.DaemonSet
@@ -192,7 +193,7 @@ func TestRecord(t *testing.T) {
 	if names, err := p.List(context.Background()); err != nil || !slices.Equal(names, []string{"two"}) {
 		t.Errorf("list: %v, %v", names, err)
 	}
-	if err := os.WriteFile(filepath.Join(p.dir("two"), recordFile), []byte("{"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(p.dir("two"), records.FileName), []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	var problem *cluster.Problem

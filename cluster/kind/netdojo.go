@@ -10,8 +10,10 @@ import (
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/inside"
 	"github.com/netdojo/netdojo/manifests"
+	"github.com/netdojo/netdojo/manifests/object"
 )
 
 //go:embed agent.yaml
@@ -40,7 +42,7 @@ func (pl *plan) bringNetdojo(ctx context.Context, h *handle, detail func(string)
 	detail("loading the agent's image, starting the world")
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return pl.loadAgent(gctx) })
-	if pl.World == "simulated" {
+	if pl.World == cluster.WorldSimulated {
 		group.Go(func() error { return pl.startWorld(gctx) })
 	}
 	if err := group.Wait(); err != nil {
@@ -84,7 +86,7 @@ func applyAgent(ctx context.Context, client *manifests.Client, o agentObjects) e
 	if err != nil {
 		return err
 	}
-	objects, err := manifests.Parse("agent.yaml", text)
+	objects, err := object.Parse("agent.yaml", text)
 	if err != nil {
 		return err
 	}

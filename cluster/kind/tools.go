@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/kind/pkg/log"
 
+	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/image"
 	"github.com/netdojo/netdojo/manifests"
 	"github.com/netdojo/netdojo/manifests/builtin"
@@ -29,7 +30,7 @@ var nodeDirs = map[string]string{"usr": "/usr", "bin": "/bin", "lib": "/lib", "l
 // program is copied into the nodes: an image with it would take seconds to load. Real
 // Cilium has the tools in its agents.
 func (pl *plan) bringTools(ctx context.Context, h *handle) error {
-	if pl.Datapath != DatapathNetdojo || pl.cilium == "" {
+	if pl.Datapath != cluster.DatapathNetdojo || pl.cilium == "" {
 		return nil
 	}
 	fail := func(err error) error { return fmt.Errorf("bring Cilium's tools: %w", err) }
@@ -83,13 +84,18 @@ func (pl *plan) copyTools(ctx context.Context, node string) error {
 // toolsObjects are the embedded cluster's but for the relay, which would gather what
 // the nodes tell; here each tells its own. Their pods run from the agent's image.
 func toolsObjects(agentImage string) ([]*unstructured.Unstructured, error) {
-	all, err := builtin.Cilium()
+	all, err := builtin.Cilium(builtin.CiliumSettings{})
 	if err != nil {
 		return nil, err
 	}
 	var out []*unstructured.Unstructured
 	for _, o := range all {
-		if o.GetKind() != "DaemonSet" {
+		switch o.GetKind() {
+		case "DaemonSet":
+		case "Service", "Deployment":
+			continue
+		default:
+			out = append(out, o)
 			continue
 		}
 		pod := o.Object["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)

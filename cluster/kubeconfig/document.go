@@ -2,11 +2,11 @@ package kubeconfig
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -25,8 +25,8 @@ type document struct {
 }
 
 // read parses a file; one that is missing or empty gives an empty document.
-func read(path string) (*document, error) {
-	data, err := os.ReadFile(path)
+func read(ctx context.Context, path string) (*document, error) {
+	data, err := readUsers(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		doc, err := parse(path, nil)
 		doc.isNew = true

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/netdojo/netdojo/internal/hostfile"
 )
 
 // lockPoll and lockWait bound the wait for another program's lock, which has no
@@ -39,7 +41,7 @@ func update(ctx context.Context, path string, change func(*document) error) (err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 
-	doc, err := read(path)
+	doc, err := read(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -50,7 +52,7 @@ func update(ctx context.Context, path string, change func(*document) error) (err
 		return nil
 	}
 	if doc.spent {
-		if err := os.Remove(path); err != nil {
+		if err := os.Remove(hostfile.Target(path)); err != nil {
 			return fmt.Errorf("remove the emptied kubeconfig: %w", err)
 		}
 		return nil
@@ -59,8 +61,9 @@ func update(ctx context.Context, path string, change func(*document) error) (err
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", path, err)
 	}
-	if err := write(path, data); err != nil {
-		return &Error{Act: "write " + path, Err: err, cure: "make the file and its folder writable, or set KUBECONFIG to another file"}
+	// It holds keys: readable by its owner alone.
+	if err := hostfile.WriteNamed(path, data, 0o600); err != nil {
+		return &Error{Act: "change the kubeconfig", Err: err, cure: "make the file and its folder writable, or set KUBECONFIG to another file"}
 	}
 	return nil
 }
@@ -68,7 +71,7 @@ func update(ctx context.Context, path string, change func(*document) error) (err
 // lock takes the lock that kubectl and kind take: FILE.lock, made exclusively.
 func lock(ctx context.Context, path string) (unlock func() error, err error) {
 	name := path + ".lock"
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := hostfile.MkdirAll(filepath.Dir(path)); err != nil {
 		return nil, &Error{Act: "lock " + path, Err: err, cure: "set KUBECONFIG to a file in a folder that you may write"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, lockWait)
@@ -98,29 +101,4 @@ func lock(ctx context.Context, path string) (unlock func() error, err error) {
 			return nil, context.Cause(ctx)
 		}
 	}
-}
-
-// write replaces path as a whole, or not at all, readable by its owner alone: it
-// holds keys. A symbolic link stays one.
-func write(path string, data []byte) error {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".netdojo-kubeconfig-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(data)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if err = errors.Join(err, tmp.Close()); err == nil {
-		if info, statErr := os.Stat(path); statErr == nil {
-			keepOwner(tmp.Name(), info)
-		}
-		if err = os.Rename(tmp.Name(), path); err == nil {
-			return nil
-		}
-	}
-	return errors.Join(err, os.Remove(tmp.Name()))
 }

@@ -10,58 +10,26 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
 
 	"go.yaml.in/yaml/v3"
 	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // ContextName is the context, cluster and user that the cluster called name has
 // in a kubeconfig.
 func ContextName(name string) string { return "netdojo-" + name }
 
-// Files are kubeconfig files in order of precedence, as in $KUBECONFIG.
-type Files []string
-
-// Default gives the files of $KUBECONFIG, else ~/.kube/config.
-func Default() (Files, error) {
-	var files Files
-	for _, path := range filepath.SplitList(os.Getenv("KUBECONFIG")) {
-		if path != "" && !slices.Contains(files, path) {
-			files = append(files, path)
-		}
-	}
-	if len(files) > 0 {
-		return files, nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return nil, &Error{Act: "find the kubeconfig", Err: err, cure: "set KUBECONFIG to a file of yours"}
-	}
-	return Files{filepath.Join(home, ".kube", "config")}, nil
-}
-
-// Target is the file that Merge writes: the first that exists, else the last,
-// as kubectl has it.
-func (f Files) Target() string {
-	for _, path := range f {
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	return f[len(f)-1]
-}
-
-// Merge adds the context of the private kubeconfig to the target file and makes
+// Merge adds the context of a cluster's own kubeconfig to the target file and makes
 // it the current one, remembering which one was. An entry of the same name from
-// before is replaced. It returns the file written.
-func (f Files) Merge(ctx context.Context, name, private string) (string, error) {
+// before is replaced. It returns the file written, or ErrNowhere.
+func (f Files) Merge(ctx context.Context, name, own string, source Source) (string, error) {
 	path := f.Target()
-	entry, err := load(private)
+	entry, err := load(own, source)
 	if err != nil {
 		return path, err
+	}
+	if path == "" {
+		return "", ErrNowhere
 	}
 	return path, update(ctx, path, func(doc *document) error {
 		return doc.add(ContextName(name), entry)
@@ -72,10 +40,10 @@ func (f Files) Merge(ctx context.Context, name, private string) (string, error) 
 // current one, the former comes back if it still exists. Files without such
 // entries are not touched. It returns the context that became current again.
 func (f Files) Remove(ctx context.Context, name string) (former string, err error) {
-	known := f.contexts()
+	known := f.contexts(ctx)
 	var errs []error
 	for _, path := range f {
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || isStream(path) {
 			continue
 		}
 		errs = append(errs, update(ctx, path, func(doc *document) error {
@@ -88,11 +56,14 @@ func (f Files) Remove(ctx context.Context, name string) (former string, err erro
 	return former, errors.Join(errs...)
 }
 
-// contexts is the set of context names in all files that can be read.
-func (f Files) contexts() map[string]bool {
+// contexts is the set of context names in all files that can be read more than once.
+func (f Files) contexts(ctx context.Context) map[string]bool {
 	known := map[string]bool{}
 	for _, path := range f {
-		doc, err := read(path)
+		if isStream(path) {
+			continue
+		}
+		doc, err := read(ctx, path)
 		if err != nil {
 			continue
 		}
@@ -109,18 +80,12 @@ type entry struct {
 	namespace     string
 }
 
-// load reads the current context of a kubeconfig of ours, with certificates
-// inlined so that it does not depend on other files.
-func load(path string) (*entry, error) {
-	cfg, err := clientcmd.LoadFromFile(path)
+// load reads the entry for a user's kubeconfig from a cluster's own. It depends on
+// no other file.
+func load(path string, source Source) (*entry, error) {
+	cfg, err := Read(path, source)
 	if err != nil {
-		return nil, fmt.Errorf("read the cluster's kubeconfig: %w", err)
-	}
-	if err := clientcmdapi.MinifyConfig(cfg); err != nil {
-		return nil, fmt.Errorf("read the cluster's kubeconfig %s: %w", path, err)
-	}
-	if err := clientcmdapi.FlattenConfig(cfg); err != nil {
-		return nil, fmt.Errorf("inline the certificates of %s: %w", path, err)
+		return nil, err
 	}
 	out, err := clientcmd.Write(*cfg)
 	if err != nil {
@@ -141,7 +106,11 @@ func load(path string) (*entry, error) {
 }
 
 // Check says what would keep Merge from understanding the target file.
-func (f Files) Check() error {
-	_, err := read(f.Target())
+func (f Files) Check(ctx context.Context) error {
+	path := f.Target()
+	if path == "" {
+		return nil
+	}
+	_, err := read(ctx, path)
 	return err
 }

@@ -1,11 +1,20 @@
 package kubeconfig_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,19 +25,46 @@ import (
 	"github.com/netdojo/netdojo/cluster/kubeconfig"
 )
 
+// private is a kubeconfig as netdojo makes them for its own clusters.
 const private = `apiVersion: v1
 kind: Config
 clusters:
 - name: c
-  cluster: {server: "https://127.0.0.1:%d", certificate-authority: ca.crt}
+  cluster: {server: "https://127.0.0.1:PORT", certificate-authority-data: CERT}
 contexts:
 - name: whatever
   context: {cluster: c, user: u, namespace: lab}
 users:
 - name: u
-  user: {client-certificate-data: Y2VydA==, client-key-data: a2V5}
+  user: {client-certificate-data: CERT, client-key-data: KEY}
 current-context: whatever
 `
+
+// pair is a certificate and its key, PEM.
+var pair = sync.OnceValue(func() [2][]byte {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1)}, &x509.Certificate{}, &key.PublicKey, key)
+	if err != nil {
+		panic(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		panic(err)
+	}
+	return [2][]byte{
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}),
+	}
+})
+
+// ours fills in a port and certificates.
+func ours(text string, port int) string {
+	b64 := base64.StdEncoding.EncodeToString
+	return strings.NewReplacer("PORT", strconv.Itoa(port), "CERT", b64(pair()[0]), "KEY", b64(pair()[1])).Replace(text)
+}
 
 const users = `# mine
 apiVersion: v1
@@ -59,14 +95,12 @@ func put(t *testing.T, path, content string) string {
 
 func own(t *testing.T, port int) string {
 	t.Helper()
-	dir := t.TempDir()
-	put(t, filepath.Join(dir, "ca.crt"), "the CA")
-	return put(t, filepath.Join(dir, "kubeconfig"), fmt.Sprintf(private, port))
+	return put(t, filepath.Join(t.TempDir(), "kubeconfig"), ours(private, port))
 }
 
 func merge(t *testing.T, f kubeconfig.Files, name, from string) string {
 	t.Helper()
-	path, err := f.Merge(context.Background(), name, from)
+	path, err := f.Merge(context.Background(), name, from, kubeconfig.Loopback)
 	if err != nil {
 		t.Fatalf("Merge: %v", err)
 	}
@@ -109,7 +143,7 @@ func TestMergeThenRemoveKeepsTheUsersEntries(t *testing.T) {
 	if c == nil || u == nil || x == nil {
 		t.Fatalf("entries are missing: %v", cfg)
 	}
-	if c.Server != "https://127.0.0.1:7000" || string(c.CertificateAuthorityData) != "the CA" || string(u.ClientKeyData) != "key" {
+	if c.Server != "https://127.0.0.1:7000" || !bytes.Equal(c.CertificateAuthorityData, pair()[0]) || !bytes.Equal(u.ClientKeyData, pair()[1]) {
 		t.Errorf("cluster %+v, user %+v", c, u)
 	}
 	if x.Cluster != "netdojo-a" || x.AuthInfo != "netdojo-a" || x.Namespace != "lab" {
@@ -253,7 +287,7 @@ func TestBadFilesAreRefusedUnchanged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := put(t, filepath.Join(t.TempDir(), "config"), tc.content)
-			_, err := kubeconfig.Files{path}.Merge(context.Background(), "a", own(t, 1))
+			_, err := kubeconfig.Files{path}.Merge(context.Background(), "a", own(t, 1), kubeconfig.Loopback)
 			if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), path) {
 				t.Fatalf("error %v, want %q with the path", err, tc.want)
 			}
@@ -289,7 +323,7 @@ func TestLockIsRespected(t *testing.T) {
 	put(t, path+".lock", "")
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Millisecond)
 	defer cancel()
-	_, err := kubeconfig.Files{path}.Merge(ctx, "a", own(t, 1))
+	_, err := kubeconfig.Files{path}.Merge(ctx, "a", own(t, 1), kubeconfig.Loopback)
 	if err == nil || !strings.Contains(err.Error(), ".lock") {
 		t.Fatalf("error %v, want the lock named", err)
 	}
@@ -308,7 +342,7 @@ func TestConcurrentMerges(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			if _, err := f.Merge(context.Background(), fmt.Sprint("c", i), from); err != nil {
+			if _, err := f.Merge(context.Background(), fmt.Sprint("c", i), from, kubeconfig.Loopback); err != nil {
 				t.Errorf("Merge %d: %v", i, err)
 			}
 		})
@@ -326,5 +360,31 @@ func TestConcurrentMerges(t *testing.T) {
 	}
 	if got := current(t, path); got != "prod" {
 		t.Errorf("current context %q after all went, want prod", got)
+	}
+}
+
+func TestCurrent(t *testing.T) {
+	dir := t.TempDir()
+	mine := put(t, filepath.Join(dir, "mine"), users)
+	ours := put(t, filepath.Join(dir, "ours"), "current-context: netdojo-two\n")
+	empty := put(t, filepath.Join(dir, "empty"), "")
+	broken := put(t, filepath.Join(dir, "broken"), "contexts: 7\n")
+	for name, tc := range map[string]struct {
+		files kubeconfig.Files
+		want  string
+		fails bool
+	}{
+		"none":                  {kubeconfig.Files{filepath.Join(dir, "missing")}, "", false},
+		"the user's own":        {kubeconfig.Files{mine}, "", false},
+		"ours":                  {kubeconfig.Files{ours}, "two", false},
+		"the first that has it": {kubeconfig.Files{filepath.Join(dir, "missing"), empty, ours, mine}, "two", false},
+		"the user's is first":   {kubeconfig.Files{mine, ours}, "", false},
+		"one that is broken":    {kubeconfig.Files{broken}, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, err := tc.files.Current(t.Context()); got != tc.want || (err != nil) != tc.fails {
+				t.Errorf("the current cluster is %q, %v; want %q", got, err, tc.want)
+			}
+		})
 	}
 }

@@ -31,6 +31,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
+
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 // Class is the loadBalancerClass that means this controller.
@@ -54,11 +56,9 @@ const (
 // Config is what a Controller needs.
 type Config struct {
 	Client kubernetes.Interface
-	// Addrs is the range of the cluster's side: a /24 or less. A Service has the same
-	// place in all ranges.
-	Addrs netip.Prefix
-	// Addrs6 is a /120 of IPv6; the zero value is none, in a cluster of IPv4.
-	Addrs6 netip.Prefix
+	// Addrs are the ranges of the cluster's side: of IPv4 a /24 or less, of IPv6 a /120, or
+	// none in a cluster of IPv4. A Service has the same place in all ranges.
+	Addrs ipfamily.Pair[netip.Prefix]
 	// Host is the /24 of the host's loopback; the zero value says that the host
 	// reaches Addrs.
 	Host netip.Prefix
@@ -98,13 +98,13 @@ type side struct{ host, inside netip.Addr }
 
 // Start begins to follow Services. It waits for nothing.
 func Start(ctx context.Context, cfg Config) (*Controller, error) {
-	if p := cfg.Addrs; !p.Addr().Is4() || p.Bits() < shortestPrefix || p.Bits() > longestPrefix {
+	if p := cfg.Addrs.V4; !p.Addr().Is4() || p.Bits() < shortestPrefix || p.Bits() > longestPrefix {
 		return nil, fmt.Errorf("start load balancers: %s is no IPv4 range of 4 to 256 addresses", p)
 	}
-	if p := cfg.Host; p.IsValid() && (!p.Addr().Is4() || p.Bits() > cfg.Addrs.Bits()) {
+	if p := cfg.Host; p.IsValid() && (!p.Addr().Is4() || p.Bits() > cfg.Addrs.V4.Bits()) {
 		return nil, fmt.Errorf("start load balancers: %s has not the room of %s", p, cfg.Addrs)
 	}
-	if p := cfg.Addrs6; p.IsValid() && (!p.Addr().Is6() || p.Bits() != 120) {
+	if p := cfg.Addrs.V6; p.IsValid() && (!p.Addr().Is6() || p.Bits() != 120) {
 		return nil, fmt.Errorf("start load balancers: %s is no IPv6 range of 256 addresses", p)
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -204,7 +204,7 @@ func (c *Controller) reconcile(ctx context.Context, all []*v1.Service) error {
 
 // most is the last place that a Service can have.
 func (c *Controller) most() byte {
-	size := 1 << (32 - c.cfg.Addrs.Bits())
+	size := 1 << (32 - c.cfg.Addrs.V4.Bits())
 	return byte(size - 2)
 }
 
@@ -215,7 +215,7 @@ func (c *Controller) placeOf(s *v1.Service) byte {
 		if err != nil {
 			continue
 		}
-		for _, p := range []netip.Prefix{c.cfg.Addrs, c.cfg.Addrs6} {
+		for _, p := range c.cfg.Addrs.Both() {
 			if p.Contains(a) {
 				if place := last(a) - last(p.Masked().Addr()); place <= c.most() {
 					return place
@@ -254,7 +254,7 @@ func (c *Controller) find(name string, s *v1.Service) error {
 func (c *Controller) announce() error {
 	now := []netip.Addr{}
 	for _, b := range c.have {
-		now = append(now, address(c.cfg.Addrs, b.place))
+		now = append(now, address(c.cfg.Addrs.V4, b.place))
 	}
 	slices.SortFunc(now, netip.Addr.Compare)
 	if c.cfg.Announce == nil || c.told != nil && slices.Equal(now, c.told) {
@@ -271,14 +271,14 @@ func (c *Controller) announce() error {
 func (c *Controller) sides(s *v1.Service, place byte) []side {
 	var out []side
 	if len(s.Spec.IPFamilies) == 0 || slices.Contains(s.Spec.IPFamilies, v1.IPv4Protocol) {
-		v4 := side{inside: address(c.cfg.Addrs, place)}
+		v4 := side{inside: address(c.cfg.Addrs.V4, place)}
 		if c.cfg.Host.IsValid() {
 			v4.host = address(c.cfg.Host, place)
 		}
 		out = append(out, v4)
 	}
-	if c.cfg.Addrs6.IsValid() && slices.Contains(s.Spec.IPFamilies, v1.IPv6Protocol) {
-		out = append(out, side{netip.IPv6Loopback(), address(c.cfg.Addrs6, place)})
+	if c.cfg.Addrs.V6.IsValid() && slices.Contains(s.Spec.IPFamilies, v1.IPv6Protocol) {
+		out = append(out, side{netip.IPv6Loopback(), address(c.cfg.Addrs.V6, place)})
 	}
 	return out
 }

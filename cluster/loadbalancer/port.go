@@ -11,6 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/netdojo/netdojo/cluster/world/outside"
+	"github.com/netdojo/netdojo/internal/accept"
 )
 
 // socket is where the host reaches one port of a Service.
@@ -64,8 +65,9 @@ func (c *Controller) open(ctx context.Context, b *balancer, s socket, inside net
 func (c *Controller) accept(ctx context.Context, l net.Listener, to string) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	steady := accept.Steady(l)
 	for {
-		conn, err := l.Accept()
+		conn, err := steady.Accept()
 		if err != nil {
 			return
 		}

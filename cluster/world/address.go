@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // firstOctets are the /8 networks that names get addresses from. All are
@@ -119,7 +120,10 @@ func (p *picker) inside(n uint32) netip.Addr {
 
 // claim takes an address that was asked for by its number.
 func (p *picker) claim(addr netip.Addr, ipv6 bool) error {
-	if ipv6 && documentation.Contains(addr) {
+	if ipv6 && (documentation.Contains(addr) || slices.Contains(numbers, addr)) {
+		return nil
+	}
+	if addr == metadata {
 		return nil
 	}
 	if !addr.Is4() || addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() ||

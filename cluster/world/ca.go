@@ -75,7 +75,8 @@ func newAuthority() (*authority, error) {
 }
 
 // certificate returns the certificate of a host name or IP address, signing it
-// the first time.
+// the first time. A name with an address that pages write as a number is certified
+// with that as well, as the public resolvers' are.
 func (a *authority) certificate(host string) (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -100,6 +101,9 @@ func (a *authority) certificate(host string) (*tls.Certificate, error) {
 		template.IPAddresses = []net.IP{ip}
 	} else {
 		template.DNSNames = []string{host}
+	}
+	if four, ok := fixedNames[host]; ok {
+		template.IPAddresses = []net.IP{four.AsSlice(), fixedSix[four].AsSlice()}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, a.leaf.Public(), a.key)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -40,7 +41,7 @@ func (c *catch) loopback() netip.Addr {
 // all makes every address of the outside end in the world: TCP and UDP at
 // the transparent sockets, the first packet of a connection at the gate's queue.
 // Pings are dropped, because nobody could answer them truly.
-func (c *catch) all(l *link, behind []netip.Prefix) error {
+func (c *catch) all(l *link, cfg Config) error {
 	// What follows is in the kernel's table of local addresses, so that the
 	// world may also answer from any of them. The link's own network stays a route,
 	// and so does what lies behind the node.
@@ -54,9 +55,17 @@ func (c *catch) all(l *link, behind []netip.Prefix) error {
 		{LinkIndex: node.Attrs().Index, Scope: netlink.SCOPE_LINK, Dst: ipNet(own), Src: c.Gateway.AsSlice()},
 		{LinkIndex: l.lo.Attrs().Index, Scope: netlink.SCOPE_HOST, Type: unix.RTN_LOCAL, Dst: ipNet(everything)},
 	}
-	for _, prefix := range behind {
-		if prefix.Addr().Is6() == c.Gateway.Is6() {
-			routes = append(routes, &netlink.Route{LinkIndex: node.Attrs().Index, Dst: ipNet(prefix), Gw: c.Node.AsSlice()})
+	var passed []netip.Prefix // what the world forwards between nodes
+	if cfg.Further {
+		passed = append(passed, own)
+	}
+	for _, prefix := range cfg.Behind {
+		if prefix.Addr().Is6() != c.Gateway.Is6() {
+			continue
+		}
+		routes = append(routes, &netlink.Route{LinkIndex: node.Attrs().Index, Dst: ipNet(prefix), Gw: c.Node.AsSlice()})
+		if cfg.Further {
+			passed = append(passed, prefix)
 		}
 	}
 	for _, route := range routes {
@@ -66,12 +75,12 @@ func (c *catch) all(l *link, behind []netip.Prefix) error {
 		}
 	}
 	// Kernels have the one form of a queue rule or the other.
-	err = c.load(l, &expr.Queue{Total: 1})
+	err = c.load(l, passed, &expr.Queue{Total: 1})
 	if err != nil {
 		// struct xt_NFQ_info_v3: first queue, number of them, flags; padded to 8.
 		info := xt.Unknown(binary.NativeEndian.AppendUint16([]byte{0, 0}, 1))
 		info = append(info, 0, 0, 0, 0)
-		err = c.load(l, &expr.Target{Name: "NFQUEUE", Rev: 3, Info: &info})
+		err = c.load(l, passed, &expr.Target{Name: "NFQUEUE", Rev: 3, Info: &info})
 	}
 	if err != nil {
 		return fmt.Errorf("catch traffic to the outside: %w", err)
@@ -83,7 +92,7 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-func (c *catch) load(l *link, queue expr.Any) error {
+func (c *catch) load(l *link, passed []netip.Prefix, queue expr.Any) error {
 	conn, err := nftables.New(nftables.WithNetNSFd(l.ns.FD()))
 	if err != nil {
 		return err
@@ -105,22 +114,25 @@ func (c *catch) load(l *link, queue expr.Any) error {
 		}
 	}
 	accept := &expr.Verdict{Kind: expr.VerdictAccept}
-	toGateway := []expr.Any{
-		&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: destination, Len: uint32(c.Gateway.BitLen() / 8)},
-		equal(c.Gateway.AsSlice()), accept,
+	size := uint32(c.Gateway.BitLen() / 8)
+	to := &expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: destination, Len: size}
+	own := [][]expr.Any{{to, equal(c.Gateway.AsSlice()), accept}}
+	for _, p := range passed {
+		own = append(own, []expr.Any{
+			to, &expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: size, Mask: ipNet(p).Mask, Xor: make([]byte, size)},
+			equal(p.Masked().Addr().AsSlice()), accept,
+		})
 	}
-	chain("gate", gatePriority,
-		toGateway,
-		append(append(protocol(unix.IPPROTO_TCP), syn()...), queue),
+	chain("gate", gatePriority, append(slices.Clip(own),
+		append(append(protocol(unix.IPPROTO_TCP), syn()...), queue))...,
 	)
-	chain("proxy", proxyPriority,
-		toGateway,
+	chain("proxy", proxyPriority, append(slices.Clip(own),
 		[]expr.Any{&expr.Meta{Key: expr.MetaKeyMARK, Register: reg}, equal(binary.NativeEndian.AppendUint32(nil, refusedMark)), accept},
 		append(protocol(ping),
 			&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1},
 			equal([]byte{pingType}), &expr.Verdict{Kind: expr.VerdictDrop}),
 		c.proxyTo(unix.IPPROTO_TCP, byte(of), c.tcp),
-		c.proxyTo(unix.IPPROTO_UDP, byte(of), c.udp),
+		c.proxyTo(unix.IPPROTO_UDP, byte(of), c.udp))...,
 	)
 	return conn.Flush()
 }

@@ -23,8 +23,21 @@ type resolver struct {
 
 // ServeDNS answers one query.
 func (r *resolver) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
+	reply := r.answer(query)
+	if w.RemoteAddr().Network() == "udp" {
+		reply.Truncate(datagramSize(query))
+	}
 	// A client that went away is all that can fail here.
-	_ = w.WriteMsg(r.answer(query))
+	_ = w.WriteMsg(reply)
+}
+
+// datagramSize is how long an answer by UDP the client takes: 512 bytes (RFC 1035,
+// 4.2.1) unless it says more (RFC 6891, 6.2.3).
+func datagramSize(query *dns.Msg) int {
+	if opt := query.IsEdns0(); opt != nil {
+		return max(int(opt.UDPSize()), dns.MinMsgSize)
+	}
+	return dns.MinMsgSize
 }
 
 func (r *resolver) answer(query *dns.Msg) *dns.Msg {
@@ -58,30 +71,30 @@ func (r *resolver) answer(query *dns.Msg) *dns.Msg {
 	if len(chain) > 1 {
 		last = dns.Fqdn(chain[len(chain)-1])
 	}
-	found := address(addrs, q.Qtype, last)
+	found := records(addrs, q.Qtype, last)
 	switch {
 	case !exists:
 		reply.Rcode = dns.RcodeNameError
 		reply.Ns = []dns.RR{soa(q.Name)}
-	case found != nil:
-		reply.Answer = append(reply.Answer, found)
+	case len(found) > 0:
+		reply.Answer = append(reply.Answer, found...)
 	case q.Qtype != dns.TypeCNAME || len(chain) == 1:
 		reply.Ns = []dns.RR{soa(q.Name)}
 	}
 	return reply
 }
 
-// address is the record of that type among addresses; nil where there is none.
-func address(addrs []netip.Addr, qtype uint16, owner string) dns.RR {
+// records are those of that type among addresses.
+func records(addrs []netip.Addr, qtype uint16, owner string) (found []dns.RR) {
 	for _, a := range addrs {
 		switch {
 		case a.Is4() && qtype == dns.TypeA:
-			return &dns.A{Hdr: header(owner, qtype), A: a.AsSlice()}
+			found = append(found, &dns.A{Hdr: header(owner, qtype), A: a.AsSlice()})
 		case a.Is6() && qtype == dns.TypeAAAA:
-			return &dns.AAAA{Hdr: header(owner, qtype), AAAA: a.AsSlice()}
+			found = append(found, &dns.AAAA{Hdr: header(owner, qtype), AAAA: a.AsSlice()})
 		}
 	}
-	return nil
+	return found
 }
 
 // follow writes the CNAMEs of a chain. The first owner keeps the question's

@@ -8,6 +8,8 @@ import (
 
 	four "golang.org/x/net/ipv4"
 	six "golang.org/x/net/ipv6"
+
+	"github.com/netdojo/netdojo/internal/accept"
 )
 
 // echoTCP returns what each connection sends until ln closes, then closes the
@@ -26,8 +28,9 @@ func echoTCP(ln net.Listener) error {
 		mu.Unlock()
 		wg.Wait()
 	}()
+	steady := accept.Steady(ln)
 	for {
-		conn, err := ln.Accept()
+		conn, err := steady.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return nil
 		}

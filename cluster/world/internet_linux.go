@@ -13,6 +13,8 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
+
+	"github.com/netdojo/netdojo/internal/accept"
 )
 
 // relayDNSTime bounds one question to the host's resolver.
@@ -63,7 +65,7 @@ func (w *World) relay(ctx context.Context) error {
 	// Closed first: questions that are under way would be waited for.
 	w.closers = append(w.closers, func() error { n.cancel(); return nil })
 	for _, c := range catches {
-		if err := c.all(w.link, w.cfg.Behind); err != nil {
+		if err := c.all(w.link, w.cfg); err != nil {
 			return err
 		}
 	}
@@ -103,8 +105,9 @@ func (n *internet) close() error {
 
 // acceptTCP joins each connection that the gate let through with its other end.
 func (n *internet) acceptTCP(ln net.Listener) error {
+	steady := accept.Steady(ln)
 	for {
-		inner, err := ln.Accept()
+		inner, err := steady.Accept()
 		if err != nil {
 			return err
 		}

@@ -193,7 +193,7 @@ func TestInternetReach(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			needsIPv6(t, c.addr)
-			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), patience(c.want))
 			defer cancel()
 			conn, err := dialNode(ctx, node, "tcp", c.addr)
 			if conn != nil {
@@ -225,7 +225,7 @@ func testInternetTCP(t *testing.T, node *netns.NetNS, addr string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(plenty)); err != nil {
 		t.Fatal(err)
 	}
 	sent := bytes.Repeat([]byte("0123456789abcdef"), 1<<16) // 1 MiB
@@ -272,7 +272,7 @@ func TestInternetBehind(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer ln.Close()
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), plenty)
 			defer cancel()
 			conn, err := w.Dial(ctx, "tcp", at)
 			if err != nil {
@@ -290,7 +290,7 @@ func testInternetUDP(t *testing.T, node *netns.NetNS, addr string) {
 	}
 	defer conn.Close()
 	for _, text := range []string{"first", "second", "third"} {
-		if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(plenty)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := conn.Write([]byte(text)); err != nil {
@@ -358,7 +358,7 @@ func TestInternetCloseLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The echo server's end of the connection closes on its own goroutine.
-	deadline := time.Now().Add(2 * time.Second)
+	deadline := time.Now().Add(plenty)
 	for openSockets(t) > before+1 {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d sockets and namespaces open before, %d after", before, openSockets(t))

@@ -62,7 +62,7 @@ func TestIPv6(t *testing.T) {
 		return dialNode(ctx, node, network, net.JoinHostPort(addrs[1].String(), "443"))
 	}}
 	defer transport.CloseIdleConnections()
-	resp, err := (&http.Client{Transport: transport, Timeout: 5 * time.Second}).Get("https://kubernetes.io/")
+	resp, err := (&http.Client{Transport: transport, Timeout: plenty}).Get("https://kubernetes.io/")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestIPv6(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer echo.Close()
-	_ = echo.SetDeadline(time.Now().Add(2 * time.Second))
+	_ = echo.SetDeadline(time.Now().Add(plenty))
 	buf := make([]byte, 16)
 	if _, err := echo.Write([]byte("word")); err != nil {
 		t.Fatal(err)

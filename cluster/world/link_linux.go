@@ -27,6 +27,9 @@ type link struct {
 	node   *netlink.Handle // works in the node's namespace
 	lo     netlink.Link    // the world's, which carries the served addresses
 	iface  string          // the link's name at the node; empty until it is ours to remove
+
+	ports   []port            // of all nodes, the first one's first; none in a cluster of one
+	further []*netlink.Handle // work in the namespaces of the nodes that joined
 }
 
 func newLink(ctx context.Context, cfg Config) (_ *link, err error) {
@@ -196,11 +199,8 @@ func (l *link) introduce(cfg Config) error {
 		own, far netlink.Link
 		addr     netip.Addr
 	}{{l.node, node, world, cfg.IPv6.Gateway}, {l.inside, world, node, cfg.IPv6.Node}} {
-		if err := n.at.NeighSet(&netlink.Neigh{
-			LinkIndex: n.own.Attrs().Index, Family: unix.AF_INET6, State: netlink.NUD_PERMANENT,
-			IP: n.addr.AsSlice(), HardwareAddr: n.far.Attrs().HardwareAddr,
-		}); err != nil {
-			return fmt.Errorf("tell where %s is: %w", n.addr, err)
+		if err := neighbour(n.at, n.own, n.addr, n.far.Attrs().HardwareAddr); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -362,6 +362,9 @@ func (l *link) close() error {
 	if l.node != nil {
 		errs = append(errs, l.unlink())
 		l.node.Close()
+	}
+	for _, at := range l.further {
+		at.Close()
 	}
 	if l.inside != nil {
 		l.inside.Close()

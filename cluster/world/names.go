@@ -14,7 +14,7 @@ const maxAliases = 8
 // defaultNames are served from the start: names that pages about network
 // policies use. Each stands for itself; "www." is an own name.
 var defaultNames = []string{
-	"kubernetes.io", "www.kubernetes.io",
+	"kubernetes.io", "www.kubernetes.io", "k8s.io",
 	"cilium.io", "www.cilium.io",
 	"example.com", "www.example.com",
 	"example.org", "www.example.org",
@@ -46,12 +46,27 @@ var fixedSix = map[netip.Addr]netip.Addr{
 	fixedNames["dns.google"]:      netip.MustParseAddr("2001:4860:4860::8888"),
 }
 
+// numbers are served too, and have no name: the public resolvers' second addresses,
+// which pages and Cilium's connectivity test reach by number.
+var numbers = []netip.Addr{
+	netip.AddrFrom4([4]byte{1, 0, 0, 1}), netip.MustParseAddr("2606:4700:4700::1001"),
+	netip.AddrFrom4([4]byte{8, 8, 4, 4}), netip.MustParseAddr("2001:4860:4860::8844"),
+}
+
+// largeName has so many addresses that its answer does not fit into a datagram of
+// 512 bytes, nor of the 1232 that today's resolvers offer: they ask again by TCP.
+const (
+	largeName  = "large.example.com"
+	largeCount = 100
+)
+
 // book is what the world knows of names. It is safe for concurrent use.
 type book struct {
 	mu      sync.RWMutex
 	pick    *picker
 	ipv6    bool                  // names have an address of IPv6 too
 	addrs   map[string]netip.Addr // name → its own address of IPv4
+	more    []netip.Addr          // of largeName, beside that one
 	aliases map[string]string     // name → CNAME target
 	owners  map[netip.Addr]string // address → the name that has it
 	parents map[string]struct{}   // every name above a served one
@@ -95,6 +110,29 @@ func (b *book) add(name string) (addrs []netip.Addr, fresh bool, err error) {
 	}
 	b.put(name, addr)
 	return b.both(addr), true, nil
+}
+
+// addLarge gives largeName its addresses. They are neighbours: one CIDR holds them.
+func (b *book) addLarge() (fresh []netip.Addr, err error) {
+	fresh, isNew, err := b.add(largeName)
+	if err != nil || !isNew {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first := b.addrs[largeName]
+	for last := 1; last < 255 && len(b.more) < largeCount-1; last++ {
+		four := first.As4()
+		four[3] = byte(last)
+		addr := netip.AddrFrom4(four)
+		if _, used := b.owners[addr]; used || b.pick.avoided(addr) {
+			continue
+		}
+		b.pick.take(addr)
+		b.owners[addr] = largeName
+		b.more = append(b.more, addr)
+	}
+	return append(fresh, b.more...), nil
 }
 
 // addAddr makes an address that is known by its number only be served.
@@ -167,7 +205,11 @@ func (b *book) resolve(name string) (chain []string, addrs []netip.Addr, exists 
 	chain = []string{name}
 	for range maxAliases {
 		if addr, ok := b.addrs[name]; ok {
-			return chain, b.both(addr), true
+			addrs = b.both(addr)
+			if name == largeName {
+				addrs = append(addrs, b.more...)
+			}
+			return chain, addrs, true
 		}
 		target, ok := b.aliases[name]
 		if !ok {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/netdojo/netdojo/internal/accept"
 )
 
 // The ports that every served address answers on, beside DNS on a few.
@@ -40,12 +42,12 @@ func (w *World) listenWeb(ctx context.Context, anywhere netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	w.serve("http", func() error { return served(server.Serve(servedOnly{plain, w.book})) }, server.Close)
+	w.serve("http", func() error { return served(server.Serve(servedOnly{accept.Steady(plain), w.book})) }, server.Close)
 	secure, err := w.link.listen(ctx, netip.AddrPortFrom(anywhere, portTLS).String())
 	if err != nil {
 		return err
 	}
-	w.serve("https", func() error { return served(server.ServeTLS(servedOnly{secure, w.book}, "", "")) }, secure.Close)
+	w.serve("https", func() error { return served(server.ServeTLS(servedOnly{accept.Steady(secure), w.book}, "", "")) }, secure.Close)
 	return nil
 }
 

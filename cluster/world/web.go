@@ -24,6 +24,10 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	head := w.Header()
 	head.Set("Server", "netdojo-world")
+	if at, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok && at.AddrPort().Addr().Unmap() == metadata {
+		serveMetadata(w, r)
+		return
+	}
 	head.Set("Content-Type", "text/html; charset=utf-8")
 	head.Set("Cache-Control", "no-store")
 	body := fmt.Sprintf("<!doctype html><title>%[1]s</title><h1>%[1]s</h1>\n<p>You reached %[1]s in netdojo's simulated world.</p>\n",

@@ -42,6 +42,9 @@ type Config struct {
 	// address there; NodeAddr, NodeIface and Behind say nothing then, and Outside
 	// has to be nil.
 	Here bool
+	// Further says that further nodes will join (Join): the world forwards between them.
+	// Behind then holds the pods of all nodes, of which those that join take their own.
+	Further bool
 }
 
 // Link is the ends of the world's link in one family.

@@ -41,6 +41,9 @@ func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 	if cfg.Here && cfg.Outside != nil {
 		return nil, errors.New("start the world: the internet is not relayed from where the world itself is")
 	}
+	if cfg.Further && cfg.Here {
+		return nil, errors.New("start the world: further nodes join a world with links of its own")
+	}
 	if cfg.IPv6.Gateway.IsValid() && cfg.Here {
 		return nil, errors.New("start the world: IPv6 is for a world with a link of its own")
 	}
@@ -71,9 +74,12 @@ func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 			err = errors.Join(err, w.Close())
 		}
 	}()
-	if cfg.Outside != nil {
+	if cfg.Further {
+		err = w.link.forward(cfg)
+	}
+	if err == nil && cfg.Outside != nil {
 		err = w.relay(ctx)
-	} else {
+	} else if err == nil {
 		err = w.simulate(ctx)
 	}
 	if err != nil {
@@ -99,6 +105,23 @@ func (w *World) serveDefaults() error {
 		names = append(names, name)
 	}
 	if err := w.Serve(names...); err != nil {
+		return err
+	}
+	if err := w.Serve(metadata.String()); err != nil {
+		return err
+	}
+	for _, addr := range numbers {
+		if addr.Is4() || w.book.ipv6 {
+			if err := w.serveAddr(addr); err != nil {
+				return err
+			}
+		}
+	}
+	large, err := w.book.addLarge()
+	if err == nil {
+		err = w.link.addAddrs(large)
+	}
+	if err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(defaultAliases)) {

@@ -25,7 +25,7 @@ import (
 func ask(t testing.TB, node *netns.NetNS, network, server, name string, kind uint16) *dns.Msg {
 	t.Helper()
 	query := new(dns.Msg).SetQuestion(dns.Fqdn(name), kind)
-	client := &dns.Client{Net: network, Timeout: 2 * time.Second}
+	client := &dns.Client{Net: network, Timeout: plenty}
 	var reply *dns.Msg
 	err := node.Do(func() error {
 		conn, err := client.Dial(server)
@@ -49,6 +49,17 @@ func dialNode(ctx context.Context, node *netns.NetNS, network, addr string) (con
 		return err
 	})
 	return conn, err
+}
+
+// plenty is how long is waited for what has to come.
+const plenty = time.Minute
+
+// patience is how long a connection is tried that is to end so.
+func patience(want error) time.Duration {
+	if errors.Is(want, errTimeout) {
+		return 300 * time.Millisecond
+	}
+	return plenty
 }
 
 // errTimeout stands for the kinds of error that a dialer's timeout can be.
@@ -84,7 +95,7 @@ func client(t testing.TB, node *netns.NetNS, w *World) *http.Client {
 		},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 5 * time.Second}
+	return &http.Client{Transport: transport, Timeout: plenty}
 }
 
 func TestDNS(t *testing.T) {
@@ -191,6 +202,26 @@ func TestForeignServerName(t *testing.T) {
 	}
 }
 
+// The public resolvers are reached by number, by HTTPS as well: the second address of
+// each has no name here.
+func TestNumbers(t *testing.T) {
+	node := newNode(t)
+	w := startWorld(t, node, testConfig)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(w.CACertPEM())
+	for _, number := range []string{"1.1.1.1", "1.0.0.1", "8.8.8.8", "8.8.4.4"} {
+		conn, err := dialNode(t.Context(), node, "tcp", net.JoinHostPort(number, "443"))
+		if err != nil {
+			t.Errorf("%s: %v", number, err)
+			continue
+		}
+		if err := tls.Client(conn, &tls.Config{RootCAs: pool, ServerName: number}).HandshakeContext(t.Context()); err != nil {
+			t.Errorf("%s: %v", number, err)
+		}
+		conn.Close()
+	}
+}
+
 func TestReachability(t *testing.T) {
 	node := newNode(t)
 	w := startWorld(t, node, testConfig)
@@ -208,7 +239,7 @@ func TestReachability(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), patience(c.want))
 			defer cancel()
 			conn, err := dialNode(ctx, node, "tcp", c.addr)
 			if conn != nil {
@@ -223,10 +254,12 @@ func TestReachability(t *testing.T) {
 		})
 	}
 	t.Run("the gateway is no site", func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), plenty)
 		defer cancel()
 		conn, err := dialNode(ctx, node, "tcp", "192.168.77.1:80")
 		if err == nil {
+			_ = conn.SetDeadline(time.Now().Add(plenty))
+			_, _ = conn.Write([]byte("GET / HTTP/1.0\r\n\r\n")) // which a site answers
 			_, err = conn.Read(make([]byte, 1))
 			conn.Close()
 		}
@@ -247,7 +280,7 @@ func TestEcho(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+			if err := conn.SetDeadline(time.Now().Add(plenty)); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := conn.Write([]byte("hello")); err != nil {
@@ -444,5 +477,76 @@ func TestCurl(t *testing.T) {
 				t.Errorf("exit %d, %q; want %d, %q", got, first, c.code, c.out)
 			}
 		})
+	}
+}
+
+// TestLargeAnswer: an answer that fits into no usual datagram is truncated there, and
+// whole by TCP; each of its addresses is served.
+func TestLargeAnswer(t *testing.T) {
+	node := newNode(t)
+	w := startWorld(t, node, testConfig)
+	for _, size := range []uint16{0, 1232} {
+		query := new(dns.Msg).SetQuestion(dns.Fqdn(largeName), dns.TypeA)
+		if size > 0 {
+			query.SetEdns0(size, false)
+		}
+		var reply *dns.Msg
+		err := node.Do(func() (err error) {
+			reply, _, err = (&dns.Client{UDPSize: 4096}).Exchange(query, w.Resolver().String())
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply.Compress = true // as it came
+		if limit := max(int(size), dns.MinMsgSize); !reply.Truncated || reply.Len() > limit {
+			t.Errorf("by UDP of %d bytes: truncated %t, %d bytes", size, reply.Truncated, reply.Len())
+		}
+	}
+	reply := ask(t, node, "tcp", w.Resolver().String(), largeName, dns.TypeA)
+	if reply.Truncated || len(reply.Answer) != largeCount {
+		t.Fatalf("by TCP: truncated %t, %d addresses", reply.Truncated, len(reply.Answer))
+	}
+	seen := map[string]bool{}
+	for _, rr := range reply.Answer {
+		addr := rr.(*dns.A).A.String()
+		if seen[addr] {
+			t.Errorf("%s comes twice", addr)
+		}
+		seen[addr] = true
+		conn, err := dialNode(t.Context(), node, "tcp", net.JoinHostPort(addr, "80"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
+}
+
+// TestMetadata: the world has the metadata service of a cloud, at its address alone.
+func TestMetadata(t *testing.T) {
+	node := newNode(t)
+	w := startWorld(t, node, testConfig)
+	c := client(t, node, w)
+	c.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return dialNode(ctx, node, network, addr)
+	}
+	elsewhere := "http://" + addressOf(t, w, "example.com").String()
+	for _, want := range []struct {
+		url, body string
+		status    int
+	}{
+		{"http://169.254.169.254/latest/meta-data/iam/security-credentials/", "node-role\n", http.StatusOK},
+		{"http://169.254.169.254/latest/user-data", "", http.StatusNotFound},
+		{elsewhere + "/latest/meta-data/", "simulated world", http.StatusOK},
+	} {
+		resp, err := c.Get(want.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != want.status || !strings.Contains(string(body), want.body) {
+			t.Errorf("%s: %s %q, %v", want.url, resp.Status, body, err)
+		}
 	}
 }

@@ -10,10 +10,12 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -76,6 +78,7 @@ func runAgent(ctx context.Context, args []string) error {
 	flags.StringVar(&cfg.ControlAddr, "control", "127.0.0.1:4246", "where the client's calls are answered")
 	flags.StringVar(&cfg.FlowAddr, "flows", "127.0.0.1:4245", "where the Hubble observer is served")
 	flags.StringVar(&cfg.RunDir, "run", "/run/netdojo", "the folder of this boot")
+	flags.StringVar(&cfg.MetricsAddr, "metrics", net.JoinHostPort("127.0.0.1", strconv.Itoa(builtin.MetricsPort)), "where Prometheus finds metrics")
 	flags.StringVar(&cfg.CiliumDir, "cilium", builtin.CiliumDir, "the folder in which Cilium's own tools look for an agent")
 	flags.StringVar(&cfg.BinDir, "cni-bin", "/host/opt/cni/bin", "the runtime's CNI plugins")
 	flags.StringVar(&cfg.ConfDir, "cni-conf", "/host/etc/cni/net.d", "the runtime's CNI configurations")

@@ -15,7 +15,7 @@ var served = map[string]bool{
 	"fqdn cache list": true, "fqdn names": true,
 	"identity get": true, "identity list": true,
 	"ip get": true, "ip list": true,
-	"node list":  true,
+	"metrics list": true, "node list": true,
 	"policy get": true, "policy selectors": true, "policy subject-selectors": true, "policy wait": true,
 	"service list": true,
 }

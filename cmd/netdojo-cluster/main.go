@@ -2,16 +2,19 @@
 
 // Command netdojo-cluster is the embedded cluster's daemon. `netdojo up` starts
 // it with "daemon"; it becomes the launcher, which starts it again as "node"
-// inside the cluster's namespaces. `netdojo explain -f` starts it with "explain",
-// to have one question answered by the policy engine.
+// inside the cluster's namespaces, which starts it as "further" in each node beside it, and as "pull" outside of them for each image that
+// the node wants of a registry. `netdojo explain -f` starts it with "explain", to have
+// one question answered by the policy engine.
 package main
 
 import (
 	"context"
 	"embed"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -20,9 +23,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/embedded/daemon"
 	"github.com/netdojo/netdojo/cluster/embedded/offline"
 	"github.com/netdojo/netdojo/cluster/embedded/userns"
+	"github.com/netdojo/netdojo/cluster/image"
+	"github.com/netdojo/netdojo/cluster/world/outside"
 )
 
 // packed holds netdojo-helper once `make build` has put it there. Without it
@@ -41,6 +47,10 @@ func main() {
 		err = runDaemon(args)
 	case "node":
 		err = runNode()
+	case "further":
+		err = runFurther()
+	case "pull":
+		err = runPull(args)
 	case "remove":
 		err = runRemove(args)
 	case "explain":
@@ -89,13 +99,43 @@ func runDaemon(args []string) error {
 	if err := unpackHelper(helper); err != nil {
 		return err
 	}
+	asked, err := json.Marshal(spec)
+	if err != nil {
+		return fmt.Errorf("encode the cluster's spec: %w", err)
+	}
 	listen := []string{"127.0.0.1:" + strconv.Itoa(spec.APIPort)}
 	for _, p := range spec.Publish {
 		listen = append(listen, "127.0.0.1:"+strconv.Itoa(p.HostPort))
 	}
 	return userns.Exec(userns.Config{
-		Dir: *dir, Images: *images, Daemon: self, CoreDNS: *coredns, Cilium: *cilium, Helper: helper, Listen: listen,
+		Dir: *dir, Images: *images, Daemon: self, CoreDNS: *coredns, Cilium: *cilium, Helper: helper,
+		Listen: listen, Balancers: daemon.BalancerHosts(spec), Internet: spec.World == cluster.WorldInternet, MaxImageGiB: spec.MaxImageGiB, Spec: asked,
 	})
+}
+
+// runPull gets one image into the store. What is asked comes from a pod.
+func runPull(args []string) error {
+	flags := flag.NewFlagSet("pull", flag.ContinueOnError)
+	images := flags.String("images", "", "the image store")
+	most := flags.Int("max-gib", 0, "how many GiB the image may take; 0 is the store's default")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	var asked outside.Image
+	var auth image.Auth
+	err := json.NewDecoder(os.Stdin).Decode(&asked)
+	if err == nil && len(asked.Auth) > 0 {
+		err = json.Unmarshal(asked.Auth, &auth)
+	}
+	if err != nil {
+		return fmt.Errorf("read what to pull: %w", err)
+	}
+	store, err := image.Open(image.Options{Dir: *images, Transport: strangers(), MaxSize: int64(*most) << 30})
+	if err != nil {
+		return err
+	}
+	_, err = store.Pull(context.Background(), asked.Ref, auth)
+	return err
 }
 
 func readHelper() ([]byte, error) {
@@ -112,7 +152,11 @@ func unpackHelper(path string) error {
 		return err
 	}
 	// A helper of an earlier run may be executing still: replace, do not write.
-	if err := errors.Join(ignoreNotExist(os.Remove(path)), os.WriteFile(path, b, 0o755)); err != nil {
+	err = errors.Join(ignoreNotExist(os.Remove(path)), os.WriteFile(path, b, 0o700))
+	if err == nil { // the node's users run it too, whatever the umask
+		err = os.Chmod(path, 0o755)
+	}
+	if err != nil {
 		return fmt.Errorf("unpack the helper: %w", err)
 	}
 	return nil
@@ -144,23 +188,41 @@ func runRemove(paths []string) error {
 	return syscall.Exec(fmt.Sprintf("/proc/self/fd/%d", fd), argv, os.Environ())
 }
 
+// maxSpec bounds what the node is told to be.
+const maxSpec = 1 << 20
+
 func runNode() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	n, err := strconv.Atoi(os.Getenv(userns.EnvListeners))
+	var given userns.Node
+	var spec cluster.Spec
+	err := json.NewDecoder(io.LimitReader(os.Stdin, maxSpec)).Decode(&given)
+	if err == nil {
+		err = json.Unmarshal(given.Spec, &spec)
+	}
 	if err != nil {
-		return fmt.Errorf("read %s: %w", userns.EnvListeners, err)
+		return fmt.Errorf("read the cluster's spec: %w", err)
 	}
-	var listeners []*os.File
-	for i := range n {
-		unix.CloseOnExec(3 + i)
-		listeners = append(listeners, os.NewFile(uintptr(3+i), "listener"))
-	}
+	unix.CloseOnExec(userns.NodeOutside)
+	unix.CloseOnExec(userns.NodeLog)
 	return daemon.Run(ctx, daemon.Config{
-		Dir:       userns.NodeClusterDir,
+		Spec:      spec,
+		Balancers: given.Balancers,
 		BinDir:    userns.NodeBinDir,
 		ImagesDir: userns.NodeImagesDir,
-		Listeners: listeners,
+		Outside:   os.NewFile(userns.NodeOutside, "outside"),
 		Log:       os.Stderr,
 	})
+}
+
+func runFurther() error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	unix.CloseOnExec(userns.NodeOutside)
+	return daemon.RunFurther(ctx, daemon.Config{
+		BinDir:    userns.NodeBinDir,
+		ImagesDir: userns.NodeImagesDir,
+		Outside:   os.NewFile(userns.NodeOutside, "outside"),
+		Log:       os.Stderr,
+	}, os.Stdin)
 }

@@ -1,8 +1,9 @@
 //go:build linux
 
 // Command netdojo-helper holds the small programs that run around and inside
-// clusters, one a role; under the name of the CNI plugin it is that. It links the
-// standard library, x/sys and CNI's own types only, since many copies run at once.
+// clusters, one a role; under the name of the CNI plugin or of one of busybox's
+// network programs it is that. It links the standard library, x/sys and CNI's own
+// types only, since many copies run at once.
 package main
 
 import (
@@ -10,9 +11,12 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox/agnhost"
+	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox/busybox"
 	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox/enter"
 	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox/httpmock"
 	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox/pause"
+	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox/redis"
 	"github.com/netdojo/netdojo/cluster/embedded/userns"
 	"github.com/netdojo/netdojo/datapath/cni/plugin"
 )
@@ -24,16 +28,31 @@ var roles = map[string]func(args []string) int{
 	"init":   func([]string) int { return userns.Init() },
 	"remove": userns.Remove,
 
+	"further": func([]string) int { return userns.Further() },
+
 	"container": enter.Container,
 	"exec":      enter.Exec,
 	"pause":     pause.Run,
 	"httpmock":  httpmock.Run,
+
+	"echo-advanced": httpmock.EchoAdvanced,
+
+	"redis":     redis.Run,
+	"redis-cli": redis.Client,
+
+	"agnhost-connect":        agnhost.Connect,
+	"agnhost-porter":         agnhost.Porter,
+	"agnhost-serve-hostname": agnhost.ServeHostname,
 }
 
 func main() {
-	if filepath.Base(os.Args[0]) == plugin.Name {
+	name := filepath.Base(os.Args[0])
+	if name == plugin.Name {
 		plugin.Main()
 		return
+	}
+	if busybox.Has(name) {
+		os.Exit(busybox.Run(name, os.Args[1:]))
 	}
 	if len(os.Args) < 2 || roles[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "netdojo-helper is a part of netdojo-cluster and not meant to be called by hand")

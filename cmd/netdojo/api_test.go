@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"github.com/netdojo/netdojo"
 )
 
 // fakeAPI is as much of an API server as the scripts' commands need: discovery,
@@ -56,7 +58,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/healthz":
 		fmt.Fprint(w, "ok")
 	case path == "/version":
-		reply(w, map[string]any{"major": "1", "minor": "36", "gitVersion": "v1.36.3"})
+		reply(w, map[string]any{"major": "1", "minor": "36", "gitVersion": netdojo.Kubernetes})
 	case path == "/api":
 		reply(w, map[string]any{"kind": "APIVersions", "versions": []string{"v1"}})
 	case path == "/apis":

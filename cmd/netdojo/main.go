@@ -8,10 +8,12 @@ import (
 	"slices"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/apart"
 	"github.com/netdojo/netdojo/cluster/doctor"
 	"github.com/netdojo/netdojo/cluster/embedded"
 	"github.com/netdojo/netdojo/cluster/existing"
 	"github.com/netdojo/netdojo/cluster/kind"
+	"github.com/netdojo/netdojo/cluster/kubeconfig"
 	"github.com/netdojo/netdojo/cmd/netdojo/app"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 )
@@ -20,11 +22,14 @@ func main() {
 	if os.Args[0] == doctor.ProbeName {
 		os.Exit(doctor.Probe(os.Args[1:]))
 	}
-	kinds := []env.Kind{{Name: embedded.Name, New: newEmbedded}, {Name: kind.Name, New: newKind}}
+	if os.Args[0] == apart.Name {
+		os.Exit(apart.Main(os.Args[1:]))
+	}
+	kinds := []env.Kind{{Name: embedded.Name, New: newEmbedded}, {Name: kind.Name, New: newKind, Kubeconfig: kubeconfig.Machine}}
 	if runtime.GOOS != "linux" {
 		slices.Reverse(kinds) // the embedded cluster needs Linux
 	}
-	kinds = append(kinds, env.Kind{Name: existing.Name, New: newExisting})
+	kinds = append(kinds, env.Kind{Name: existing.Name, New: newExisting, Kubeconfig: kubeconfig.Guest})
 	os.Exit(app.Main(os.Args[1:], kinds))
 }
 
@@ -37,5 +42,9 @@ func newExisting(e *env.Env) (cluster.Provider, error) {
 }
 
 func newEmbedded(e *env.Env) (cluster.Provider, error) {
-	return embedded.New(embedded.Config{StateDir: e.StateDir, Daemon: e.Daemon}), nil
+	most, err := env.MaxImageGiB()
+	if err != nil {
+		return nil, err
+	}
+	return embedded.New(embedded.Config{StateDir: e.StateDir, Daemon: e.Daemon, MaxImageGiB: most}), nil
 }

@@ -69,7 +69,7 @@ func (s *screen) shows() string {
 // until waits for texts on the screen, each after the one before.
 func (s *screen) until(texts ...string) {
 	s.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		rest, found := s.shows(), true
 		for _, text := range texts {
 			if found {
@@ -95,7 +95,7 @@ func (s *screen) types(text string) {
 // ends waits for the program's end and returns its exit code.
 func (s *screen) ends() int {
 	s.t.Helper()
-	timer := time.AfterFunc(15*time.Second, func() { _ = s.cmd.Process.Kill() })
+	timer := time.AfterFunc(time.Minute, func() { _ = s.cmd.Process.Kill() })
 	defer timer.Stop()
 	err := s.cmd.Wait()
 	<-s.done
@@ -177,5 +177,28 @@ func TestShellOnATerminal(t *testing.T) {
 	}
 	if left, err := os.ReadDir("tmp"); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+// An exam that has other names for each person asks whose, before the time runs.
+func TestExamAsksForTheSeed(t *testing.T) {
+	s := onTerminal(t, home(t), "exam", "start", "e1")
+	s.until("Your seed, as you were told it")
+	s.types("Jane\n")
+	s.until("its names are those of the seed jane", "left")
+	if code := s.ends(); code != 0 {
+		t.Errorf("it ends with %d:\n%s", code, s.shows())
+	}
+	s = onTerminal(t, home(t), "exam", "start", "e1")
+	s.until("Your seed")
+	s.types("a b\n")
+	s.until(`"a b" is no seed`, "cure: ")
+	if code := s.ends(); code != 2 {
+		t.Errorf("it ends with %d:\n%s", code, s.shows())
+	}
+	s = onTerminal(t, home(t), "exam", "start", "e1", "--seed", "john")
+	s.until("its names are those of the seed john")
+	if code := s.ends(); code != 0 || strings.Contains(s.shows(), "Your seed") {
+		t.Errorf("it ends with %d:\n%s", code, s.shows())
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/netdojo/netdojo/datapath/internal/testnet"
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 func TestMain(m *testing.M) { testnet.Main(m) }
@@ -28,7 +29,7 @@ func network(t *testing.T, six netip.Prefix) *Network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := New(Config{PodCIDR: netip.MustParsePrefix("10.244.0.0/24"), PodCIDR6: six, MTU: 1400})
+	n, err := New(Config{PodCIDR: ipfamily.Pair[netip.Prefix]{V4: netip.MustParsePrefix("10.244.0.0/24"), V6: six}, MTU: 1400})
 	if err != nil {
 		t.Fatal(err)
 	}

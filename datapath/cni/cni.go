@@ -27,6 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/netdojo/netdojo/datapath/internal/family"
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 const (
@@ -48,13 +49,11 @@ var (
 
 // Config says what pods are connected to.
 type Config struct {
-	PodCIDR  netip.Prefix
-	NodeAddr netip.Addr // what the node's own connections to pods come from
-	// PodCIDR6 and NodeAddr6 are those of IPv6; a zero PodCIDR6 gives pods none.
-	// It is as large as PodCIDR: a pod has the same place in both.
-	PodCIDR6  netip.Prefix
-	NodeAddr6 netip.Addr
-	MTU       int // of pod links; 0 means 1500
+	// PodCIDR is a range of each family, both of one size: a pod has the same place in
+	// both. Without one of IPv6 pods have no such address.
+	PodCIDR  ipfamily.Pair[netip.Prefix]
+	NodeAddr ipfamily.Pair[netip.Addr] // what the node's own connections to pods come from
+	MTU      int                       // of pod links; 0 means 1500
 	// RunDir holds the leases of a run; empty keeps them in memory.
 	RunDir string
 	Logger *slog.Logger
@@ -98,7 +97,7 @@ func New(cfg Config) (*Network, error) {
 	if cfg.RunDir != "" {
 		path = filepath.Join(cfg.RunDir, "addresses.json")
 	}
-	addresses, err := newAllocator(cfg.PodCIDR, path)
+	addresses, err := newAllocator(cfg.PodCIDR.V4, path)
 	if err != nil {
 		return nil, err
 	}
@@ -118,11 +117,11 @@ func (n *Network) Reserve(sandbox string) ([]netip.Addr, error) {
 
 // both are the addresses of the pod that has addr.
 func (n *Network) both(addr netip.Addr) []netip.Addr {
-	if !n.cfg.PodCIDR6.IsValid() {
+	if !n.cfg.PodCIDR.V6.IsValid() {
 		return []netip.Addr{addr}
 	}
-	place := binary.BigEndian.Uint32(addr.AsSlice()) - binary.BigEndian.Uint32(n.cfg.PodCIDR.Masked().Addr().AsSlice())
-	six := n.cfg.PodCIDR6.Masked().Addr().As16()
+	place := binary.BigEndian.Uint32(addr.AsSlice()) - binary.BigEndian.Uint32(n.cfg.PodCIDR.V4.Masked().Addr().AsSlice())
+	six := n.cfg.PodCIDR.V6.Masked().Addr().As16()
 	binary.BigEndian.PutUint32(six[12:], binary.BigEndian.Uint32(six[12:])+place)
 	return []netip.Addr{addr, netip.AddrFrom16(six)}
 }
@@ -338,11 +337,7 @@ func (n *Network) setUpNode(r Result) error {
 			return fmt.Errorf("add neighbour %s: %w", addr, err)
 		}
 		route := &netlink.Route{LinkIndex: index, Dst: hostNet(addr), Scope: netlink.SCOPE_LINK}
-		src := n.cfg.NodeAddr
-		if addr.Is6() {
-			src = n.cfg.NodeAddr6
-		}
-		if src.IsValid() {
+		if src := n.cfg.NodeAddr.Of(addr); src.IsValid() {
 			route.Src = src.AsSlice()
 		}
 		if err := netlink.RouteReplace(route); err != nil {

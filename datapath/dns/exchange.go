@@ -95,7 +95,7 @@ func (p *Proxy) askUDP(client, server netip.AddrPort) asker {
 		}
 		defer c.Close()
 		defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
-		if _, err := c.Write(withID(q.raw, id)); err != nil {
+		if _, err := c.Write(withID(q.out, id)); err != nil {
 			return nil, nil, fmt.Errorf("send question: %w", err)
 		}
 		buf := p.buffers.Get().(*[]byte)

@@ -122,12 +122,12 @@ func TestHostileServers(t *testing.T) {
 		{"nothing", func(q *dns.Msg) []byte { return reply(q) }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, func(w dns.ResponseWriter, q *dns.Msg) { _, _ = w.Write(c.answer(q)) },
-				func(cfg *Config) { cfg.Timeout = 200 * time.Millisecond })
-			r.patience = 400 * time.Millisecond
+			wait := 200 * time.Millisecond // for an answer that does not come
 			if c.passed {
-				r.patience = 2 * time.Second
+				wait = plenty
 			}
+			r := newRig(t, func(w dns.ResponseWriter, q *dns.Msg) { _, _ = w.Write(c.answer(q)) }, func(cfg *Config) { cfg.Timeout = wait })
+			r.patience = 2 * wait
 			for _, network := range []string{"udp4", "tcp4"} {
 				got, err := r.ask(t, network, query("a.test.", dns.TypeA))
 				switch {

@@ -18,6 +18,10 @@ const headerSize = 12
 type question struct {
 	raw []byte
 	msg dns.Msg
+	// out is the message as a server gets it, but for its ID. It is written from
+	// what was judged: in the client's own bytes a name may point anywhere, be it
+	// to the ID, which the proxy changes, and other readers may follow it otherwise.
+	out []byte
 }
 
 // errIgnore marks what gets no answer at all: it is no question.
@@ -39,7 +43,49 @@ func parseQuestion(raw []byte) (q question, refusal []byte, err error) {
 	if n := len(q.msg.Question); n != 1 {
 		return q, headerOnly(raw, dns.RcodeFormatError), fmt.Errorf("%d questions in one message", n)
 	}
+	if name := q.msg.Question[0].Name; ambiguous(name) {
+		return q, headerOnly(raw, dns.RcodeFormatError), fmt.Errorf("name %s has a dot, a backslash or a control character in a label", name)
+	}
+	if q.out, err = q.write(); err != nil {
+		return q, headerOnly(raw, dns.RcodeFormatError), err
+	}
 	return q, nil, nil
+}
+
+// write is the question as a server gets it: of the other records only what tells
+// the client's abilities (EDNS0) goes with it.
+func (q *question) write() ([]byte, error) {
+	m := dns.Msg{MsgHdr: q.msg.MsgHdr, Question: q.msg.Question}
+	if opt := q.msg.IsEdns0(); opt != nil {
+		m.Extra = []dns.RR{opt}
+	}
+	out, err := m.Pack()
+	if err != nil {
+		return nil, fmt.Errorf("write question: %w", err)
+	}
+	var again dns.Msg
+	if err := again.Unpack(out); err != nil || len(again.Question) != 1 || again.Question[0] != q.msg.Question[0] {
+		return nil, fmt.Errorf("the question for %s is another when it is written: %w", q.name(), err)
+	}
+	return out, nil
+}
+
+// ambiguous says whether a name, as the library presents it, has a character that
+// other readers could take for the end of a label or of the name.
+func ambiguous(name string) bool {
+	for i := 0; i < len(name); i++ {
+		if name[i] != '\\' {
+			continue
+		}
+		i++
+		switch {
+		case i == len(name), name[i] == '.', name[i] == '\\':
+			return true
+		case name[i] == '0' && name[i+1] < '3' || name[i] == '0' && name[i+1] == '3' && name[i+2] < '2':
+			return true // \000 to \031
+		}
+	}
+	return false
 }
 
 // name is the question's name in lower case with its final dot.

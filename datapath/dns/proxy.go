@@ -23,9 +23,11 @@ import (
 // Limits of the proxy. What is beyond them is dropped, as a full queue would:
 // resolvers ask again.
 const (
-	maxInFlight = 2048             // UDP questions that wait for an answer
-	maxTCP      = 512              // client connections
-	tcpIdle     = 10 * time.Second // between two questions of a connection
+	maxInFlight        = 4096 // UDP questions that wait for an answer
+	maxInFlightPerAddr = 512  // those of one client
+	maxTCP             = 2048 // client connections
+	maxTCPPerAddr      = 64   // those of one client
+	defaultIdle        = 10 * time.Second
 )
 
 // Config is what a Proxy needs.
@@ -48,11 +50,33 @@ type Config struct {
 	// 0 means 4 seconds. A server that is silent so long stays silent to the
 	// client too.
 	Timeout time.Duration
+	// Idle is how long a client's connection of TCP may wait for its next question, and for
+	// an answer to be taken; 0 means 10 seconds.
+	Idle time.Duration
 	// DenyCode answers a question that no rule allows: REFUSED when 0, or
 	// dns.RcodeNameError for clients that give up their search list at a refusal
 	// (Cilium's tofqdns-dns-reject-response-code).
 	DenyCode int
 	Logger   *slog.Logger
+}
+
+func (cfg Config) withDefaults() Config {
+	if !cfg.Listen.Addr().IsValid() {
+		cfg.Listen = netip.AddrPortFrom(transparent.Loopback, cfg.Listen.Port())
+	}
+	if cfg.DenyCode == 0 {
+		cfg.DenyCode = dns.RcodeRefused
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 4 * time.Second
+	}
+	if cfg.Idle == 0 {
+		cfg.Idle = defaultIdle
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return cfg
 }
 
 // Proxy serves until Close.
@@ -63,10 +87,12 @@ type Proxy struct {
 	udp    *net.UDPConn
 	tcp    net.Listener
 	wg     sync.WaitGroup
-	slots  chan struct{}
-	conns  chan struct{}
+	slots  transparent.Limit // of UDP questions
+	conns  transparent.Limit // of TCP connections
 	// buffers hold one UDP answer each.
 	buffers sync.Pool
+	// dial connects to a client's server. Tests replace it.
+	dial func(ctx context.Context, network string, client, server netip.AddrPort) (net.Conn, error)
 }
 
 // Start opens the proxy's UDP and TCP sockets on one port and serves them. The
@@ -76,31 +102,27 @@ func Start(ctx context.Context, cfg Config) (*Proxy, error) {
 	if cfg.Decider == nil || cfg.Sink == nil {
 		return nil, errors.New("start DNS proxy: a decider and a sink are needed")
 	}
-	if !cfg.Listen.Addr().IsValid() {
-		cfg.Listen = netip.AddrPortFrom(transparent.Loopback, cfg.Listen.Port())
-	}
-	if cfg.DenyCode == 0 {
-		cfg.DenyCode = dns.RcodeRefused
-	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = 4 * time.Second
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg = cfg.withDefaults()
 	udp, tcp, err := listen(ctx, cfg.Listen, cfg.Mark)
 	if err != nil {
 		return nil, fmt.Errorf("start DNS proxy: %w", err)
 	}
-	p := &Proxy{
-		cfg: cfg, udp: udp, tcp: tcp,
-		slots: make(chan struct{}, maxInFlight), conns: make(chan struct{}, maxTCP),
-	}
-	p.buffers.New = func() any { b := make([]byte, maxMessage); return &b }
-	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	p := newProxy(ctx, cfg, udp, tcp)
 	p.wg.Go(p.serveUDP)
 	p.wg.Go(p.serveTCP)
 	return p, nil
+}
+
+func newProxy(ctx context.Context, cfg Config, udp *net.UDPConn, tcp net.Listener) *Proxy {
+	p := &Proxy{
+		cfg: cfg, udp: udp, tcp: tcp,
+		slots: transparent.Limit{Total: maxInFlight, PerAddr: maxInFlightPerAddr},
+		conns: transparent.Limit{Total: maxTCP, PerAddr: maxTCPPerAddr},
+	}
+	p.buffers.New = func() any { b := make([]byte, maxMessage); return &b }
+	p.dial = p.dialServer
+	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	return p
 }
 
 // Addr is where both sockets listen.

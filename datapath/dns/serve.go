@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/netdojo/netdojo/datapath/internal/transparent"
+	"github.com/netdojo/netdojo/internal/accept"
 )
 
 // maxMessage is the size of the largest DNS message.
@@ -33,14 +36,12 @@ func (p *Proxy) serveUDP() {
 			p.cfg.Logger.Debug("DNS packet came on its own", "client", client, "err", err)
 			continue
 		}
-		select {
-		case p.slots <- struct{}{}:
-		default:
+		if !p.slots.Take(client.Addr()) {
 			continue
 		}
 		raw := append([]byte(nil), buf[:n]...)
 		p.wg.Go(func() {
-			defer func() { <-p.slots }()
+			defer p.slots.Give(client.Addr())
 			answer := p.exchange(protoUDP, client, server, raw, p.askUDP(client, server))
 			if answer == nil {
 				return
@@ -53,42 +54,36 @@ func (p *Proxy) serveUDP() {
 }
 
 func (p *Proxy) serveTCP() {
+	ln := accept.Steady(p.tcp)
 	for {
-		c, err := p.tcp.Accept()
+		c, err := ln.Accept()
 		if err != nil {
-			if p.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-				return
+			if p.ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
+				p.cfg.Logger.Error("DNS proxy has ended for TCP: questions by it are dropped", "err", err)
 			}
-			p.cfg.Logger.Warn("DNS proxy cannot accept", "err", err)
-			continue
+			return
 		}
-		select {
-		case p.conns <- struct{}{}:
-		default:
+		client, server := transparent.Ends(c)
+		if server == p.Addr() || !p.conns.Take(client.Addr()) {
 			_ = c.Close()
 			continue
 		}
 		p.wg.Go(func() {
-			defer func() { <-p.conns }()
-			p.serveConn(c)
+			defer p.conns.Give(client.Addr())
+			p.serveConn(c, client, server)
 		})
 	}
 }
 
 // serveConn answers the questions of one TCP connection in their order. They
 // share one connection to the server.
-func (p *Proxy) serveConn(c net.Conn) {
+func (p *Proxy) serveConn(c net.Conn, client, server netip.AddrPort) {
 	defer c.Close()
 	defer context.AfterFunc(p.ctx, func() { _ = c.Close() })()
-	client := c.RemoteAddr().(*net.TCPAddr).AddrPort()
-	server := c.LocalAddr().(*net.TCPAddr).AddrPort()
-	if server == p.Addr() {
-		return
-	}
 	up := &upstream{proxy: p, client: client, server: server}
 	defer up.close()
 	for {
-		_ = c.SetReadDeadline(time.Now().Add(tcpIdle))
+		_ = c.SetReadDeadline(time.Now().Add(p.cfg.Idle))
 		raw, err := readMessage(c)
 		if err != nil {
 			return
@@ -97,7 +92,7 @@ func (p *Proxy) serveConn(c net.Conn) {
 		if answer == nil {
 			return
 		}
-		_ = c.SetWriteDeadline(time.Now().Add(tcpIdle))
+		_ = c.SetWriteDeadline(time.Now().Add(p.cfg.Idle))
 		if err := writeMessage(c, answer); err != nil {
 			return
 		}
@@ -137,7 +132,7 @@ func (u *upstream) try(ctx context.Context, q *question, id uint16) (raw []byte,
 	}()
 	conn := u.conn
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	if err := writeMessage(conn, withID(q.raw, id)); err != nil {
+	if err := writeMessage(conn, withID(q.out, id)); err != nil {
 		return nil, nil, fmt.Errorf("send question: %w", err)
 	}
 	if raw, err = readMessage(conn); err != nil {

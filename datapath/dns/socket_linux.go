@@ -38,9 +38,9 @@ func destination(oob []byte) (netip.AddrPort, error) {
 	return netip.AddrPort{}, errors.New("packet tells no original destination")
 }
 
-// dial opens a socket to server: from a fresh port, and with ClientSource from
-// the client's address.
-func (p *Proxy) dial(ctx context.Context, network string, client, server netip.AddrPort) (net.Conn, error) {
+// dialServer opens a socket to server: from a fresh port, and with ClientSource
+// from the client's address.
+func (p *Proxy) dialServer(ctx context.Context, network string, client, server netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{Control: transparent.Control(transparent.Mark(p.cfg.Mark))}
 	if p.cfg.ClientSource {
 		d.Control = transparent.Control(transparent.AnyAddr, transparent.Mark(p.cfg.Mark))

@@ -48,7 +48,7 @@ func (a *Answer) add(c Connection) {
 func alike(a, b *Connection) bool {
 	// Labels are what makes an identity; its number is one node's.
 	same := func(x, y End) bool {
-		return x.Kind == "pod" && y.Kind == "pod" && slices.Equal(x.Labels, y.Labels) || x.Kind == y.Kind && x.Name == y.Name
+		return x.Kind == EndPod && y.Kind == EndPod && slices.Equal(x.Labels, y.Labels) || x.Kind == y.Kind && x.Name == y.Name
 	}
 	dialed := func(c *Connection) string {
 		if c.Dialed == nil {
@@ -73,8 +73,8 @@ func (c *Connection) Line() string {
 		return c.From.Name + fmt.Sprintf(" → svc %s:%d/%s is denied", c.Dialed.Service, c.Dialed.Port, c.Protocol)
 	case c.Protocol == "ICMP" || c.Protocol == "ICMPv6":
 		to = fmt.Sprintf("%s, %s type %d", c.To.Name, c.Protocol, c.Port)
-	case len(c.Families) == 1 && (c.Dialed != nil || c.To.Kind == "pod" || c.To.Kind == "name"):
-		to += " by " + c.Families[0]
+	case len(c.Families) == 1 && (c.Dialed != nil || c.To.Kind == EndPod || c.To.Kind == EndName):
+		to += " by " + string(c.Families[0])
 	}
 	if c.Dialed != nil {
 		to = fmt.Sprintf("svc %s:%d → %s", c.Dialed.Service, c.Dialed.Port, to)

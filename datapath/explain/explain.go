@@ -83,7 +83,7 @@ type Connection struct {
 	Port     uint16 `json:"port"` // ICMP: the type
 	// Families are those that this is said of, in a cluster of IPv4 and IPv6; one that
 	// speaks one family says nothing here.
-	Families []string `json:"families,omitempty"`
+	Families []Family `json:"families,omitempty"`
 	Dialed   *Dialed  `json:"dialed,omitempty"`
 	Outcome  Outcome  `json:"outcome"`
 	Reason   Reason   `json:"reason"`
@@ -97,9 +97,29 @@ type Connection struct {
 	Alike int `json:"alike,omitempty"`
 }
 
+// EndKind is what an end of a connection is.
+type EndKind string
+
+// Kinds of ends.
+const (
+	EndPod     EndKind = "pod"
+	EndName    EndKind = "name"    // a DNS name outside the cluster
+	EndAddress EndKind = "address" // one that is no pod's
+	EndEntity  EndKind = "entity"  // one of Cilium's: world, host, …
+)
+
+// Family is an IP family.
+type Family string
+
+// IP families.
+const (
+	IPv4 Family = "IPv4"
+	IPv6 Family = "IPv6"
+)
+
 // End is one end of a connection.
 type End struct {
-	Kind     string   `json:"kind"` // pod, name, address, entity
+	Kind     EndKind  `json:"kind"`
 	Name     string   `json:"name"` // NAMESPACE/POD, the DNS name, the address, the entity
 	Address  string   `json:"address,omitempty"`
 	Identity uint32   `json:"identity"`
@@ -167,12 +187,26 @@ type Rule struct {
 	Hint     *Hint    `json:"hint,omitempty"`   // what was perhaps meant
 }
 
+// RulePart is what of a rule a connection does not match.
+type RulePart string
+
+// Parts of a rule.
+const (
+	PartPeer   RulePart = "peer"   // labels of the other end
+	PartName   RulePart = "name"   // its DNS name
+	PartCIDR   RulePart = "cidr"   // its address
+	PartEntity RulePart = "entity" // its entity
+	PartPort   RulePart = "port"   // port or protocol
+	PartL7     RulePart = "l7"     // the request within the connection
+	PartNobody RulePart = "nobody" // nothing: the rule selects nobody
+)
+
 // Miss is one thing about a connection that a rule does not match.
 type Miss struct {
-	Part  string  `json:"part"` // peer, port, l7 or nobody
-	Wants string  `json:"wants"`
-	Has   string  `json:"has,omitempty"`
-	Unmet []Label `json:"unmet,omitempty"` // what a label selector asks and the peer has not
+	Part  RulePart `json:"part"`
+	Wants string   `json:"wants"`
+	Has   string   `json:"has,omitempty"`
+	Unmet []Label  `json:"unmet,omitempty"` // what a label selector asks and the peer has not
 }
 
 // Label is a requirement of a label selector.
@@ -217,7 +251,18 @@ type Matrix struct {
 	From     []string `json:"from"` // names of the rows
 	To       []string `json:"to"`   // names of the columns
 	Cells    []Cell   `json:"cells"`
-	Notes    []string `json:"notes,omitempty"`
+	// Services are those that lead to pods of the rows, a port each.
+	Services []ServicePort `json:"services,omitempty"`
+	Notes    []string      `json:"notes,omitempty"`
+}
+
+// ServicePort is a port of a Service, which is translated before policies see a
+// connection.
+type ServicePort struct {
+	Name     string   `json:"name"` // NAMESPACE/NAME
+	Protocol string   `json:"protocol"`
+	Port     uint16   `json:"port"`
+	To       []string `json:"to"` // names of rows, in their order
 }
 
 // Cell is one pair of ends at one port.

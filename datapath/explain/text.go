@@ -32,7 +32,7 @@ func (a *Answer) Write(w io.Writer) error {
 func (c *Connection) write(b *strings.Builder) {
 	fmt.Fprintln(b, c.Summary)
 	if len(c.Families) > 1 {
-		fmt.Fprintf(b, "  (by %s alike)\n", strings.Join(c.Families, " and "))
+		fmt.Fprintf(b, "  (by %s alike)\n", FamiliesText(c.Families))
 	}
 	if c.Alike > 0 {
 		fmt.Fprintf(b, "  (%d more came out the same)\n", c.Alike)
@@ -130,13 +130,13 @@ func (r *Rule) write(b *strings.Builder, indent string) {
 
 // String says what a rule wants and what the connection has.
 func (m *Miss) String() string {
-	if m.Part == "nobody" {
+	if m.Part == PartNobody {
 		return m.Wants
 	}
 	if m.Has == "" {
-		return m.Part + ": wants " + m.Wants
+		return string(m.Part) + ": wants " + m.Wants
 	}
-	return m.Part + ": wants " + m.Wants + "; this is " + m.Has
+	return string(m.Part) + ": wants " + m.Wants + "; this is " + m.Has
 }
 
 func (h *Hint) write(b *strings.Builder, indent string) {
@@ -144,4 +144,13 @@ func (h *Hint) write(b *strings.Builder, indent string) {
 	if h.Suggest != "" && !strings.Contains(h.Text, h.Suggest) {
 		fmt.Fprintf(b, "%s      try %s\n", indent, h.Suggest)
 	}
+}
+
+// FamiliesText lists families as a sentence does.
+func FamiliesText(families []Family) string {
+	var words []string
+	for _, f := range families {
+		words = append(words, string(f))
+	}
+	return strings.Join(words, " and ")
 }

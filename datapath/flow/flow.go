@@ -3,8 +3,11 @@
 // hubble command and netdojo's own checks read the same thing.
 //
 // How an event becomes a flow, where Cilium's own would differ:
-//   - A connection gives one flow, of the event type "policy verdict". Cilium
-//     adds trace and drop notifications for its packets.
+//   - A connection gives a policy verdict, also where no policy applies to it, and with
+//     it a drop, or a trace of where its first packet goes. Of its later packets there are
+//     traces of those that open, end and reset a TCP connection, of DNS servers' answers
+//     and of pings', up to so many a second (ruleset.TellRate). Each packet is traced once,
+//     where Cilium traces it at each place that it passes.
 //   - A drop because no rule allows the connection has the reason POLICY_DENIED,
 //     and names in egress_denied_by or ingress_denied_by the policies that select
 //     the endpoint and so made it default deny. Cilium leaves the field empty.
@@ -16,8 +19,7 @@
 //   - A TLS connection that is denied for its server name is one more policy
 //     verdict, with the name among the destination's; Cilium gives a record of
 //     its own that no client prints.
-//   - policy_match_type is always 0: the engine tells which rule decided, not
-//     whether by address, by port or by both.
+//   - policy_match_type is of packets' verdicts alone, as Cilium's is.
 package flow
 
 import (
@@ -30,6 +32,7 @@ import (
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
 	"github.com/miekg/dns"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -38,9 +41,29 @@ import (
 
 // Event types of Cilium's monitor.
 const (
+	eventDrop          = 1
+	eventTrace         = 4
 	eventPolicyVerdict = 5
 	eventAccessLog     = 129
 )
+
+// Parts of an event, each a flow. Not every event has both.
+const (
+	partJudged = iota // the policy verdict, or what a proxy saw
+	partPacket        // the drop, or the trace
+	parts
+)
+
+// has says whether an event has that part.
+func has(e slot, part int) bool {
+	if e.told != nil {
+		return part == partJudged
+	}
+	if part == partJudged {
+		return e.Later == 0
+	}
+	return e.DNS == nil && e.HTTP == nil && e.TLS == nil
+}
 
 // Names tells what the datapath's events leave out. Each may be nil, and each
 // is called while a flow is read, not while it is published.
@@ -58,9 +81,37 @@ type encoder struct {
 	boot  [8]byte // random, so that the UUIDs of two runs differ
 }
 
-// flow builds the flow of the event with that number. It shares nothing with
-// the event that a reader could change.
-func (c *encoder) flow(number uint64, e verdict.Event) *flowpb.Flow {
+// flow builds the flow of a part that the event with that number has. It shares nothing
+// with the event that a reader could change.
+func (c *encoder) flow(number uint64, s slot, part int) *flowpb.Flow {
+	if s.told != nil {
+		return proto.CloneOf(s.told)
+	}
+	e := s.Event
+	f := c.base(number*parts+uint64(part), e)
+	if part == partPacket {
+		addPacket(f, e)
+		return f
+	}
+	if e.DNS != nil && e.Action.Redirects() {
+		f.Verdict = flowpb.Verdict_FORWARDED
+	}
+	f.EventType = &flowpb.CiliumEventType{Type: eventPolicyVerdict}
+	f.PolicyMatchType, f.PolicyLog = uint32(e.Match), slices.Clone(e.Log)
+	addPolicies(f, e.Verdict)
+	switch {
+	case e.DNS != nil:
+		addDNS(f, e.DNS)
+	case e.HTTP != nil:
+		addHTTP(f, e.HTTP)
+	case e.TLS != nil && e.TLS.ServerName != "":
+		f.DestinationNames = slices.Compact(append([]string{e.TLS.ServerName}, f.DestinationNames...))
+	}
+	return f
+}
+
+// base is what the parts of an event have in common.
+func (c *encoder) base(number uint64, e verdict.Event) *flowpb.Flow {
 	q := e.Query
 	src, dst := c.endpoint(e.Src), c.endpoint(e.Dst)
 	f := &flowpb.Flow{
@@ -75,9 +126,7 @@ func (c *encoder) flow(number uint64, e verdict.Event) *flowpb.Flow {
 		NodeName:         c.node,
 		SourceNames:      withoutDots(e.Src.Names),
 		DestinationNames: withoutDots(e.Dst.Names),
-		EventType:        &flowpb.CiliumEventType{Type: eventPolicyVerdict},
 		TrafficDirection: direction(e.Verdict),
-		IsReply:          wrapperspb.Bool(false),
 	}
 	if c.names.Service != nil && q.OrigDst.IsValid() {
 		if ns, name, ok := c.names.Service(q.OrigDst, q.OrigPort, q.Proto); ok {
@@ -90,21 +139,42 @@ func (c *encoder) flow(number uint64, e verdict.Event) *flowpb.Flow {
 		f.DropReasonDesc = dropReason(e.Reason)
 		f.DropReason = uint32(f.DropReasonDesc) //nolint:staticcheck // older readers know no other
 	case verdict.RedirectDNS, verdict.RedirectHTTP, verdict.RedirectTLS:
-		if e.DNS == nil {
-			f.Verdict = flowpb.Verdict_REDIRECTED
-		}
+		f.Verdict = flowpb.Verdict_REDIRECTED
 	}
-	addPolicies(f, e.Verdict)
-	switch {
-	case e.DNS != nil:
-		addDNS(f, e.DNS)
-	case e.HTTP != nil:
-		addHTTP(f, e.HTTP)
-	case e.TLS != nil && e.TLS.ServerName != "":
-		f.DestinationNames = slices.Compact(append([]string{e.TLS.ServerName}, f.DestinationNames...))
+	// Of a packet that was dropped nobody says which way its connection runs.
+	if e.Action != verdict.Drop || e.DNS != nil || e.HTTP != nil {
+		f.IsReply = wrapperspb.Bool(e.Later == verdict.LaterReply)
 	}
 	f.Summary = summary(e) //nolint:staticcheck // what readers without a parser show
 	return f
+}
+
+// addPacket makes the flow a drop, or the trace of a packet.
+func addPacket(f *flowpb.Flow, e verdict.Event) {
+	if e.Action == verdict.Drop {
+		f.EventType = &flowpb.CiliumEventType{Type: eventDrop, SubType: int32(f.GetDropReasonDesc())}
+		return
+	}
+	point := e.Point()
+	f.Verdict = flowpb.Verdict_FORWARDED
+	f.EventType = &flowpb.CiliumEventType{Type: eventTrace, SubType: int32(point)}
+	f.TraceObservationPoint = flowpb.TraceObservationPoint(point)
+	if point == verdict.ToEndpoint { // the one whose number says "unknown" in a flow
+		f.TraceObservationPoint = flowpb.TraceObservationPoint_TO_ENDPOINT
+	}
+	f.TraceReason = flowpb.TraceReason_NEW
+	switch e.Later {
+	case verdict.LaterForward, verdict.LaterProxied:
+		f.TraceReason = flowpb.TraceReason_ESTABLISHED
+	case verdict.LaterReply:
+		f.TraceReason = flowpb.TraceReason_REPLY
+	}
+	// The connection's direction, as the pod sees it that the packet comes to, else the
+	// one that it comes from.
+	f.TrafficDirection = flowpb.TrafficDirection_EGRESS
+	if (point == verdict.ToEndpoint) != (e.Later == verdict.LaterReply) {
+		f.TrafficDirection = flowpb.TrafficDirection_INGRESS
+	}
 }
 
 func (c *encoder) uuid(number uint64) string {

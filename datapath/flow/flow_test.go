@@ -1,12 +1,17 @@
 package flow
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
+	observerpb "github.com/cilium/cilium/api/v1/observer"
+	"github.com/cilium/cilium/hubble/pkg/printer"
+	"github.com/cilium/cilium/pkg/monitor/api"
 
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
@@ -46,10 +51,10 @@ func TestFlow(t *testing.T) {
 				f.Time.AsTime().Equal(time.Unix(1700000000, 5))
 		}},
 		"allowed by a rule": {event(func(e *verdict.Event) {
-			e.Direction, e.Rules = verdict.Egress, []verdict.Rule{rule}
+			e.Direction, e.Rules, e.Match, e.Log = verdict.Egress, []verdict.Rule{rule}, 2, []string{"names of the shop"}
 		}), func(f *flowpb.Flow) bool {
 			p := f.EgressAllowedBy
-			return len(p) == 1 && p[0].Name == "allow-fqdn" && p[0].Kind == "CiliumNetworkPolicy" && p[0].Revision == 9 &&
+			return f.PolicyMatchType == 2 && slices.Equal(f.PolicyLog, []string{"names of the shop"}) && len(p) == 1 && p[0].Name == "allow-fqdn" && p[0].Kind == "CiliumNetworkPolicy" && p[0].Revision == 9 &&
 				p[0].Labels[3] == "k8s:io.cilium.k8s.policy.uid=u-1"
 		}},
 		"default deny": {event(func(e *verdict.Event) {
@@ -103,7 +108,7 @@ func TestFlow(t *testing.T) {
 	}}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			f := enc.flow(1, tc.event)
+			f := enc.flow(1, slot{Event: tc.event}, partJudged)
 			if !tc.check(f) {
 				t.Errorf("flow %v", f)
 			}
@@ -114,10 +119,122 @@ func TestFlow(t *testing.T) {
 	}
 }
 
+// lines are an event's flows as Hubble's client prints them, without the time.
+func lines(t *testing.T, e verdict.Event) []string {
+	t.Helper()
+	var out bytes.Buffer
+	p := printer.New(printer.Compact(), printer.Writer(&out), printer.WithColor("never"), printer.WithTimeFormat("-"), printer.WithPolicyNames(), printer.WithIPTranslation())
+	enc := encoder{node: "node"}
+	for part := range parts {
+		if !has(slot{Event: e}, part) {
+			continue
+		}
+		if err := p.WriteProtoFlow(&observerpb.GetFlowsResponse{ResponseTypes: &observerpb.GetFlowsResponse_Flow{Flow: enc.flow(1, slot{Event: e}, part)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.ReplaceAll(strings.TrimSpace(out.String()), "-: ", ""), "\n")
+}
+
+// TestHubblePrints: Hubble's own client prints an event as it prints Cilium's.
+func TestHubblePrints(t *testing.T) {
+	db := verdict.Peer{Identity: 4712, Endpoint: 13, Namespace: "default", Pod: "db"}
+	toDB := func(e *verdict.Event) { e.Query.Dst, e.Dst = netip.MustParseAddr("10.244.0.11"), db }
+	later := func(which verdict.Later, flags uint8) verdict.Event {
+		return event(func(e *verdict.Event) {
+			toDB(e)
+			e.Later, e.Query.TCPFlags = which, flags
+			if which == verdict.LaterReply {
+				e.Src, e.Dst = e.Dst, e.Src
+				e.Query.Src, e.Query.Dst, e.Query.SrcPort, e.Query.DstPort = e.Query.Dst, e.Query.Src, e.Query.DstPort, e.Query.SrcPort
+			}
+		})
+	}
+	const (
+		toWorld = "default/backend-1:40000 (ID:4711) -> cilium.io:443 (world) "
+		toPod   = "default/backend-1:40000 (ID:4711) -> default/db:443 (ID:4712) "
+	)
+	for name, tc := range map[string]struct {
+		event verdict.Event
+		want  []string
+	}{
+		"allowed": {event(func(e *verdict.Event) {
+			e.Direction, e.Rules, e.Match = verdict.Egress, []verdict.Rule{rule}, uint8(api.PolicyMatchL3Only)
+		}), []string{
+			toWorld + "policy-verdict:L3-Only EGRESS ALLOWED BY allow-fqdn (CiliumNetworkPolicy) (TCP Flags: SYN)",
+			toWorld + "to-stack FORWARDED (TCP Flags: SYN)",
+		}},
+		"to a pod": {event(func(e *verdict.Event) {
+			toDB(e)
+			e.Direction, e.Match = verdict.Ingress, uint8(api.PolicyMatchAll)
+		}), []string{
+			toPod + "policy-verdict:all INGRESS ALLOWED (TCP Flags: SYN)",
+			toPod + "to-endpoint FORWARDED (TCP Flags: SYN)",
+		}},
+		"to a proxy": {event(func(e *verdict.Event) {
+			e.Action, e.Direction, e.Match = verdict.RedirectTLS, verdict.Egress, uint8(api.PolicyMatchL4Only)
+		}), []string{
+			toWorld + "policy-verdict:L4-Only EGRESS ALLOWED (TCP Flags: SYN)",
+			toWorld + "to-proxy FORWARDED (TCP Flags: SYN)",
+		}},
+		"denied": {event(func(e *verdict.Event) {
+			e.Action, e.Direction, e.Reason, e.Rules = verdict.Drop, verdict.Egress, verdict.ReasonPolicy, []verdict.Rule{rule}
+		}), []string{
+			strings.Replace(toWorld, "->", "<>", 1) + "policy-verdict:none EGRESS DENIED BY allow-fqdn (CiliumNetworkPolicy) (TCP Flags: SYN)",
+			strings.Replace(toWorld, "->", "<>", 1) + "Policy denied DROPPED (TCP Flags: SYN)",
+		}},
+		"SYN-ACK":                     {later(verdict.LaterReply, 18), []string{strings.Replace(toPod, "->", "<-", 1) + "to-endpoint FORWARDED (TCP Flags: SYN, ACK)"}},
+		"FIN":                         {later(verdict.LaterForward, 17), []string{toPod + "to-endpoint FORWARDED (TCP Flags: ACK, FIN)"}},
+		"FIN of a proxied connection": {later(verdict.LaterProxied, 17), []string{toPod + "to-proxy FORWARDED (TCP Flags: ACK, FIN)"}},
+		"reset":                       {later(verdict.LaterReply, 20), []string{strings.Replace(toPod, "->", "<-", 1) + "to-endpoint FORWARDED (TCP Flags: ACK, RST)"}},
+		"a request denied by the proxy": {event(func(e *verdict.Event) {
+			toDB(e)
+			e.Action, e.Direction, e.Reason = verdict.Drop, verdict.Ingress, verdict.ReasonL7
+			e.HTTP = &verdict.HTTP{Method: "GET", URL: "http://db/", Protocol: "HTTP/1.1"}
+		}), []string{toPod + "http-request DROPPED (HTTP/1.1 GET http://db/)"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := lines(t, tc.event); !slices.Equal(got, tc.want) {
+				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(tc.want, "\n"))
+			}
+		})
+	}
+}
+
+// TestDirections: a trace's direction is the connection's, as the pod sees it that the
+// packet comes to, else the one that it comes from.
+func TestDirections(t *testing.T) {
+	var enc encoder
+	for name, tc := range map[string]struct {
+		later   verdict.Later
+		to      verdict.Peer
+		ingress bool
+	}{
+		"first packet to a pod":   {0, backend, true},
+		"first packet to outside": {0, world, false},
+		"reply to a pod":          {verdict.LaterReply, backend, false},
+		"reply to outside":        {verdict.LaterReply, world, true},
+	} {
+		f := enc.flow(1, slot{Event: event(func(e *verdict.Event) { e.Later, e.Dst = tc.later, tc.to })}, partPacket)
+		if got := f.TrafficDirection == flowpb.TrafficDirection_INGRESS; got != tc.ingress {
+			t.Errorf("%s: %s", name, f.TrafficDirection)
+		}
+	}
+}
+
 func TestUUIDsDiffer(t *testing.T) {
 	var enc encoder
-	a, b := enc.flow(1, event(nil)).Uuid, enc.flow(2, event(nil)).Uuid
-	if a == b || len(a) != 36 {
-		t.Errorf("UUIDs %s and %s", a, b)
+	seen := map[string]bool{}
+	for number := range uint64(3) {
+		for part := range parts {
+			id := enc.flow(number, slot{Event: event(nil)}, part).Uuid
+			if seen[id] || len(id) != 36 {
+				t.Errorf("UUID %s is there already, or none", id)
+			}
+			seen[id] = true
+		}
 	}
 }

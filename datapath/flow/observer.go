@@ -16,12 +16,15 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // observer implements Hubble's API over a Log. Filters are Hubble's own.
 type observer struct {
 	observerpb.UnimplementedObserverServer
 	log *Log
+	// relay has it speak as Hubble's relay does, which tells of the nodes behind it.
+	relay bool
 }
 
 // LiveHeader is in the header that GetFlows sends once a client sees whatever
@@ -56,23 +59,53 @@ func (o *observer) GetFlows(req *observerpb.GetFlowsRequest, stream observerpb.O
 	if err := stream.SendHeader(metadata.Pairs(LiveHeader, "1")); err != nil {
 		return err
 	}
+	if o.relay {
+		if err := stream.Send(o.connected()); err != nil {
+			return err
+		}
+	}
 	return v.run(stream, at)
 }
 
-// flow returns the event as a flow when the client wants to see it.
-func (v *view) flow(number uint64) (f *flowpb.Flow, matches, present bool) {
-	e, ok := v.o.log.ring.get(number)
-	if !ok {
-		return nil, false, false
+// connected says that the node is there, once a client sees what happens.
+func (o *observer) connected() *observerpb.GetFlowsResponse {
+	return &observerpb.GetFlowsResponse{
+		NodeName: o.log.cfg.Node, Time: timestamppb.Now(),
+		ResponseTypes: &observerpb.GetFlowsResponse_NodeStatus{NodeStatus: &relaypb.NodeStatusEvent{
+			StateChange: relaypb.NodeState_NODE_CONNECTED, NodeNames: append([]string{o.log.cfg.Node}, o.log.cfg.Others...),
+		}},
 	}
-	f = v.o.log.enc.flow(number, e)
-	return f, filters.Apply(v.allow, v.block, &hubble.Event{Timestamp: f.GetTime(), Event: f}), true
 }
 
-// start finds the first event to send: so many matching ones before now, or the
+// flow returns the flow at a position, nil where there is none that the client wants to
+// see, and the time of its event. Each event has as many positions as it may have parts.
+// present is false when the event is gone.
+func (v *view) flow(at uint64) (f *flowpb.Flow, when time.Time, present bool) {
+	number, part := at/parts, int(at%parts)
+	e, ok := v.o.log.ring.get(number)
+	if !ok {
+		return nil, time.Time{}, false
+	}
+	if !has(e, part) {
+		return nil, e.Time, true
+	}
+	f = v.o.log.enc.flow(number, e, part)
+	if !filters.Apply(v.allow, v.block, &hubble.Event{Timestamp: f.GetTime(), Event: f}) {
+		f = nil
+	}
+	return f, e.Time, true
+}
+
+// span is the oldest position and the one to come.
+func (v *view) span() (oldest, next uint64) {
+	oldest, next = v.o.log.ring.span()
+	return oldest * parts, next * parts
+}
+
+// start finds the position of the first flow to send: so many matching ones before now, or the
 // first since a time, or the oldest; when only following, the next one.
 func (v *view) start() uint64 {
-	oldest, next := v.o.log.ring.span()
+	oldest, next := v.span()
 	since, number := v.req.GetSince(), v.req.GetNumber()
 	switch {
 	case since == nil && number == 0 && v.req.GetFollow():
@@ -82,11 +115,11 @@ func (v *view) start() uint64 {
 	}
 	at, found := next, uint64(0)
 	for at > oldest {
-		f, matches, present := v.flow(at - 1)
-		if !present || since != nil && f.GetTime().AsTime().Before(since.AsTime()) {
+		f, when, present := v.flow(at - 1)
+		if !present || since != nil && when.Before(since.AsTime()) {
 			break
 		}
-		if matches {
+		if f != nil {
 			found++
 		}
 		at--
@@ -98,13 +131,13 @@ func (v *view) start() uint64 {
 }
 
 func (v *view) run(stream observerpb.Observer_GetFlowsServer, at uint64) error {
-	_, end := v.o.log.ring.span()
+	_, end := v.span()
 	follow := v.req.GetFollow()
 	for sent := uint64(0); ; {
 		if !follow && (at >= end || v.req.GetNumber() != 0 && sent == v.req.GetNumber()) {
 			return nil
 		}
-		if wait := v.o.log.ring.changed(at); wait != nil {
+		if wait := v.o.log.ring.changed(at / parts); wait != nil {
 			select {
 			case <-wait:
 			case <-stream.Context().Done():
@@ -113,20 +146,22 @@ func (v *view) run(stream observerpb.Observer_GetFlowsServer, at uint64) error {
 				return status.Error(codes.Unavailable, "flow log is closed")
 			}
 		}
-		f, matches, present := v.flow(at)
+		f, when, present := v.flow(at)
 		if !present {
-			oldest, _ := v.o.log.ring.span()
-			if err := stream.Send(v.lost(oldest - at)); err != nil {
-				return err
+			oldest, _ := v.span()
+			if n := oldest/parts - (at+parts-1)/parts; n > 0 { // events of which nothing was told
+				if err := stream.Send(v.lost(n)); err != nil {
+					return err
+				}
 			}
 			at = oldest
 			continue
 		}
 		at++
-		if until := v.req.GetUntil(); until != nil && f.GetTime().AsTime().After(until.AsTime()) {
+		if until := v.req.GetUntil(); until != nil && when.After(until.AsTime()) {
 			return nil
 		}
-		if !matches {
+		if f == nil {
 			continue
 		}
 		sent++
@@ -168,11 +203,16 @@ func (o *observer) GetDebugEvents(*observerpb.GetDebugEventsRequest, observerpb.
 
 func (o *observer) GetNodes(context.Context, *observerpb.GetNodesRequest) (*observerpb.GetNodesResponse, error) {
 	oldest, next := o.log.ring.span()
-	return &observerpb.GetNodesResponse{Nodes: []*observerpb.Node{{
-		Name: o.log.cfg.Node, Version: o.log.cfg.Version, State: relaypb.NodeState_NODE_CONNECTED,
-		UptimeNs: uint64(time.Since(o.log.started)),
-		NumFlows: next - oldest, MaxFlows: uint64(o.log.cfg.Size), SeenFlows: next,
-	}}}, nil
+	var nodes []*observerpb.Node
+	for _, name := range append([]string{o.log.cfg.Node}, o.log.cfg.Others...) {
+		nodes = append(nodes, &observerpb.Node{
+			Name: name, Version: o.log.cfg.Version, State: relaypb.NodeState_NODE_CONNECTED,
+			UptimeNs: uint64(time.Since(o.log.started)),
+		})
+	}
+	// All nodes' flows are in this one's log.
+	nodes[0].NumFlows, nodes[0].MaxFlows, nodes[0].SeenFlows = next-oldest, uint64(o.log.cfg.Size), next
+	return &observerpb.GetNodesResponse{Nodes: nodes}, nil
 }
 
 func (o *observer) GetNamespaces(context.Context, *observerpb.GetNamespacesRequest) (*observerpb.GetNamespacesResponse, error) {
@@ -196,11 +236,15 @@ func (o *observer) GetNamespaces(context.Context, *observerpb.GetNamespacesReque
 
 func (o *observer) ServerStatus(context.Context, *observerpb.ServerStatusRequest) (*observerpb.ServerStatusResponse, error) {
 	oldest, next := o.log.ring.span()
-	return &observerpb.ServerStatusResponse{
+	s := &observerpb.ServerStatusResponse{
 		NumFlows: next - oldest, MaxFlows: uint64(o.log.cfg.Size), SeenFlows: next,
 		UptimeNs: uint64(time.Since(o.log.started)), Version: o.log.cfg.Version,
 		FlowsRate: o.rate(oldest, next),
-	}, nil
+	}
+	if o.relay {
+		s.NumConnectedNodes, s.NumUnavailableNodes = wrapperspb.UInt32(uint32(1+len(o.log.cfg.Others))), wrapperspb.UInt32(0)
+	}
+	return s, nil
 }
 
 // rate is events per second over the last minute.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	flowpb "github.com/cilium/cilium/api/v1/flow"
 	observerpb "github.com/cilium/cilium/api/v1/observer"
 	hubble "github.com/cilium/cilium/pkg/hubble/api/v1"
 	"google.golang.org/grpc"
@@ -26,12 +27,17 @@ const defaultSize = 8192
 
 // Config is what a Log needs.
 type Config struct {
-	Node string // the node's name, in every flow
+	Node string // the node's name, in every flow that is not told
+	// Others are the nodes whose flows Tell adds.
+	Others []string
 	// Sockets are the paths of the unix sockets to serve on; they may be longer than
 	// the kernel takes, and what is left of an earlier run is replaced.
 	Sockets []string
+	// Door is a listener to serve on as well; nil is none. The Log closes it.
+	Door net.Listener
 	// Address is a TCP address to serve on as well, without any protection: one that
-	// only those reach who may see all flows. Empty serves on none.
+	// only those reach who may see all flows. What answers there speaks as Hubble's relay
+	// would of a cluster of this node. Empty serves on none.
 	Address string
 	Size    int // events kept; 0 means 8192
 	Names   Names
@@ -46,10 +52,12 @@ type Log struct {
 	ring    *ring
 	enc     encoder
 	started time.Time
-	grpc    *grpc.Server
-	wg      sync.WaitGroup
-	closing chan struct{}
-	once    sync.Once
+	servers []*grpc.Server
+	// relayAddr is where Config.Address is served.
+	relayAddr net.Addr
+	wg        sync.WaitGroup
+	closing   chan struct{}
+	once      sync.Once
 }
 
 var _ verdict.Sink = (*Log)(nil)
@@ -69,44 +77,57 @@ func Start(ctx context.Context, cfg Config) (*Log, error) {
 	if _, err := rand.Read(l.enc.boot[:]); err != nil {
 		return nil, fmt.Errorf("start flow log: %w", err)
 	}
-	listeners, err := listen(ctx, cfg)
+	agent, relay, err := listen(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("start flow log: %w", err)
 	}
-	if len(listeners) == 0 {
-		return l, nil
-	}
-	l.grpc = grpc.NewServer()
-	observerpb.RegisterObserverServer(l.grpc, &observer{log: l})
-	state := health.NewServer()
-	for _, service := range []string{"", hubble.ObserverServiceName} {
-		state.SetServingStatus(service, healthpb.HealthCheckResponse_SERVING)
-	}
-	healthpb.RegisterHealthServer(l.grpc, state)
-	for _, listener := range listeners {
-		l.wg.Go(func() {
-			if err := l.grpc.Serve(listener); err != nil {
-				cfg.Logger.Error("flow log stopped serving", "err", err)
-			}
-		})
+	l.serve(&observer{log: l}, agent)
+	if len(relay) > 0 {
+		l.relayAddr = relay[0].Addr()
+		l.serve(&observer{log: l, relay: true}, relay)
 	}
 	return l, nil
 }
 
+// serve serves an observer on those listeners.
+func (l *Log) serve(o *observer, listeners []net.Listener) {
+	if len(listeners) == 0 {
+		return
+	}
+	server := grpc.NewServer()
+	l.servers = append(l.servers, server)
+	observerpb.RegisterObserverServer(server, o)
+	state := health.NewServer()
+	for _, service := range []string{"", hubble.ObserverServiceName} {
+		state.SetServingStatus(service, healthpb.HealthCheckResponse_SERVING)
+	}
+	healthpb.RegisterHealthServer(server, state)
+	for _, listener := range listeners {
+		l.wg.Go(func() {
+			if err := server.Serve(listener); err != nil {
+				l.cfg.Logger.Error("flow log stopped serving", "err", err)
+			}
+		})
+	}
+}
+
 // listen opens the sockets that are asked for; after an error none is open.
-func listen(ctx context.Context, cfg Config) (open []net.Listener, err error) {
+func listen(ctx context.Context, cfg Config) (agent, relay []net.Listener, err error) {
+	var open []net.Listener
 	defer func() {
 		if err != nil {
 			for _, l := range open {
 				err = errors.Join(err, l.Close())
 			}
-			open = nil
 		}
 	}()
+	if cfg.Door != nil {
+		open = append(open, cfg.Door)
+	}
 	for _, path := range cfg.Sockets {
 		l, err := unixsock.Listen(ctx, path)
 		if err != nil {
-			return open, err
+			return nil, nil, err
 		}
 		open = append(open, l)
 	}
@@ -114,15 +135,23 @@ func listen(ctx context.Context, cfg Config) (open []net.Listener, err error) {
 		var lc net.ListenConfig
 		l, err := lc.Listen(ctx, "tcp", cfg.Address)
 		if err != nil {
-			return open, err
+			return nil, nil, err
 		}
-		open = append(open, l)
+		relay = append(relay, l)
 	}
-	return open, nil
+	return open, relay, nil
 }
 
 // Publish adds an event. It holds a lock for as long as it takes to copy it.
-func (l *Log) Publish(e verdict.Event) { l.ring.publish(e) }
+func (l *Log) Publish(e verdict.Event) { l.ring.publish(slot{Event: e}) }
+
+// Tell adds what another node's log says, which the Log keeps: clients then see all nodes'
+// flows here. Next passes it over.
+func (l *Log) Tell(f *flowpb.Flow) {
+	e := verdict.Event{Time: f.GetTime().AsTime()}
+	e.Src.Namespace, e.Dst.Namespace = f.GetSource().GetNamespace(), f.GetDestination().GetNamespace()
+	l.ring.publish(slot{e, f})
+}
 
 // Stats is how full the log is.
 type Stats struct {
@@ -157,10 +186,14 @@ func (l *Log) Next(ctx context.Context, number uint64) (verdict.Event, uint64, e
 				return verdict.Event{}, number, errClosed
 			}
 		}
-		if e, ok := l.ring.get(number); ok {
-			return e, number, nil
+		switch e, ok := l.ring.get(number); {
+		case !ok:
+			number, _ = l.ring.span()
+		case e.told != nil:
+			number++
+		default:
+			return e.Event, number, nil
 		}
-		number, _ = l.ring.span()
 	}
 }
 
@@ -169,10 +202,9 @@ var errClosed = errors.New("flow log is closed")
 // Close ends all streams, removes the sockets and waits.
 func (l *Log) Close() error {
 	l.once.Do(func() { close(l.closing) })
-	if l.grpc == nil {
-		return nil
+	for _, server := range l.servers {
+		server.Stop()
 	}
-	l.grpc.Stop()
 	l.wg.Wait()
 	var errs []error
 	for _, path := range l.cfg.Sockets {

@@ -37,9 +37,12 @@ func summary(e verdict.Event) string {
 
 func flagNames(b uint8) string {
 	var names []string
-	for i, name := range []string{"FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"} {
-		if b&(1<<i) != 0 {
-			names = append(names, name)
+	for _, flag := range []struct {
+		bit  uint8
+		name string
+	}{{2, "SYN"}, {16, "ACK"}, {4, "RST"}, {1, "FIN"}, {8, "PSH"}, {32, "URG"}, {64, "ECE"}, {128, "CWR"}} {
+		if b&flag.bit != 0 {
+			names = append(names, flag.name)
 		}
 	}
 	return strings.Join(names, ", ")

@@ -38,17 +38,17 @@ type client struct {
 }
 
 // listener hands diverted connections to the server.
-type listener struct{ *Proxy }
-
-func (l listener) Close() error   { return l.ln.Close() }
-func (l listener) Addr() net.Addr { return l.ln.Addr() }
+type listener struct {
+	net.Listener
+	proxy *Proxy
+}
 
 // Accept takes the next connection. Ones that came on their own, or that are
 // too many, are closed.
 func (l listener) Accept() (net.Conn, error) {
-	p := l.Proxy
+	p := l.proxy
 	for {
-		conn, err := p.ln.Accept()
+		conn, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}

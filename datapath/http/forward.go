@@ -12,13 +12,7 @@ import (
 
 // forward1 passes an HTTP/1.1 request on and brings the answer.
 func (x *exchange) forward1() {
-	out := &outgoing{
-		method: x.r.Method, path: x.req.Path, host: x.req.Host, header: x.req.Header,
-		length: x.r.ContentLength, trailer: x.r.Trailer, upgrade: x.upgrade,
-	}
-	if out.length != 0 {
-		out.body = x.r.Body
-	}
+	out := &outgoing{request: &x.req}
 	for {
 		u, reused, err := x.server(x.r.Context())
 		if err != nil {
@@ -78,7 +72,7 @@ func (x *exchange) try(u *upstream, out *outgoing, reused bool) (again bool) {
 		if out.broken.Load() {
 			panic(http.ErrAbortHandler)
 		}
-		if reused && out.body == nil && errors.Is(err, errNoAnswer) && x.r.Context().Err() == nil {
+		if reused && out.repeats() && errors.Is(err, errNoAnswer) && x.r.Context().Err() == nil {
 			return true
 		}
 		x.fail(err)
@@ -115,7 +109,7 @@ var noDeadline time.Time
 // head reads the answer's head and passes informational ones on.
 func (x *exchange) head(u *upstream, out *outgoing) (*http.Response, error) {
 	for {
-		resp, err := u.readHead(out.method)
+		resp, err := u.readHead(out.Method)
 		switch {
 		case err != nil:
 			return nil, err
@@ -127,11 +121,8 @@ func (x *exchange) head(u *upstream, out *outgoing) (*http.Response, error) {
 		case resp.StatusCode >= 200:
 			return resp, nil
 		case resp.StatusCode != http.StatusContinue: // the client has had its own
-			dropHop(resp.Header)
 			h := x.w.Header()
-			for name, values := range resp.Header {
-				h[name] = values
-			}
+			putHead(h, resp)
 			x.w.WriteHeader(resp.StatusCode)
 			clear(h)
 		}
@@ -141,11 +132,8 @@ func (x *exchange) head(u *upstream, out *outgoing) (*http.Response, error) {
 // bring passes a response on to the client. u is the HTTP/1 connection that it
 // comes from, nil for HTTP/2.
 func (x *exchange) bring(resp *http.Response, u *upstream) {
-	dropHop(resp.Header)
 	h := x.w.Header()
-	for name, values := range resp.Header {
-		h[name] = values
-	}
+	putHead(h, resp)
 	if h["Content-Type"] == nil {
 		h["Content-Type"] = nil // none is guessed
 	}
@@ -153,7 +141,9 @@ func (x *exchange) bring(resp *http.Response, u *upstream) {
 	h["X-Envoy-Upstream-Service-Time"] = []string{strconv.FormatInt(time.Since(x.start).Milliseconds(), 10)}
 	announced := len(resp.Trailer)
 	for name := range resp.Trailer {
-		h.Add("Trailer", name)
+		if trails(name) {
+			h.Add("Trailer", name)
+		}
 	}
 	x.answered(resp.StatusCode, h)
 	x.w.WriteHeader(resp.StatusCode)
@@ -162,14 +152,14 @@ func (x *exchange) bring(resp *http.Response, u *upstream) {
 			panic(http.ErrAbortHandler) // the client must not take it for whole
 		}
 	}
-	if len(resp.Trailer) == announced {
-		for name, values := range resp.Trailer {
-			h[name] = values
-		}
-		return
+	prefix := ""
+	if len(resp.Trailer) != announced {
+		prefix = http.TrailerPrefix
 	}
 	for name, values := range resp.Trailer {
-		h[http.TrailerPrefix+name] = values
+		if trails(name) {
+			h[prefix+name] = values
+		}
 	}
 }
 
@@ -204,15 +194,21 @@ func (x *exchange) copyBody(resp *http.Response, u *upstream) error {
 // forward2 passes an HTTP/2 request on, as HTTP/2.
 func (x *exchange) forward2() {
 	out := &http.Request{
-		Method: x.r.Method, Host: x.req.Host, Header: x.req.Header, Trailer: x.r.Trailer,
-		URL:  &url.URL{Scheme: "http", Host: x.req.Host, Opaque: x.req.Path},
-		Body: x.r.Body, ContentLength: x.r.ContentLength, Proto: "HTTP/2.0", ProtoMajor: 2,
+		Method: x.req.Method, Host: x.req.Host, Header: x.req.Header,
+		URL:           &url.URL{Scheme: "http", Host: x.req.Host, Opaque: x.req.Path},
+		ContentLength: x.req.length, Proto: "HTTP/2.0", ProtoMajor: 2,
 	}
-	if out.URL.Host == "" {
-		out.URL.Host = x.query.Dst.String()
+	if x.req.body != nil {
+		out.Body = x.r.Body
 	}
-	if x.r.ContentLength == 0 {
-		out.Body = nil
+	// The transport writes a Content-Length of its own; what else frames stays out.
+	for name := range out.Header {
+		if frames(name) {
+			delete(out.Header, name)
+		}
+	}
+	if x.req.trails {
+		out.Header["Te"] = []string{"trailers"}
 	}
 	if out.Header["User-Agent"] == nil {
 		out.Header["User-Agent"] = []string{""} // or the transport names itself
@@ -223,5 +219,9 @@ func (x *exchange) forward2() {
 		return
 	}
 	defer resp.Body.Close()
+	if err := checkResponse(resp); err != nil {
+		x.fail(err)
+		return
+	}
 	x.bring(resp, nil)
 }

@@ -16,19 +16,23 @@ func normalize(target string) (path string, redirect, ok bool) {
 	if i := strings.IndexByte(target, '?'); i >= 0 {
 		path, query = target[:i], target[i:]
 	}
-	if strings.IndexByte(target, '#') >= 0 || !utf8.ValidString(path) {
+	if strings.IndexByte(target, '#') >= 0 || !utf8.ValidString(path) || strings.ContainsFunc(query, breaks) {
 		return "", false, false
 	}
 	if plain(path) {
 		return target, false, true
 	}
 	path, redirect = unescapeSlashes(path)
-	path, ok = decode(path)
+	path, ok = decode(plainDots(path))
 	if !ok {
 		return "", false, false
 	}
 	return mergeSlashes(removeDots(path)) + query, redirect, true
 }
+
+// breaks says whether a character in a query could end the line of an HTTP/1
+// request. HTTP/2, whose fields are no lines, can send it.
+func breaks(c rune) bool { return c <= ' ' || c == 0x7f }
 
 // plain says that normalising would change nothing, which is so for nearly
 // every path.
@@ -62,6 +66,21 @@ func unescapeSlashes(path string) (string, bool) {
 	return out, out != path
 }
 
+// plainDots takes the parameters from segments . and .., which some servers do as
+// well: they read ..;a=b as a step up.
+func plainDots(path string) string {
+	if !strings.Contains(path, "/.") || !strings.Contains(path, ";") {
+		return path
+	}
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		if name, _, _ := strings.Cut(s, ";"); name == "." || name == ".." {
+			segments[i] = name
+		}
+	}
+	return strings.Join(segments, "/")
+}
+
 var slashes = strings.NewReplacer("%2F", "/", "%2f", "/", "%5C", `\`, "%5c", `\`)
 
 // passes says whether a byte stands in a path as it is.
@@ -70,7 +89,7 @@ func passes(c byte) bool {
 		return false
 	}
 	switch c {
-	case '"', '#', '%', '<', '>', '?', '\\', '`', '{', '}':
+	case '"', '#', '%', '<', '>', '?', '\\', '^', '`', '{', '|', '}':
 		return false
 	}
 	return true
@@ -86,8 +105,9 @@ func unreserved(c byte) bool {
 }
 
 // decode unescapes what needs no escape, escapes what needs one, and makes
-// backslashes slashes, as browsers do. A NUL is refused, escaped or not, and so
-// is what is no escape.
+// backslashes slashes, as browsers do. A NUL is refused, escaped or not, and so is
+// a % that begins no escape, which Envoy leaves: it sends %%32e on as %2e, and a
+// server may read that once more.
 func decode(path string) (string, bool) {
 	const hex = "0123456789ABCDEF"
 	out := make([]byte, 0, len(path)+8)
@@ -157,9 +177,14 @@ func removeDots(path string) string {
 	return "/" + strings.Join(out, "/")
 }
 
+// mergeSlashes makes one of slashes in a row. Of a path that has nothing else Envoy
+// leaves two, since it puts the first and the last back.
 func mergeSlashes(path string) string {
 	if !strings.Contains(path, "//") {
 		return path
+	}
+	if strings.Trim(path, "/") == "" {
+		return "//"
 	}
 	out := make([]byte, 0, len(path))
 	for i := range len(path) {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/netdojo/netdojo/datapath/internal/transparent"
 	"github.com/netdojo/netdojo/datapath/verdict"
+	"github.com/netdojo/netdojo/internal/accept"
 )
 
 // Limits of the proxy. Those that Cilium gives to Envoy or that Envoy has by
@@ -128,7 +129,7 @@ func newProxy(ctx context.Context, cfg Config, ln net.Listener) (*Proxy, error) 
 
 func (p *Proxy) serve() {
 	p.wg.Go(func() {
-		if err := p.server.Serve(listener{p}); !errors.Is(err, http.ErrServerClosed) {
+		if err := p.server.Serve(listener{accept.Steady(p.ln), p}); !errors.Is(err, http.ErrServerClosed) {
 			p.cfg.Logger.Error("the HTTP proxy has ended: connections with HTTP rules are dropped", "error", err)
 		}
 	})

@@ -3,10 +3,8 @@ package http
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -14,8 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
@@ -28,8 +24,7 @@ type exchange struct {
 	*client
 	w        http.ResponseWriter
 	r        *http.Request
-	req      verdict.HTTPRequest
-	upgrade  string
+	req      request
 	verdicts []verdict.Verdict
 	start    time.Time
 }
@@ -48,6 +43,10 @@ func (p *Proxy) handle(w http.ResponseWriter, r *http.Request) {
 	}
 	path, redirect, ok := requestPath(r)
 	switch {
+	case r.ProtoMajor == 1 && (!methods[r.Method] || !ascii(r.RequestURI)):
+		w.Header().Set("Connection", "close")
+		x.reply(http.StatusBadRequest, nil, "")
+		return
 	case !ok, redirect && x.grpc():
 		x.reply(http.StatusBadRequest, nil, "")
 		return
@@ -55,14 +54,18 @@ func (p *Proxy) handle(w http.ResponseWriter, r *http.Request) {
 		x.reply(http.StatusTemporaryRedirect, http.Header{"Location": {path}}, "")
 		return
 	}
-	x.upgrade = sanitize(r)
-	x.req = verdict.HTTPRequest{Method: r.Method, Path: path, Host: r.Host, Header: r.Header}
-	x.verdicts = p.cfg.Decider.DecideHTTP(c.query, &x.req)
+	var err error
+	if x.req, err = readRequest(r, path); err != nil {
+		p.cfg.Logger.Debug("HTTP request refused", "client", c.query.Src, "server", c.query.Dst, "error", err)
+		x.reply(http.StatusBadRequest, nil, "")
+		return
+	}
+	x.verdicts = p.cfg.Decider.DecideHTTP(c.query, &x.req.HTTPRequest)
 	denied := x.publish(nil)
 	switch {
 	case denied:
 		x.reply(http.StatusForbidden, nil, deniedBody)
-	case x.upgrade != "" && !strings.EqualFold(x.upgrade, "websocket"):
+	case x.req.upgrade != "" && !strings.EqualFold(x.req.upgrade, websocket):
 		x.reply(http.StatusForbidden, nil, "")
 	case r.Method == http.MethodConnect:
 		x.reply(http.StatusNotFound, nil, "")
@@ -71,88 +74,6 @@ func (p *Proxy) handle(w http.ResponseWriter, r *http.Request) {
 	default:
 		x.forward1()
 	}
-}
-
-// requestPath is the normalised path of a request, without the scheme and host
-// that a client may have put before it.
-func requestPath(r *http.Request) (path string, redirect, ok bool) {
-	target := r.RequestURI
-	switch {
-	case r.Method == http.MethodConnect:
-		return "", false, true
-	case target == "*":
-		return "*", false, r.Method == http.MethodOptions
-	case !strings.HasPrefix(target, "/"):
-		_, rest, found := strings.Cut(target, "://")
-		if !found {
-			return "", false, false
-		}
-		i := strings.IndexAny(rest, "/?")
-		if i < 0 {
-			i = len(rest)
-		}
-		target = rest[i:]
-	}
-	return normalize(target)
-}
-
-// sanitize takes out of a request what belongs to the client's connection alone,
-// adds what Envoy adds, and returns what the connection is asked to become.
-func sanitize(r *http.Request) (upgrade string) {
-	h := r.Header
-	upgrade = upgradeOf(r)
-	dropHop(h)
-	delete(h, "Expect") // the server part has answered it
-	if h["X-Forwarded-Proto"] == nil {
-		h["X-Forwarded-Proto"] = []string{"http"}
-	}
-	if h["X-Request-Id"] == nil {
-		h["X-Request-Id"] = []string{requestID()}
-	}
-	if r.ContentLength < 0 {
-		delete(h, "Content-Length")
-	}
-	return upgrade
-}
-
-// upgradeOf is the protocol that a request asks to go on with. That of HTTP/2
-// is asked for in vain, as with Envoy.
-func upgradeOf(r *http.Request) string {
-	if r.ProtoMajor != 1 || !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "Upgrade") {
-		return ""
-	}
-	upgrade := r.Header.Get("Upgrade")
-	if strings.EqualFold(upgrade, "h2c") {
-		delete(r.Header, "Http2-Settings")
-		return ""
-	}
-	return upgrade
-}
-
-// dropHop takes out the headers of one connection (RFC 9110, 7.6.1).
-func dropHop(h http.Header) {
-	for _, list := range h["Connection"] {
-		for name := range strings.SplitSeq(list, ",") {
-			if name = strings.TrimSpace(name); name != "" {
-				h.Del(name)
-			}
-		}
-	}
-	te := httpguts.HeaderValuesContainsToken(h["Te"], "trailers")
-	for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Transfer-Encoding", "Upgrade", "Trailer"} {
-		delete(h, name)
-	}
-	if te {
-		h["Te"] = []string{"trailers"}
-	}
-}
-
-// requestID is a random UUID (version 4).
-func requestID() string {
-	a, b := rand.Uint64(), rand.Uint64()
-	a = a&^0xf000 | 0x4000
-	b = b&^(3<<62) | 1<<63
-	return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", a>>32, a>>16&0xffff, a&0xffff, b>>48, b&(1<<48-1))
 }
 
 func (x *exchange) grpc() bool {

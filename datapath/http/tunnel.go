@@ -11,6 +11,8 @@ import (
 
 // tunnel joins client and server once they have left HTTP, until one ends.
 func (x *exchange) tunnel(u *upstream, resp *http.Response) {
+	endToEnd(resp.Header)
+	resp.Header["Server"] = []string{"envoy"}
 	x.answered(resp.StatusCode, resp.Header)
 	conn, rw, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
@@ -18,9 +20,7 @@ func (x *exchange) tunnel(u *upstream, resp *http.Response) {
 		return
 	}
 	defer conn.Close()
-	resp.Body = nil
-	resp.Header.Set("Server", "envoy")
-	if err := resp.Write(rw); err != nil {
+	if err := writeSwitch(rw, resp.Header); err != nil {
 		return
 	}
 	if err := rw.Flush(); err != nil {

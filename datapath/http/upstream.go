@@ -3,13 +3,12 @@ package http
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"slices"
-	"strings"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -25,6 +24,9 @@ type upstream struct {
 	since time.Time // when its last response ended
 	idle  bool      // no request is under way
 	read  patience
+	// head is how many bytes more of a response's head are read; 0 outside of
+	// one.
+	head int
 }
 
 func newUpstream(conn net.Conn) *upstream {
@@ -36,8 +38,19 @@ func newUpstream(conn net.Conn) *upstream {
 // Read gives up on a server that says nothing.
 func (u *upstream) Read(b []byte) (int, error) {
 	u.read.renew(u.SetReadDeadline)
-	return u.Conn.Read(b)
+	if u.head == 0 {
+		return u.Conn.Read(b)
+	}
+	if u.head == 1 {
+		return 0, errLongHead
+	}
+	n, err := u.Conn.Read(b[:min(len(b), u.head-1)])
+	u.head -= n
+	return n, err
 }
+
+// errLongHead marks a response whose head does not end.
+var errLongHead = fmt.Errorf("the head of the response is longer than %d bytes", maxHeader)
 
 // usable says whether an idle connection may carry another request. One that
 // the server has closed, or on which it says what nobody asked for, may not.
@@ -73,24 +86,26 @@ func quiet(c net.Conn) bool {
 	return err == nil && open
 }
 
-// outgoing is a request as it goes to a server.
+// outgoing is a request on its way to a server.
 type outgoing struct {
-	method, path, host string
-	header             http.Header
-	length             int64     // of the body; -1 when it is not known
-	body               io.Reader // nil for none
-	trailer            http.Header
-	upgrade            string // what the connection is to become; empty for none
+	*request
 	// whole says that the client has sent all of the body, broken that it never
 	// will.
 	whole, broken atomic.Bool
 }
 
 // writeHead sends the request's head. Names and values hold no line breaks: the
-// server that read them has seen to it, and rules are checked.
+// server that read them has seen to it, and rules are checked. Rules may have
+// set a header that frames the request: it is left out.
+//
+// A trailer comes after the verdict, and some servers take it for a header. As
+// with Envoy, whose HTTP/1 passes none on, no client's is passed on.
 func (u *upstream) writeHead(o *outgoing) error {
-	u.write(o.method, " ", o.path, " HTTP/1.1\r\nHost: ", o.host, "\r\n")
-	for name, values := range o.header {
+	u.write(o.Method, " ", o.Path, " HTTP/1.1\r\nHost: ", o.Host, "\r\n")
+	for name, values := range o.Header {
+		if frames(name) {
+			continue
+		}
 		for _, v := range values {
 			u.write(name, ": ", v, "\r\n")
 		}
@@ -98,11 +113,14 @@ func (u *upstream) writeHead(o *outgoing) error {
 	if o.upgrade != "" {
 		u.write("Connection: Upgrade\r\nUpgrade: ", o.upgrade, "\r\n")
 	}
-	if o.length < 0 {
+	if o.trails {
+		u.write("Te: trailers\r\n")
+	}
+	switch {
+	case o.length < 0:
 		u.write("Transfer-Encoding: chunked\r\n")
-		if len(o.trailer) > 0 {
-			u.write("Trailer: ", strings.Join(slices.Sorted(maps.Keys(o.trailer)), ", "), "\r\n")
-		}
+	case o.framed || o.length > 0:
+		u.write("Content-Length: ", strconv.FormatInt(o.length, 10), "\r\n")
 	}
 	_, err := u.w.WriteString("\r\n") // a bufio.Writer keeps its first error
 	return err
@@ -149,9 +167,6 @@ func (u *upstream) writeBody(o *outgoing, buf []byte) error {
 		if err := chunked.Close(); err != nil {
 			return err
 		}
-		if err := o.trailer.Write(u.w); err != nil {
-			return err
-		}
 		u.write("\r\n")
 	}
 	return u.w.Flush()
@@ -169,5 +184,11 @@ func (u *upstream) readHead(method string) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	return http.ReadResponse(u.r, &http.Request{Method: method})
+	u.head = maxHeader + 1
+	defer func() { u.head = 0 }()
+	resp, err := http.ReadResponse(u.r, &http.Request{Method: method})
+	if err != nil {
+		return nil, err
+	}
+	return resp, checkResponse(resp)
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/netdojo/netdojo/datapath/explain"
 	"github.com/netdojo/netdojo/datapath/policy"
 )
 
@@ -152,20 +153,19 @@ func (v *View) workload(word, kind, name, namespace string) ([]place, error) {
 }
 
 // labelled finds the pods of a namespace that a Kubernetes label selector
-// selects. The source that Cilium writes before a key is taken off.
+// selects, or of the one that is written before it. The source that Cilium writes before a key is taken off.
 func (v *View) labelled(word, namespace string) ([]place, error) {
 	selector, err := labels.Parse(strings.ReplaceAll(strings.ReplaceAll(word, "k8s:", ""), "any:", ""))
 	if err != nil {
 		return nil, &UsageError{"read the labels " + word + ": " + err.Error(), "write them as kubectl does: app=web,tier=front"}
 	}
-	var out []place
-	for _, p := range v.Pods {
-		if p.Namespace == namespace && selector.Matches(labels.Set(p.Labels)) {
-			out = append(out, podPlace(p))
-		}
-	}
-	if len(out) > 0 {
+	if out := v.selected(selector, namespace); len(out) > 0 {
 		return out, nil
+	}
+	// A key may begin with a domain and a slash: NAMESPACE/LABELS is what is left.
+	if first, rest, ok := strings.Cut(word, "/"); ok && strings.Contains(rest, "=") &&
+		slices.ContainsFunc(v.Pods, func(p Pod) bool { return p.Namespace == first }) {
+		return v.labelled(rest, first)
 	}
 	missing := &NotFoundError{Word: word, What: "pod in namespace " + namespace + " with the labels", Advice: "see netdojo kubectl get pods -A --show-labels"}
 	var have []string
@@ -183,6 +183,17 @@ func (v *View) labelled(word, namespace string) ([]place, error) {
 		}
 	}
 	return nil, missing
+}
+
+// selected are the pods of a namespace that a selector selects.
+func (v *View) selected(selector labels.Selector, namespace string) []place {
+	var out []place
+	for _, p := range v.Pods {
+		if p.Namespace == namespace && selector.Matches(labels.Set(p.Labels)) {
+			out = append(out, podPlace(p))
+		}
+	}
+	return out
 }
 
 // serviceEnds finds the backends of a Service, which may be written with its
@@ -229,7 +240,7 @@ func (v *View) backends(s *Service) []place {
 		out = append(out, p)
 	}
 	if len(out) == 0 {
-		out = append(out, place{kind: "address", name: s.Addr.Addr().String(), dialed: s, proto: s.Proto})
+		out = append(out, place{kind: explain.EndAddress, name: s.Addr.Addr().String(), dialed: s, proto: s.Proto})
 	}
 	return out
 }
@@ -241,10 +252,10 @@ func (v *View) address(a netip.Addr) place {
 		out.end.Addr, out.addrs = a, nil
 		return out
 	}
-	if a.IsValid() && (a == v.Node || a == v.Node6) {
-		return place{end: policy.End{Addr: a, Host: true}, kind: "entity", name: "host", group: "host"}
+	if a.IsValid() && (a == v.Node.V4 || a == v.Node.V6) {
+		return place{end: policy.End{Addr: a, Host: true}, kind: explain.EndEntity, name: "host", group: "host"}
 	}
-	return place{end: policy.End{Addr: a}, kind: "address", name: a.String(), group: a.String()}
+	return place{end: policy.End{Addr: a}, kind: explain.EndAddress, name: a.String(), group: a.String()}
 }
 
 // prefix stands for a range by the pods in it and its first address.
@@ -271,25 +282,25 @@ func (v *View) prefix(p netip.Prefix) []place {
 func (v *View) entity(word string) ([]place, bool) {
 	switch word {
 	case "world":
-		if v.Node6.IsValid() { // no address has the identity world itself
+		if v.Node.V6.IsValid() { // no address has the identity world itself
 			four, _ := v.entity("world-ipv4")
 			six, _ := v.entity("world-ipv6")
 			return append(four, six...), true
 		}
 	case "world-ipv4", "world-ipv6":
-		if !v.Node6.IsValid() {
+		if !v.Node.V6.IsValid() {
 			return nil, false
 		}
-		return []place{{end: policy.End{Entity: word}, kind: "entity", name: word, group: word}}, true
+		return []place{{end: policy.End{Entity: word}, kind: explain.EndEntity, name: word, group: word}}, true
 	case "host":
-		one := place{end: policy.End{Addr: v.Node, Host: true}, kind: "entity", name: word, group: word}
-		if v.Node6.IsValid() {
-			one.addrs = []netip.Addr{v.Node, v.Node6}
+		one := place{end: policy.End{Addr: v.Node.V4, Host: true}, kind: explain.EndEntity, name: word, group: word}
+		if v.Node.V6.IsValid() {
+			one.addrs = []netip.Addr{v.Node.V4, v.Node.V6}
 		}
 		return []place{one}, true
 	case "kube-apiserver":
 		if a := v.APIServer.Addr(); a.IsValid() {
-			return []place{{end: policy.End{Addr: a, Host: a == v.Node}, kind: "entity", name: word, group: word, port: v.APIServer.Port(), proto: protoTCP}}, true
+			return []place{{end: policy.End{Addr: a, Host: a == v.Node.V4}, kind: explain.EndEntity, name: word, group: word, port: v.APIServer.Port(), proto: protoTCP}}, true
 		}
 	case "cluster", "all":
 		var out []place
@@ -307,7 +318,7 @@ func (v *View) entity(word string) ([]place, bool) {
 	if !slices.Contains(entities, word) || identity.GetReservedID(word) == identity.IdentityUnknown {
 		return nil, false
 	}
-	return []place{{end: policy.End{Entity: word}, kind: "entity", name: word, group: word}}, true
+	return []place{{end: policy.End{Entity: word}, kind: explain.EndEntity, name: word, group: word}}, true
 }
 
 // dns finds what a DNS name leads to: a Service by its name in the cluster, or
@@ -329,8 +340,8 @@ func (v *View) dns(word string, dst bool) ([]place, bool) {
 	if _, err := strconv.Atoi(labels[len(labels)-1]); err == nil {
 		return nil, false // a mistyped address
 	}
-	one := place{end: policy.End{Name: name}, kind: "name", name: name, group: name}
-	if !v.Node6.IsValid() {
+	one := place{end: policy.End{Name: name}, kind: explain.EndName, name: name, group: name}
+	if !v.Node.V6.IsValid() {
 		return []place{one}, true
 	}
 	six := one

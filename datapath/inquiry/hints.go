@@ -52,11 +52,10 @@ func (q *question) hint(c *explain.Connection, w way) {
 		}
 	}
 	c.Hints = append(c.Hints, q.lookupHints(c)...)
-	if c.Outcome == explain.Allowed {
-		return
+	if c.Outcome == explain.Denied {
+		c.Hints = append(c.Hints, c.OtherDirection()...)
+		c.Hints = append(c.Hints, denyWins(c)...)
 	}
-	c.Hints = append(c.Hints, c.OtherDirection()...)
-	c.Hints = append(c.Hints, denyWins(c)...)
 	c.Hints = append(c.Hints, q.idleHints(c)...)
 }
 
@@ -75,15 +74,15 @@ func (q *question) ruleHint(r *explain.Rule, c *explain.Connection, w way) *expl
 	for _, m := range r.Misses {
 		var h *explain.Hint
 		switch m.Part {
-		case "nobody":
+		case explain.PartNobody:
 			h = &explain.Hint{Code: explain.HintEmptyRule, Text: "a rule that names neither peers nor ports selects nobody: it only switches the default deny on"}
-		case "peer":
+		case explain.PartPeer:
 			h = q.labelHint(m)
-		case "port":
+		case explain.PartPort:
 			h = portHint(m, c, w)
-		case "cidr":
+		case explain.PartCIDR:
 			h = q.cidrHint(w)
-		case "name":
+		case explain.PartName:
 			h = nameHint(m, w)
 		}
 		if h != nil {
@@ -203,7 +202,7 @@ func portNameHint(name string, pod *Pod) *explain.Hint {
 
 // nameHint compares a toFQDNs rule with the name that is connected to.
 func nameHint(m explain.Miss, w way) *explain.Hint {
-	if w.to.kind != "name" {
+	if w.to.kind != explain.EndName {
 		return nil
 	}
 	if strings.HasSuffix(w.to.name, "."+m.Wants) {

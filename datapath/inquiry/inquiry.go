@@ -26,11 +26,24 @@ func Explain(e *policy.Engine, v View, req explain.Request) (*explain.Answer, er
 	return a, err
 }
 
+// Judge is Explain without the hints, which take longer to find than all the rest.
+func Judge(e *policy.Engine, v View, req explain.Request) (*explain.Answer, error) {
+	a, err := each(e, v, req, false)
+	if err == nil {
+		a.Fold()
+	}
+	return a, err
+}
+
 // Each is Explain with each connection for itself, to be joined with what other
 // nodes say.
 func Each(e *policy.Engine, v View, req explain.Request) (*explain.Answer, error) {
+	return each(e, v, req, true)
+}
+
+func each(e *policy.Engine, v View, req explain.Request, hints bool) (*explain.Answer, error) {
 	v.sorted()
-	q := &question{engine: e, view: &v, req: req, namespace: cmp.Or(req.Namespace, "default")}
+	q := &question{engine: e, view: &v, req: req, namespace: cmp.Or(req.Namespace, "default"), hints: hints}
 	from, err := v.find(req.From, q.namespace, false)
 	if err != nil {
 		return nil, err
@@ -59,6 +72,7 @@ type question struct {
 	view      *View
 	req       explain.Request
 	namespace string
+	hints     bool
 	words     *vocabulary // read once it is needed
 }
 
@@ -67,7 +81,7 @@ type way struct {
 	from, to place
 	proto    uint8
 	port     uint16
-	families []string // as in explain.Connection
+	families []explain.Family // as in explain.Connection
 }
 
 // ways pairs the ends and their ports.
@@ -75,7 +89,7 @@ func (q *question) ways(from, to []place) ([]way, error) {
 	var out []way
 	silent := false
 	for _, f := range from {
-		if f.kind == "name" {
+		if f.kind == explain.EndName {
 			return nil, &UsageError{f.name + " opens no connection that is judged by its name", "name its address, or world"}
 		}
 		for _, t := range to {
@@ -161,7 +175,7 @@ func (q *question) ports(t place) ([]way, error) {
 	switch {
 	case t.port != 0:
 		port = t.port
-	case t.kind == "name" || strings.HasPrefix(t.name, "world") && t.kind == "entity" || t.kind == "address":
+	case t.kind == explain.EndName || strings.HasPrefix(t.name, "world") && t.kind == explain.EndEntity || t.kind == explain.EndAddress:
 		port = 443
 	}
 	return []way{{to: t, proto: cmp.Or(proto, protoTCP), port: port}}, nil
@@ -230,7 +244,7 @@ func (q *question) connections(ways []way) ([]explain.Connection, error) {
 		}
 		same := slices.IndexFunc(out, func(o explain.Connection) bool {
 			return o.Summary == c.Summary && o.Reason == c.Reason &&
-				!slices.ContainsFunc(w.families, func(f string) bool { return slices.Contains(o.Families, f) })
+				!slices.ContainsFunc(w.families, func(f explain.Family) bool { return slices.Contains(o.Families, f) })
 		})
 		if same >= 0 && len(w.families) > 0 {
 			out[same].Families = append(out[same].Families, w.families...)
@@ -259,7 +273,7 @@ func (q *question) connection(w way) (explain.Connection, error) {
 	}
 	to := w.to.end
 	var err error
-	if w.to.kind == "name" {
+	if w.to.kind == explain.EndName {
 		if c.Lookup, err = q.lookup(w.from, w.to.name); err != nil {
 			return c, err
 		}
@@ -277,7 +291,9 @@ func (q *question) connection(w way) (explain.Connection, error) {
 	if c.Lookup != nil && c.Lookup.Outcome == explain.Denied {
 		c.Outcome, c.Reason = explain.Denied, explain.NoName
 	}
-	q.hint(&c, w)
+	if q.hints {
+		q.hint(&c, w)
+	}
 	c.Summarize()
 	return c, nil
 }
@@ -320,7 +336,7 @@ func (q *question) nameEnd(to place, l *explain.Lookup) policy.End {
 	}
 	switch {
 	case end.Addr.IsValid():
-	case !q.view.Node6.IsValid():
+	case !q.view.Node.V6.IsValid():
 		end.Entity = "world"
 	case to.ipv6:
 		end.Entity = "world-ipv6"
@@ -338,7 +354,7 @@ func (q *question) addrOf(to place) netip.Addr {
 		known = q.view.Resolve(to.name)
 	}
 	for _, a := range known {
-		if !q.view.Node6.IsValid() || a.Is6() == to.ipv6 {
+		if !q.view.Node.V6.IsValid() || a.Is6() == to.ipv6 {
 			return a
 		}
 	}

@@ -27,6 +27,8 @@ import (
 	"github.com/netdojo/netdojo/datapath/explain"
 	"github.com/netdojo/netdojo/datapath/policy"
 	"github.com/netdojo/netdojo/datapath/verdict"
+	"github.com/netdojo/netdojo/internal/ipfamily"
+	"github.com/netdojo/netdojo/policies"
 )
 
 var update = flag.Bool("update", false, "write the answers into the scripts")
@@ -121,13 +123,13 @@ func newScript(t *testing.T, ar *txtar.Archive, nodes int) *script {
 	t.Helper()
 	s := &script{T: t, ar: ar}
 	for i := range nodes {
-		n := &node{name: fmt.Sprintf("node-%02d", i), view: View{Source: "cluster", Node: nodeAddr, APIServer: netip.AddrPortFrom(nodeAddr, 6443)}}
+		n := &node{name: fmt.Sprintf("node-%02d", i), view: View{Source: "cluster", Node: ipfamily.Pair[netip.Addr]{V4: nodeAddr}, APIServer: netip.AddrPortFrom(nodeAddr, 6443)}}
 		cfg := policy.Config{
 			NodeName: n.name, NodeAddrs: []netip.Addr{nodeAddr}, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")},
 			GCInterval: time.Hour,
 		}
 		if dual() {
-			cfg.IPv6, n.view.Node6 = true, nodeAddr6
+			cfg.IPv6, n.view.Node.V6 = true, nodeAddr6
 			cfg.NodeAddrs = append(cfg.NodeAddrs, nodeAddr6)
 			cfg.PodCIDRs = append(cfg.PodCIDRs, netip.MustParsePrefix("fd00:10:244::/64"))
 		}
@@ -213,7 +215,7 @@ func (s *script) run(f []string) {
 	case "policy", "refused":
 		s.all(func(n *node) error {
 			err := s.policy(n.e, f[1])
-			var refused *policy.UnsupportedError
+			var refused *policies.Rejection
 			if f[0] == "refused" && errors.As(err, &refused) {
 				err = nil
 			}
@@ -253,6 +255,12 @@ func (s *script) run(f []string) {
 		var out bytes.Buffer
 		if f[0] == "explain" {
 			s.must(a.Write(&out))
+			// Reasons are those of each outcome that there is.
+			for _, outcome := range []explain.Outcome{explain.Allowed, explain.Denied} {
+				for _, r := range a.Reasons(outcome) {
+					fmt.Fprintf(&out, "%s: %s\n", outcome, r)
+				}
+			}
 		} else {
 			for i := range a.Connections { // numbered anew in each run
 				a.Connections[i].From.Identity, a.Connections[i].To.Identity = 0, 0

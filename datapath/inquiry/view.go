@@ -12,16 +12,18 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/netdojo/netdojo/datapath/explain"
 	"github.com/netdojo/netdojo/datapath/policy"
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 // View is what is known beside the engine: by it names are found.
 type View struct {
-	Source    string // as explain.Answer has it
-	Pods      []Pod
-	Services  []Service
-	Node      netip.Addr     // of this node
-	Node6     netip.Addr     // of this node in IPv6; the zero Addr where pods have IPv4 only
+	Source   string // as explain.Answer has it
+	Pods     []Pod
+	Services []Service
+	// Node has this node's addresses; none of IPv6 where pods have IPv4 only.
+	Node      ipfamily.Pair[netip.Addr]
 	APIServer netip.AddrPort // the zero value where it is not known
 	// Resolve gives the addresses that a DNS name would have; nil knows none.
 	Resolve func(name string) []netip.Addr
@@ -156,7 +158,7 @@ func (e *UsageError) Cure() string { return e.Advice }
 type place struct {
 	end   policy.End
 	addrs []netip.Addr // of one that has an address of each family; end has one of them
-	kind  string       // as in explain.End
+	kind  explain.EndKind
 	name  string
 	pod   *Pod
 	group string // the workload that stands for several pods; else name
@@ -169,7 +171,7 @@ type place struct {
 }
 
 func podPlace(p Pod) place {
-	out := place{end: policy.End{Addr: p.addr()}, addrs: p.Addrs, kind: "pod", name: p.full(), group: p.full(), pod: &p}
+	out := place{end: policy.End{Addr: p.addr()}, addrs: p.Addrs, kind: explain.EndPod, name: p.full(), group: p.full(), pod: &p}
 	if p.HostNetwork {
 		out.end.Host = !p.Away
 	}

@@ -4,7 +4,8 @@
 // How an event becomes notifications, where Cilium's datapath differs:
 //   - A connection gives a policy verdict where a policy decided it, then a drop, or
 //     a trace of where it goes: to a pod, to a proxy or to the stack. Cilium gives
-//     these for packets, netdojo for the first packet of a connection.
+//     these for packets, netdojo for the first packet of a connection. Later packets
+//     that open, end and reset it give a trace (datapath/flow).
 //   - A notification holds the headers of that packet, rebuilt from the verdict's
 //     query, without a link layer: ports and flags are true, lengths are the headers'.
 //   - What a verdict matched is looked up when it is told, in the policy of then.
@@ -22,11 +23,11 @@ import (
 	"os"
 	"sync"
 
-	"github.com/cilium/cilium/pkg/monitor/api"
 	"github.com/cilium/cilium/pkg/monitor/payload"
 
 	"github.com/netdojo/netdojo/datapath/internal/unixsock"
 	"github.com/netdojo/netdojo/datapath/verdict"
+	"github.com/netdojo/netdojo/internal/accept"
 )
 
 // Events is the flow log as a monitor reads it.
@@ -42,8 +43,6 @@ type Config struct {
 	Socket string // its path; what is left of an earlier run is replaced
 	Events Events
 	Node   string // the node's address, in access log records
-	// Match tells by what the policy of a side matches a connection; nil tells of none.
-	Match  func(verdict.Query, verdict.Direction) api.PolicyMatchType
 	Logger *slog.Logger
 }
 
@@ -67,8 +66,9 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Server{cfg: cfg, cancel: cancel, listen: l}
 	s.wg.Go(func() {
+		steady := accept.Steady(l)
 		for {
-			conn, err := l.Accept()
+			conn, err := steady.Accept()
 			if err != nil {
 				if !errors.Is(err, net.ErrClosed) {
 					cfg.Logger.Error("the monitor stopped serving", "error", err)

@@ -56,7 +56,7 @@ func TestNotifications(t *testing.T) {
 		"allowed without policy": {event(nil), []string{
 			"-> stack flow | identity 4711->world state new | orig-ip 0.0.0.0: 10.244.0.10:40000 -> 203.0.113.7:443 tcp SYN",
 		}},
-		"allowed to a pod by a rule": {event(func(e *verdict.Event) { toDB(e); e.Direction = verdict.Ingress }), []string{
+		"allowed to a pod by a rule": {event(func(e *verdict.Event) { toDB(e); e.Direction, e.Match = verdict.Ingress, uint8(api.PolicyMatchL3Proto) }), []string{
 			"Policy verdict log: | local EP ID 13, remote ID 4711, proto 6, ingress, action allow, | match L3-Proto, | 10.244.0.10:40000 -> 10.244.0.11:443 tcp SYN",
 			"-> endpoint 13 | 10.244.0.10:40000 -> 10.244.0.11:443 tcp SYN",
 		}},
@@ -69,15 +69,25 @@ func TestNotifications(t *testing.T) {
 		"deny rule on ingress": {event(func(e *verdict.Event) {
 			toDB(e)
 			e.Action, e.Direction, e.Reason = verdict.Drop, verdict.Ingress, verdict.ReasonPolicyDeny
+			e.Match = uint8(api.PolicyMatchL3Proto) // the largest number but one, and no other
 		}), []string{
 			"ingress, action deny, | match L3-Proto,",
 			"xx drop (Policy denied by denylist) flow | to endpoint 13, | identity 4711->4712: 10.244.0.10:40000 -> 10.244.0.11:443",
 		}},
 		"diverted UDP": {event(func(e *verdict.Event) {
 			e.Action, e.Direction, e.Query.Proto, e.Query.DstPort = verdict.RedirectDNS, verdict.Egress, 17, 53
+			e.Match = uint8(api.PolicyMatchL4Only)
 		}), []string{
-			"egress, action redirect, | match L3-Proto, | 10.244.0.10:40000 -> 203.0.113.7:53 udp", "-> proxy | 203.0.113.7:53 udp",
+			"egress, action redirect, | match L4-Only, | 10.244.0.10:40000 -> 203.0.113.7:53 udp", "-> proxy | 203.0.113.7:53 udp",
 		}},
+		"SYN-ACK": {event(func(e *verdict.Event) {
+			toDB(e)
+			e.Later, e.Query.TCPFlags, e.Direction = verdict.LaterReply, 18, 0
+		}), []string{"-> endpoint 13 flow | identity 4711->4712 state reply | 10.244.0.10:40000 -> 10.244.0.11:443 tcp SYN, ACK"}},
+		"FIN to a proxy": {event(func(e *verdict.Event) { e.Later, e.Query.TCPFlags = verdict.LaterProxied, 17 }), []string{
+			"-> proxy flow | identity 4711->world state established | tcp ACK, FIN",
+		}},
+		"to the node": {event(func(e *verdict.Event) { e.Dst = verdict.Peer{Identity: 1} }), []string{"-> host | identity 4711->host state new"}},
 		"ping": {event(func(e *verdict.Event) { e.Query.Proto, e.Query.DstPort, e.Query.SrcPort = 1, 8, 0 }), []string{
 			"-> stack | 10.244.0.10 -> 203.0.113.7 icmp EchoRequest",
 		}},
@@ -103,12 +113,7 @@ func TestNotifications(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			f := format.NewMonitorFormatter(api.INFO, noLinks{}, &out)
-			cfg := Config{Node: "192.168.77.2", Match: func(q verdict.Query, dir verdict.Direction) api.PolicyMatchType {
-				if q != tc.event.Query || dir != tc.event.Direction {
-					t.Errorf("asked for %+v, %v", q, dir)
-				}
-				return api.PolicyMatchL3Proto // the largest number but one, and no other
-			}}
+			cfg := Config{Node: "192.168.77.2"}
 			for _, data := range cfg.notifications(tc.event) {
 				f.FormatSample(data, 0)
 			}

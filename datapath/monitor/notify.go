@@ -27,6 +27,9 @@ const (
 
 	verdictMatchShift = 3
 
+	traceEstablished = 1 // why: 0 is a new connection
+	traceReply       = 2
+
 	verdictIPv6 = 4 // the IP header is of that family
 	dropIPv6    = 1
 	traceIPv6   = 1
@@ -45,9 +48,12 @@ func (c Config) notifications(e verdict.Event) [][]byte {
 	if e.DNS != nil || e.HTTP != nil {
 		return [][]byte{accessLog(c.Node, e)}
 	}
+	if e.Later != 0 {
+		return [][]byte{trace(e)}
+	}
 	var out [][]byte
 	if e.Direction != 0 {
-		out = append(out, policyVerdict(e, c.match(e)))
+		out = append(out, policyVerdict(e))
 	}
 	if e.Action == verdict.Drop {
 		return append(out, drop(e))
@@ -76,15 +82,7 @@ func local(e verdict.Event) (endpoint, remote uint32) {
 	return e.Src.Endpoint, e.Dst.Identity
 }
 
-// match is what the policy verdict matched: nothing, where no rule denied.
-func (c Config) match(e verdict.Event) api.PolicyMatchType {
-	if c.Match == nil || e.Action == verdict.Drop && e.Reason != verdict.ReasonPolicyDeny {
-		return api.PolicyMatchNone
-	}
-	return c.Match(e.Query, e.Direction)
-}
-
-func policyVerdict(e verdict.Event, match api.PolicyMatchType) []byte {
+func policyVerdict(e verdict.Event) []byte {
 	endpoint, remote := local(e)
 	b := header(verdictLen, verdictVersion, api.MessageTypePolicyVerdict, 0, endpoint, e)
 	binary.NativeEndian.PutUint32(b[16:], remote)
@@ -102,7 +100,7 @@ func policyVerdict(e verdict.Event, match api.PolicyMatchType) []byte {
 	if e.Direction == verdict.Ingress {
 		b[27] = api.PolicyIngress | verdictWithoutLink
 	}
-	b[27] |= ifIPv6(e, verdictIPv6) | byte(match)<<verdictMatchShift
+	b[27] |= ifIPv6(e, verdictIPv6) | e.Match<<verdictMatchShift
 	return b
 }
 
@@ -119,19 +117,20 @@ func drop(e verdict.Event) []byte {
 }
 
 func trace(e verdict.Event) []byte {
-	to, id := uint8(api.TraceToStack), uint32(0)
-	switch {
-	case e.Action.Redirects():
-		to = api.TraceToProxy
-	case e.Dst.Endpoint != 0:
-		to, id = api.TraceToLxc, e.Dst.Endpoint
-	case e.Query.ToHost:
-		to = api.TraceToHost
+	to, id := e.Point(), uint32(0)
+	if to == verdict.ToEndpoint {
+		id = e.Dst.Endpoint
 	}
-	b := header(traceLen, traceVersion, api.MessageTypeTrace, to, e.Src.Endpoint, e)
+	b := header(traceLen, traceVersion, api.MessageTypeTrace, uint8(to), e.Src.Endpoint, e)
 	binary.NativeEndian.PutUint32(b[16:], e.Src.Identity)
 	binary.NativeEndian.PutUint32(b[20:], e.Dst.Identity)
 	binary.NativeEndian.PutUint16(b[24:], uint16(id))
+	switch e.Later {
+	case verdict.LaterForward, verdict.LaterProxied:
+		b[26] = traceEstablished
+	case verdict.LaterReply:
+		b[26] = traceReply
+	}
 	b[27] = traceWithoutLink | ifIPv6(e, traceIPv6)
 	return b
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/netdojo/netdojo/datapath/flow"
 	"github.com/netdojo/netdojo/datapath/flow/client"
 	"github.com/netdojo/netdojo/datapath/internal/testnet"
+	"github.com/netdojo/netdojo/datapath/ruleset"
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
 
@@ -189,6 +190,37 @@ func BenchmarkFlows(b *testing.B) {
 	b.ReportMetric(float64(told.Load())/busy.Seconds(), "told-flows/s")
 	b.ReportMetric(100*float64(served.Load())/float64(told.Load()), "served-%")
 	must(b, stream.Close())
+}
+
+// BenchmarkLater lets connections take turns: some whose later packets are told of, few
+// enough for the rate's bound to let all pass, and some of a table that tells of none.
+func BenchmarkLater(b *testing.B) {
+	n := newNode(b, four, netip.AddrPort{})
+	a, server := n.pod("a"), n.pod("b")
+	closeAll(b, server.Pod, 8080)
+	dst := netip.AddrPortFrom(server.addr, 8080)
+	took := map[bool][]time.Duration{}
+	for range b.N {
+		for _, tells := range []bool{false, true} {
+			cfg := n.tableConfig(netip.AddrPort{})
+			if !tells {
+				cfg.TellGroup = 0
+			}
+			must(b, n.table.Delete())
+			var err error
+			n.table, err = ruleset.Apply(cfg)
+			must(b, err)
+			t, err := connector(a.Pod, dst, 200) // the bound begins anew with the table
+			must(b, err)
+			took[tells] = append(took[tells], t...)
+		}
+	}
+	b.StopTimer()
+	for tells, name := range map[bool]string{false: "untold", true: "told"} {
+		slices.Sort(took[tells])
+		b.ReportMetric(float64(took[tells][len(took[tells])/4].Nanoseconds())/1e3, name+"-p25-µs")
+		b.ReportMetric(float64(took[tells][len(took[tells])/2].Nanoseconds())/1e3, name+"-p50-µs")
+	}
 }
 
 // BenchmarkAttach connects and disconnects a sandbox.

@@ -49,7 +49,7 @@ func testJudgement(t *testing.T, f stack) {
 	}
 
 	n.change(drop)
-	if _, _, err := greeting(a.Pod, server.String()); !isTimeout(err) {
+	if err := knock(a.Pod, server.String()); !isTimeout(err) {
 		t.Errorf("denied connection: %v, want a timeout", err)
 	}
 	if _, ok := n.find(func(e verdict.Event) bool { return e.Action == verdict.Drop && e.Reason == verdict.ReasonPolicy }); !ok {
@@ -77,7 +77,7 @@ func testReplyIsNotJudged(t *testing.T, f stack) {
 	u, err := dial(a.Pod, "udp", at(b.addr, 9999))
 	must(t, err)
 	defer u.Close()
-	if err := echo(u, 2*time.Second); !errors.Is(err, unix.ECONNREFUSED) {
+	if err := echo(u, plenty); !errors.Is(err, unix.ECONNREFUSED) {
 		t.Errorf("UDP to a closed port: %v, want connection refused", err)
 	}
 }
@@ -91,7 +91,7 @@ func testEpochJudgesAgain(t *testing.T, f stack) {
 	_, c, err := greeting(a.Pod, at(b.addr, 8080))
 	must(t, err)
 	defer c.Close()
-	must(t, echo(c, 2*time.Second))
+	must(t, echo(c, plenty))
 
 	// A new epoch under which it is still allowed changes nothing, also in the
 	// middle of a large transfer.
@@ -114,13 +114,13 @@ func testEpochJudgesAgain(t *testing.T, f stack) {
 	}
 
 	n.set(drop)
-	must(t, echo(c, 2*time.Second)) // judged already under this epoch
+	must(t, echo(c, plenty)) // judged already under this epoch
 	n.change(drop)
 	if err := echo(c, patience); !isTimeout(err) {
 		t.Errorf("established connection after the change: %v, want a timeout", err)
 	}
 	n.change(allow)
-	if err := echo(c, 5*time.Second); err != nil {
+	if err := echo(c, plenty); err != nil {
 		t.Errorf("allowed again: %v", err)
 	}
 }
@@ -146,7 +146,7 @@ func testUDP(t *testing.T, f stack) {
 		}
 		buf := make([]byte, 64)
 		for range 2 {
-			must(t, server.SetReadDeadline(time.Now().Add(2*time.Second)))
+			must(t, server.SetReadDeadline(time.Now().Add(plenty)))
 			k, from, err := server.ReadFrom(buf)
 			if err != nil {
 				t.Fatalf("%s: a packet is lost: %v", dst, err)
@@ -155,7 +155,7 @@ func testUDP(t *testing.T, f stack) {
 			must(t, err)
 		}
 		for range 2 {
-			must(t, c.SetReadDeadline(time.Now().Add(2*time.Second)))
+			must(t, c.SetReadDeadline(time.Now().Add(plenty)))
 			if _, err := c.Read(buf); err != nil {
 				t.Fatalf("%s: an answer is lost: %v", dst, err)
 			}
@@ -170,8 +170,8 @@ func testUDP(t *testing.T, f stack) {
 	}
 }
 
-// ping sends an echo request from the pod and waits for the reply.
-func ping(p *pod, to netip.Addr) error {
+// ping sends an echo request from the pod and says whether the reply comes in time.
+func ping(p *pod, to netip.Addr, patience time.Duration) error {
 	return p.Do(func() error {
 		family, proto, request, reply := unix.AF_INET, unix.IPPROTO_ICMP, []byte{8, 0, 0xf7, 0xfd, 0, 1, 0, 1}, byte(0)
 		skip := 20 // of IPv4 such a socket reads the header as well
@@ -216,14 +216,14 @@ func TestICMP(t *testing.T) { eachFamily(t, testICMP) }
 func testICMP(t *testing.T, f stack) {
 	n := newNode(t, f, netip.AddrPort{})
 	a, b := n.pod("a"), n.pod("b")
-	if err := ping(a, b.addr); err != nil {
+	if err := ping(a, b.addr, plenty); err != nil {
 		t.Errorf("allowed ping: %v", err)
 	}
 	if e, ok := n.find(func(e verdict.Event) bool { return e.Query.Proto == n.icmp }); !ok || e.Query.DstPort != map[uint8]uint16{protoICMP: 8, protoICMPv6: 128}[n.icmp] || e.Query.SrcPort != 0 {
 		t.Errorf("event of a ping: %+v", e.Query)
 	}
 	n.change(drop)
-	if err := ping(a, b.addr); !errors.Is(err, unix.EAGAIN) {
+	if err := ping(a, b.addr, patience); !errors.Is(err, unix.EAGAIN) {
 		t.Errorf("denied ping: %v", err)
 	}
 }
@@ -267,9 +267,9 @@ func testServices(t *testing.T, f stack) {
 		t.Errorf("a pod that reached itself saw %q", got)
 	}
 	n.change(drop)
-	must(t, echo(c, 2*time.Second))
+	must(t, echo(c, plenty))
 	c.Close()
-	if _, _, err := greeting(n.world, at(n.node, 30080)); !isTimeout(err) {
+	if err := knock(n.world, at(n.node, 30080)); !isTimeout(err) {
 		t.Errorf("denied NodePort: %v", err)
 	}
 }
@@ -304,15 +304,15 @@ func testNodeAndWorld(t *testing.T, f stack) {
 
 	n.change(drop)
 	for _, dst := range []string{at(n.far, 443), at(n.node, 10250), at(n.stack.service(77), 80)} {
-		if _, _, err := greeting(a.Pod, dst); !isTimeout(err) {
+		if err := knock(a.Pod, dst); !isTimeout(err) {
 			t.Errorf("denied %s: %v", dst, err)
 		}
 	}
-	if _, _, err := greeting(n.world, at(a.addr, 8080)); !isTimeout(err) {
+	if err := knock(n.world, at(a.addr, 8080)); !isTimeout(err) {
 		t.Errorf("denied world to pod: %v", err)
 	}
 	// The node reaches its pods always, and its own ports are not judged.
-	conn, err := net.DialTimeout("tcp", at(a.addr, 8080), patience)
+	conn, err := net.DialTimeout("tcp", at(a.addr, 8080), plenty)
 	if err != nil {
 		t.Fatalf("node to pod under deny: %v", err)
 	}
@@ -325,7 +325,7 @@ func testNodeAndWorld(t *testing.T, f stack) {
 
 	// A Service address that nothing translates does not leave for the world.
 	n.change(allow)
-	if _, _, err := greeting(a.Pod, at(n.stack.service(77), 80)); !isTimeout(err) {
+	if err := knock(a.Pod, at(n.stack.service(77), 80)); !isTimeout(err) {
 		t.Errorf("unknown Service: %v", err)
 	}
 }
@@ -378,7 +378,7 @@ func testSpoofedSource(t *testing.T, f stack) {
 	_, err = u.Write([]byte("true"))
 	must(t, err)
 	buf := make([]byte, 16)
-	must(t, server.SetReadDeadline(time.Now().Add(2*time.Second)))
+	must(t, server.SetReadDeadline(time.Now().Add(plenty)))
 	_, from, err := server.ReadFrom(buf)
 	must(t, err)
 	_, err = server.WriteTo([]byte("back"), from)
@@ -402,7 +402,7 @@ func testSpoofedSource(t *testing.T, f stack) {
 	}
 	// The true owner's connection lives on.
 	must(t, sendUDP(b, netip.AddrPortFrom(b.addr, 1234), netip.AddrPortFrom(c.addr, 99)))
-	must(t, server.SetReadDeadline(time.Now().Add(2*time.Second)))
+	must(t, server.SetReadDeadline(time.Now().Add(plenty)))
 	if _, _, err := server.ReadFrom(buf); err != nil {
 		t.Errorf("the owner's packet: %v", err)
 	}
@@ -448,7 +448,7 @@ func TestIPv6IsShut(t *testing.T) {
 	}
 	c.Close()
 	n.load(netip.AddrPort{})
-	if _, err := dial(a.Pod, "tcp6", "[fd00::2]:8080"); !isTimeout(err) {
+	if err := knock(a.Pod, "[fd00::2]:8080"); !isTimeout(err) {
 		t.Errorf("the pod reached the node past judgement: %v", err)
 	}
 }
@@ -463,10 +463,10 @@ func testNobodyServes(t *testing.T, f stack) {
 	must(t, err)
 	defer c.Close()
 	must(t, n.queues.Close())
-	if _, _, err := greeting(a.Pod, at(b.addr, 8080)); !isTimeout(err) {
+	if err := knock(a.Pod, at(b.addr, 8080)); !isTimeout(err) {
 		t.Errorf("new connection with nobody to judge: %v", err)
 	}
-	if err := echo(c, 2*time.Second); err != nil {
+	if err := echo(c, plenty); err != nil {
 		t.Errorf("established connection with nobody to judge: %v", err)
 	}
 	n.serve()

@@ -160,11 +160,7 @@ func (q *Queues) judge(packet []byte, mark, priority uint32) (uint32, bool) {
 		return ruleset.Mark(ruleset.KindHairpin, 0), true
 	}
 	if port, translated := originalPort(priority); translated {
-		addresses := &q.cfg.Table.Addresses
-		if query.Dst.Is6() {
-			addresses = &q.cfg.Table.IPv6
-		}
-		query.OrigDst, query.OrigPort = addresses.Dialled(mark), port
+		query.OrigDst, query.OrigPort = q.cfg.Table.Addresses.Of(query.Dst).Dialled(mark), port
 	}
 	query.ToHost = q.cfg.Local(query.Dst)
 	v := q.cfg.Decider.Decide(query)

@@ -18,6 +18,7 @@ import (
 	"github.com/netdojo/netdojo/datapath/internal/testnet"
 	"github.com/netdojo/netdojo/datapath/ruleset"
 	"github.com/netdojo/netdojo/datapath/verdict"
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 func TestMain(m *testing.M) { testnet.Main(m) }
@@ -112,6 +113,9 @@ func (r *recorder) find(match func(verdict.Event) bool) (verdict.Event, bool) {
 	return verdict.Event{}, false
 }
 
+// tellGroup is the netlink group of later packets.
+const tellGroup = 3
+
 // node is the test process's namespace with the datapath loaded.
 type node struct {
 	stack
@@ -145,13 +149,14 @@ func newNode(t testing.TB, f stack, dns netip.AddrPort) *node {
 	}
 	must(t, ruleset.PrepareNode(dual))
 	world := testnet.World{
-		Node: four.node, Addr: four.world, Serves: []netip.Addr{four.far}, Behind: []netip.Prefix{four.pods},
+		Node: ipfamily.Pair[netip.Addr]{V4: four.node}, Addr: ipfamily.Pair[netip.Addr]{V4: four.world}, Serves: []netip.Addr{four.far}, Behind: []netip.Prefix{four.pods},
 	}
-	cfg := cni.Config{PodCIDR: four.pods, NodeAddr: four.node}
+	cfg := cni.Config{}
+	cfg.PodCIDR.V4, cfg.NodeAddr.V4 = four.pods, four.node
 	if dual {
-		world.Node6, world.Addr6 = six.node, six.world
+		world.Node.V6, world.Addr.V6 = six.node, six.world
 		world.Serves, world.Behind = append(world.Serves, six.far), append(world.Behind, six.pods)
-		cfg.PodCIDR6, cfg.NodeAddr6 = six.pods, six.node
+		cfg.PodCIDR.V6, cfg.NodeAddr.V6 = six.pods, six.node
 	}
 	n := &node{stack: f, t: t, fakeDecider: &fakeDecider{}, world: world.Connect(t)}
 	n.epoch.Store(7)
@@ -163,6 +168,9 @@ func newNode(t testing.TB, f stack, dns netip.AddrPort) *node {
 	t.Cleanup(func() { _ = n.table.Delete() })
 	n.serve()
 	t.Cleanup(func() { _ = n.queues.Close() })
+	told, err := StartTold(ToldConfig{Group: tellGroup, Sink: n, Peer: func(a netip.Addr) verdict.Peer { return verdict.Peer{Pod: a.String()} }})
+	must(t, err)
+	t.Cleanup(func() { must(t, told.Close()) })
 	return n
 }
 
@@ -171,12 +179,13 @@ func (n *node) tableConfig(dns netip.AddrPort) ruleset.Config {
 	addresses := func(f stack) ruleset.Addresses {
 		return ruleset.Addresses{PodCIDR: f.pods, ServiceCIDR: f.services, NodeAddr: f.node}
 	}
-	cfg := ruleset.Config{PodIface: cni.IfacePrefix, Addresses: addresses(four), Queue: 1, Queues: 2, Epoch: n.epoch.Load()}
+	cfg := ruleset.Config{PodIface: cni.IfacePrefix, Queue: 1, Queues: 2, Epoch: n.epoch.Load(), TellGroup: tellGroup}
+	cfg.Addresses.V4 = addresses(four)
 	if n.node.Is6() {
-		cfg.IPv6 = addresses(six)
-		cfg.IPv6.DNSProxy = dns
+		cfg.Addresses.V6 = addresses(six)
+		cfg.Addresses.V6.DNSProxy = dns
 	} else {
-		cfg.DNSProxy = dns
+		cfg.Addresses.V4.DNSProxy = dns
 	}
 	return cfg
 }
@@ -289,11 +298,25 @@ func serveEcho(l net.Listener) {
 	}
 }
 
-// patience is how long a refused connection is tried.
-const patience = 400 * time.Millisecond
+const (
+	// patience is how long a refused connection is tried.
+	patience = 400 * time.Millisecond
+	// plenty is how long is waited for what has to come.
+	plenty = time.Minute
+)
 
 func dial(p *testnet.Pod, network, addr string) (net.Conn, error) {
-	return p.Dial(net.Dialer{Timeout: patience}, network, addr)
+	return p.Dial(net.Dialer{Timeout: plenty}, network, addr)
+}
+
+// knock connects for as long as one tries where one should not get, and says how that
+// ended.
+func knock(p *testnet.Pod, addr string) error {
+	c, err := p.Dial(net.Dialer{Timeout: patience}, "tcp", addr)
+	if err == nil {
+		c.Close()
+	}
+	return err
 }
 
 // greeting connects and reads what echoTCP says first.
@@ -302,7 +325,7 @@ func greeting(p *testnet.Pod, addr string) (string, net.Conn, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(plenty))
 	var line []byte
 	for b := make([]byte, 1); ; {
 		if _, err := c.Read(b); err != nil {

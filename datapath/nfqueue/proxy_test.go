@@ -53,9 +53,9 @@ func testProxyTCP(t *testing.T, f stack) {
 	if want := a.addr.String() + " " + at(b.addr, 53); got != want {
 		t.Errorf("proxy saw %q, want %q", got, want)
 	}
-	must(t, echo(c, 2*time.Second))
+	must(t, echo(c, plenty))
 	n.change(toProxy)
-	if err := echo(c, 2*time.Second); err != nil {
+	if err := echo(c, plenty); err != nil {
 		t.Errorf("proxied connection after a change: %v", err)
 	}
 	n.change(drop)
@@ -65,13 +65,13 @@ func testProxyTCP(t *testing.T, f stack) {
 
 	// The proxy asks the server in the client's name, under any policy.
 	echoTCP(t, b.Pod, ":53")
-	d := net.Dialer{Timeout: patience, Control: transparent, LocalAddr: &net.TCPAddr{IP: a.addr.AsSlice()}}
+	d := net.Dialer{Timeout: plenty, Control: transparent, LocalAddr: &net.TCPAddr{IP: a.addr.AsSlice()}}
 	up, err := d.Dial("tcp", at(b.addr, 53))
 	if err != nil {
 		t.Fatalf("proxy to server in the client's name: %v", err)
 	}
 	defer up.Close()
-	must(t, echo(up, 2*time.Second))
+	must(t, echo(up, plenty))
 
 	// So it does a server in the world, which sees the node's address.
 	echoTCP(t, n.world, ":53")
@@ -80,12 +80,12 @@ func testProxyTCP(t *testing.T, f stack) {
 		t.Fatalf("proxy to the world in the client's name: %v", err)
 	}
 	defer far.Close()
-	must(t, echo(far, 2*time.Second))
+	must(t, echo(far, plenty))
 
 	// Without a proxy its connections are dropped.
 	must(t, l.Close())
 	n.change(toProxy)
-	if _, _, err := greeting(a.Pod, at(b.addr, 53)); !isTimeout(err) {
+	if err := knock(a.Pod, at(b.addr, 53)); !isTimeout(err) {
 		t.Errorf("without a proxy: %v, want a timeout", err)
 	}
 }
@@ -113,7 +113,7 @@ func testProxyUDP(t *testing.T, f stack) {
 		}
 		var answers []string
 		for range 2 {
-			must(t, pc.SetReadDeadline(time.Now().Add(2*time.Second)))
+			must(t, pc.SetReadDeadline(time.Now().Add(plenty)))
 			k, on, _, from, err := pc.(*net.UDPConn).ReadMsgUDPAddrPort(buf, oob)
 			must(t, err)
 			msgs, err := unix.ParseSocketControlMessage(oob[:on])
@@ -135,7 +135,7 @@ func testProxyUDP(t *testing.T, f stack) {
 			_, err = reply.WriteTo(buf[:k], net.UDPAddrFromAddrPort(from))
 			must(t, err)
 			must(t, reply.Close())
-			must(t, c.SetReadDeadline(time.Now().Add(2*time.Second)))
+			must(t, c.SetReadDeadline(time.Now().Add(plenty)))
 			k, err = c.Read(buf)
 			must(t, err)
 			answers = append(answers, string(buf[:k]))

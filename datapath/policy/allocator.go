@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"errors"
+	"hash/fnv"
 	"sync"
 
 	"github.com/cilium/cilium/pkg/identity"
@@ -25,6 +26,9 @@ var errIdentitiesUsedUp = errors.New("no numeric identity is free")
 // store and runs no goroutine.
 type allocator struct {
 	notify func(added, deleted identity.IdentityMap) // told of released identities
+	// byName gives pods' labels the numbers that they have on other nodes too: where to
+	// look for a free one first is a digest of the labels.
+	byName bool
 
 	mu       sync.Mutex
 	byLabels map[string]*numbered
@@ -39,9 +43,10 @@ type numbered struct {
 	refs     int
 }
 
-func newAllocator(notify func(added, deleted identity.IdentityMap)) *allocator {
+func newAllocator(byName bool, notify func(added, deleted identity.IdentityMap)) *allocator {
 	return &allocator{
 		notify:   notify,
+		byName:   byName,
 		byLabels: map[string]*numbered{},
 		byID:     map[identity.NumericIdentity]*numbered{},
 		next:     map[identity.NumericIdentity]identity.NumericIdentity{},
@@ -67,6 +72,11 @@ func (a *allocator) acquire(lbls labels.Labels) (id *identity.Identity, fresh bo
 		first, last = FirstPodIdentity, LastPodIdentity
 	}
 	candidate := max(a.next[scope], first)
+	if a.byName && scope == identity.IdentityScopeGlobal {
+		digest := fnv.New32a()
+		_, _ = digest.Write([]byte(key)) // a hash takes everything
+		candidate = first + identity.NumericIdentity(digest.Sum32())%(last-first+1)
+	}
 	for range last - first + 1 {
 		nid := candidate | scope
 		if candidate++; candidate > last {

@@ -13,6 +13,7 @@ import (
 	ctypes "github.com/cilium/cilium/pkg/types"
 	"github.com/cilium/cilium/pkg/u8proto"
 
+	"github.com/netdojo/netdojo/datapath/policy/l7"
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
 
@@ -67,6 +68,7 @@ func (e *Engine) compute(ep *endpoint) error {
 	engineMu.Lock()
 	selector, revision, err := e.repo.ComputeSelectorPolicy(ep.ident)
 	engineMu.Unlock()
+	ep.behind = err != nil
 	if err != nil {
 		return fmt.Errorf("resolve policy of identity %d: %w", ep.ident.ID, err)
 	}
@@ -75,9 +77,9 @@ func (e *Engine) compute(ep *endpoint) error {
 	if err := fresh.Ready(); err != nil {
 		e.logger.Debug("selector snapshot of an endpoint's policy", "error", err)
 	}
-	dns := newDNSRules(fresh)
-	incoming := e.secrets.newProxyRules(&fresh.SelectorPolicy.L4Policy.Ingress)
-	outgoing := e.secrets.newProxyRules(&fresh.SelectorPolicy.L4Policy.Egress)
+	dns := l7.CompileDNS(fresh)
+	incoming := l7.Compile(&fresh.SelectorPolicy.L4Policy.Ingress, &e.secrets)
+	outgoing := l7.Compile(&fresh.SelectorPolicy.L4Policy.Egress, &e.secrets)
 	ingress, egress := e.selecting(ep.ident)
 
 	ep.mu.Lock()
@@ -94,6 +96,16 @@ func (e *Engine) compute(ep *endpoint) error {
 	return nil
 }
 
+// reach has an endpoint tell a later revision, which changes nothing for it. One whose
+// policy could not be computed stays where it is. The caller holds Engine.update.
+func (ep *endpoint) reach(revision uint64) {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if !ep.behind {
+		ep.revision = max(ep.revision, revision)
+	}
+}
+
 func (e *Engine) detach(old *cpolicy.EndpointPolicy, selector cpolicy.SelectorPolicy) {
 	if old == nil {
 		return
@@ -103,16 +115,21 @@ func (e *Engine) detach(old *cpolicy.EndpointPolicy, selector cpolicy.SelectorPo
 }
 
 // recompute brings the endpoints of these identities, or all, up to date and
-// returns when names and CIDRs that their policies ask for are in place too.
+// returns when names and CIDRs that their policies ask for are in place too. What the
+// others enforce is right at the new revision too, and they tell it, as Cilium's do:
+// `cilium-dbg policy wait` waits for all endpoints of a node.
 func (e *Engine) recompute(ctx context.Context, affected func(identity.NumericIdentity) bool) error {
 	all := e.mutated.Swap(false)
 	var errs []error
 	for _, ep := range e.pods.all() {
-		if ep.id == 0 || (!all && !affected(ep.ident.ID)) {
-			continue
-		}
-		if err := e.compute(ep); err != nil {
-			errs = append(errs, err) // it keeps the policy it had; the others go on
+		switch {
+		case ep.id == 0:
+		case !all && !affected(ep.ident.ID):
+			ep.reach(e.Revision())
+		default:
+			if err := e.compute(ep); err != nil {
+				errs = append(errs, err) // it keeps the policy it had; the others go on
+			}
 		}
 	}
 	return errors.Join(append(errs, e.names.settle(ctx))...)

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
@@ -163,21 +164,24 @@ func (e *Engine) judgeLocked(ep *endpoint, dir verdict.Direction, peer identity.
 	case !found:
 		v.Reason, v.Rules = verdict.ReasonPolicy, selecting
 	case entry.IsDeny():
-		v.Reason, v.Rules = verdict.ReasonPolicyDeny, e.metas.rules(meta.LabelArrayListString())
+		v.Reason = verdict.ReasonPolicyDeny
+		v.Rules, v.Log = e.metas.of(meta)
 		if len(v.Rules) == 0 {
 			v.Reason, v.Rules = verdict.ReasonPolicy, selecting
 		}
 	case entry.AuthRequirement.AuthType() != 0:
 		// Authentication is refused with the policy; an entry that asks for it
 		// all the same is closed.
-		v.Reason, v.Rules = verdict.ReasonPolicy, e.metas.rules(meta.LabelArrayListString())
+		v.Reason = verdict.ReasonPolicy
+		v.Rules, v.Log = e.metas.of(meta)
 	default:
-		v.Action, v.Rules = verdict.Allow, e.metas.rules(meta.LabelArrayListString())
+		v.Action = verdict.Allow
+		v.Rules, v.Log = e.metas.of(meta)
 		switch entry.ProxyPort {
 		case dnsPort:
 			v.Action = verdict.RedirectDNS
 		case envoyPort:
-			v.Action = ep.rules(dir).parser(ep.policy, peer, port)
+			v.Action = ep.rules(dir).Proxy(ep.policy, peer, port)
 			if v.Action == verdict.Drop {
 				v.Reason = verdict.ReasonPolicy
 			}
@@ -214,11 +218,17 @@ func (e *Engine) peer(s side) verdict.Peer {
 	return p
 }
 
-// ruleCache turns the labels that Cilium keeps with a verdict into rules.
+// ruleCache turns what Cilium keeps with a verdict into rules, and what they want logged.
 type ruleCache struct {
 	mu        sync.RWMutex
 	revisions map[Key]uint64
-	parsed    map[labels.LabelArrayListString][]verdict.Rule
+	parsed    map[cpolicy.RuleMeta]origin
+}
+
+// origin is where a verdict comes from.
+type origin struct {
+	rules []verdict.Rule
+	log   []string
 }
 
 // reset forgets what was parsed; it names revisions of the policies before.
@@ -232,16 +242,17 @@ func (c *ruleCache) reset(objects map[Key]*object) {
 	}
 }
 
-func (c *ruleCache) rules(l labels.LabelArrayListString) []verdict.Rule {
+// of returns the rules of a verdict, and the values that they have in spec.log.
+func (c *ruleCache) of(meta cpolicy.RuleMeta) (rules []verdict.Rule, log []string) {
 	c.mu.RLock()
-	rules, ok := c.parsed[l]
+	from, ok := c.parsed[meta]
 	c.mu.RUnlock()
 	if ok {
-		return rules
+		return from.rules, from.log
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for lbls := range labels.ModelsFromLabelArrayListString(l) {
+	for lbls := range labels.ModelsFromLabelArrayListString(meta.LabelArrayListString()) {
 		var r verdict.Rule
 		for _, s := range lbls {
 			k, v, _ := strings.Cut(strings.TrimPrefix(s, "k8s:"), "=")
@@ -258,12 +269,14 @@ func (c *ruleCache) rules(l labels.LabelArrayListString) []verdict.Rule {
 		}
 		if r.Name != "" {
 			r.Revision = c.revisions[Key{r.Kind, r.Namespace, r.Name}]
-			rules = append(rules, r)
+			from.rules = append(from.rules, r)
 		}
 	}
+	// A rule without a value has an empty one.
+	from.log = slices.DeleteFunc(meta.Log(), func(s string) bool { return s == "" })
 	if c.parsed == nil {
-		c.parsed = map[labels.LabelArrayListString][]verdict.Rule{}
+		c.parsed = map[cpolicy.RuleMeta]origin{}
 	}
-	c.parsed[l] = rules
-	return rules
+	c.parsed[meta] = from
+	return from.rules, from.log
 }

@@ -20,6 +20,7 @@ import (
 	ctypes "github.com/cilium/cilium/pkg/types"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/netdojo/netdojo/datapath/policy/l7"
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
 
@@ -44,7 +45,7 @@ type EndpointInfo struct {
 	IngressEnforced, EgressEnforced bool
 	Ingress, Egress                 []verdict.Rule
 	NamedPorts                      []NamedPort
-	Revision                        uint64 // of the engine, that its policy was computed at
+	Revision                        uint64 // of the engine, the last that its policy is right at
 }
 
 // NamedPort is a container port with a name.
@@ -67,6 +68,8 @@ type endpoint struct {
 	ident *identity.Identity
 	// byName says that its policy has proxies on ports that peers name.
 	byName bool
+	// behind says that its last policy could not be computed.
+	behind bool
 
 	// mu guards what decisions read. It is held for microseconds.
 	mu       sync.RWMutex
@@ -74,12 +77,12 @@ type endpoint struct {
 	peer     verdict.Peer
 	selector cpolicy.SelectorPolicy
 	policy   *cpolicy.EndpointPolicy
-	dns      *dnsRules
-	incoming proxyRules
-	outgoing proxyRules
+	dns      *l7.DNSRules
+	incoming l7.Rules
+	outgoing l7.Rules
 	ingress  []verdict.Rule // policies that select the pod
 	egress   []verdict.Rule
-	revision uint64
+	revision uint64 // that the policy is right at
 
 	proxied proxyStats
 }

@@ -21,6 +21,8 @@ import (
 	"github.com/cilium/cilium/pkg/ipcache"
 	cpolicy "github.com/cilium/cilium/pkg/policy"
 	ctypes "github.com/cilium/cilium/pkg/types"
+
+	"github.com/netdojo/netdojo/datapath/policy/l7"
 )
 
 // Config is what an engine needs to know of its node.
@@ -41,6 +43,10 @@ type Config struct {
 	// PodCIDRs hold pods only: an address in them without an endpoint is
 	// nobody's, and refused.
 	PodCIDRs []netip.Prefix
+	// SharedIdentities has identities of pods numbered by their labels, so that engines of
+	// several nodes have the same numbers, but for two sets of labels in some ten thousand
+	// that meet. Else they are numbered as they come.
+	SharedIdentities bool
 	// ActiveConns lists the connections that are alive, so that names they were
 	// opened by are kept. Nil keeps none; an error keeps all.
 	ActiveConns func(context.Context) ([]Conn, error)
@@ -82,7 +88,7 @@ type Engine struct {
 	epoch    atomic.Uint32
 	revision atomic.Uint64
 
-	secrets secrets
+	secrets l7.Secrets
 	subs    subscribers
 	states  states
 	cancel  context.CancelFunc
@@ -116,7 +122,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e.states.init()
 	e.pods.init()
-	e.ids = newAllocator(func(added, deleted identity.IdentityMap) { e.updateIdentities(added, deleted) })
+	e.ids = newAllocator(cfg.SharedIdentities, func(added, deleted identity.IdentityMap) { e.updateIdentities(added, deleted) })
 	e.repo = cpolicy.NewPolicyRepository(cfg.Logger, identity.ListReservedIdentities(), nil,
 		envoypolicy.NewEnvoyL7RulesTranslator(cfg.Logger, &e.secrets), identitymanager.NewIDManager(cfg.Logger), nil)
 	e.repo.SetNamedPortsGetter(e.ports)

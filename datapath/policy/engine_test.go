@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/netdojo/netdojo/datapath/verdict"
+	"github.com/netdojo/netdojo/policies"
 )
 
 var (
@@ -141,7 +143,7 @@ func TestSubscribe(t *testing.T) {
 		select {
 		case last = <-told:
 			calls++
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("told %d, epoch is %d", last, e.Epoch())
 		}
 	}
@@ -244,7 +246,7 @@ func TestEnforced(t *testing.T) {
 	// A refused version says so; an invalid one leaves the one before in force.
 	served := strings.Replace(fqdnPolicy, "generation: 3", "generation: 4", 1)
 	refused := served + "    toPorts: [{ports: [{port: '443', protocol: TCP}], originatingTLS: {secret: {name: s}}}]\n"
-	var unsupported *UnsupportedError
+	var unsupported *policies.Rejection
 	if err := setYAML(t.Context(), e, []byte(refused)); !errors.As(err, &unsupported) || unsupported.Cure() == "" {
 		t.Fatalf("refused policy: %v", err)
 	}
@@ -254,8 +256,8 @@ func TestEnforced(t *testing.T) {
 	}
 	apply(t, e, strings.Replace(fqdnPolicy, "generation: 3", "generation: 5", 1))
 	invalid := strings.Replace(strings.Replace(fqdnPolicy, "generation: 3", "generation: 6", 1), "kubernetes.io", "'*'", 1)
-	var bad *InvalidError
-	if err := setYAML(t.Context(), e, []byte(invalid)); !errors.As(err, &bad) {
+	var bad *policies.Rejection
+	if err := setYAML(t.Context(), e, []byte(invalid)); !errors.As(err, &bad) || !bad.Whole() || bad.Cure() == "" {
 		t.Fatalf("invalid policy: %v", err)
 	}
 	if err := e.Enforced(t.Context(), Ref{Key: key, Generation: 6}); !errors.As(err, &rejected) {
@@ -292,7 +294,7 @@ spec:
 	}
 	e.RemovePod(t.Context(), "default-a")
 	e.RemovePod(t.Context(), "default-b")
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for len(e.ids.GetIdentityCache()) != start && time.Now().Before(deadline) {
 		runtime.Gosched()
 	}
@@ -316,13 +318,30 @@ func TestClose(t *testing.T) {
 		apply(t, e, fqdnPolicy)
 		e.Close()
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
 		runtime.Gosched()
 	}
 	if after := runtime.NumGoroutine(); after > before {
 		buf := make([]byte, 1<<16)
 		t.Errorf("%d goroutines before, %d after:\n%s", before, after, buf[:runtime.Stack(buf, true)])
+	}
+}
+
+// TestLogOfVerdicts: what a policy wants logged goes with what it decides, and with
+// nothing else.
+func TestLogOfVerdicts(t *testing.T) {
+	e := newEngine(t)
+	twoPods(t, e)
+	for _, doc := range []string{`{name: a, uid: a, namespace: default}, spec: {endpointSelector: {}, log: {value: shop}, egress: [{toCIDR: [20.0.0.0/8]}], egressDeny: [{toCIDR: [20.1.0.0/16]}]}`,
+		`{name: b, uid: b, namespace: default}, spec: {endpointSelector: {}, log: {value: bank}, egress: [{toCIDR: [20.0.0.0/8]}]}`,
+		`{name: c, uid: c, namespace: default}, spec: {endpointSelector: {}, egress: [{toCIDR: [22.0.0.0/8]}]}`} {
+		apply(t, e, "{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: "+doc+"}")
+	}
+	for dst, want := range map[string][]string{"20.0.0.1": {"bank", "shop"}, "20.1.0.1": {"shop"}, "22.0.0.1": nil, "23.0.0.1": nil} {
+		if v := e.Decide(to(dst, 443)); !slices.Equal(v.Log, want) {
+			t.Errorf("%s: %q of %+v, want %q", dst, v.Log, v, want)
+		}
 	}
 }
 

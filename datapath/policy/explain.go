@@ -14,6 +14,7 @@ import (
 	policytypes "github.com/cilium/cilium/pkg/policy/types"
 
 	"github.com/netdojo/netdojo/datapath/explain"
+	"github.com/netdojo/netdojo/datapath/policy/l7"
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
 
@@ -73,7 +74,7 @@ func (e *Engine) Explain(from, to End, ask Ask) (Explained, error) {
 	defer release()
 	v, proxied := e.ask(src, dst, ask)
 	if to.Name != "" {
-		v.Dst.Names = append([]string{dnsName(to.Name)}, without(v.Dst.Names, dnsName(to.Name))...)
+		v.Dst.Names = append([]string{l7.DNSName(to.Name)}, without(v.Dst.Names, l7.DNSName(to.Name))...)
 	}
 	out := Explained{Verdict: v, Proxied: proxied, From: v.Src, To: v.Dst}
 	if src.ep != nil && src.ep == dst.ep || src.unknown || dst.unknown {
@@ -95,7 +96,7 @@ func (e *Engine) ask(src, dst side, ask Ask) (v verdict.Verdict, proxied verdict
 	proxied = v.Action
 	switch {
 	case ask.DNS != "" && v.Action == verdict.RedirectDNS:
-		v = judgeName(v, src, dst, q, dnsName(ask.DNS))
+		v = judgeName(v, src, dst, q, l7.DNSName(ask.DNS))
 	case ask.HTTP != nil && v.Action == verdict.RedirectHTTP:
 		v = e.judgeInner(v, src, dst, func(ep *endpoint, dir verdict.Direction, peer side) (verdict.Verdict, bool) {
 			return e.requestSide(ep, dir, peer, q, ask.HTTP)
@@ -143,8 +144,8 @@ func (e *Engine) requestSide(ep *endpoint, dir verdict.Direction, peer side, q v
 		asked.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 	}
 	return e.judgeInside(ep, dir, peer.id, q, verdict.RedirectHTTP,
-		func(rs proxyRules, p *cpolicy.EndpointPolicy, id identity.NumericIdentity) bool {
-			return rs.allowsHTTP(p, id, q.DstPort, asked)
+		func(rs l7.Rules, p *cpolicy.EndpointPolicy, id identity.NumericIdentity) bool {
+			return rs.AllowsHTTP(p, id, q.DstPort, asked)
 		})
 }
 
@@ -152,8 +153,8 @@ func (e *Engine) requestSide(ep *endpoint, dir verdict.Direction, peer side, q v
 // case, and the proxy reads it in lower case.
 func (e *Engine) serverSide(ep *endpoint, dir verdict.Direction, peer side, q verdict.Query, name string) (verdict.Verdict, bool) {
 	return e.judgeInside(ep, dir, peer.id, q, verdict.RedirectTLS,
-		func(rs proxyRules, p *cpolicy.EndpointPolicy, id identity.NumericIdentity) bool {
-			return rs.allowsName(p, id, q.DstPort, strings.ToLower(name))
+		func(rs l7.Rules, p *cpolicy.EndpointPolicy, id identity.NumericIdentity) bool {
+			return rs.AllowsServerName(p, id, q.DstPort, strings.ToLower(name))
 		})
 }
 
@@ -210,7 +211,7 @@ func (e *Engine) sideOfName(end End) (s side, release func(), err error) {
 	case end.Entity != "":
 		s.id = identity.GetReservedID(end.Entity)
 	}
-	want := e.names.labelsFor(dnsName(end.Name))
+	want := e.names.labelsFor(l7.DNSName(end.Name))
 	now := e.ids.find(s.id)
 	if s.ep != nil || s.unknown || now == nil || len(want) == 0 {
 		return s, release, nil
@@ -246,7 +247,7 @@ func (n *names) labelsFor(name string) labels.Labels {
 // NamesFor lists what toFQDNs selectors in force match a DNS name, sorted.
 func (e *Engine) NamesFor(name string) []string {
 	var out []string
-	for _, l := range e.names.labelsFor(dnsName(name)) {
+	for _, l := range e.names.labelsFor(l7.DNSName(name)) {
 		out = append(out, l.Key)
 	}
 	slices.Sort(out)
@@ -256,7 +257,7 @@ func (e *Engine) NamesFor(name string) []string {
 // AddrsOf lists the addresses that a DNS name has given to pods and that have
 // not expired.
 func (e *Engine) AddrsOf(name string) []netip.Addr {
-	return e.names.cache.Lookup(dnsName(name))
+	return e.names.cache.Lookup(l7.DNSName(name))
 }
 
 // direction explains one side's policies. names are the peer's. The caller holds
@@ -271,7 +272,7 @@ func (e *Engine) direction(of, peer side, dir verdict.Direction, ask Ask, names 
 	proxied := v.Action
 	switch {
 	case ask.DNS != "" && proxied == verdict.RedirectDNS:
-		v = judgeName(v, src, dst, q, dnsName(ask.DNS))
+		v = judgeName(v, src, dst, q, l7.DNSName(ask.DNS))
 	case ask.HTTP != nil && proxied == verdict.RedirectHTTP:
 		v, _ = e.requestSide(of.ep, dir, peer, q, ask.HTTP)
 	case ask.SNI != "" && proxied == verdict.RedirectTLS:
@@ -320,7 +321,7 @@ func (e *Engine) direction(of, peer side, dir verdict.Direction, ask Ask, names 
 			if has := ask.inner(); v.Reason == verdict.ReasonL7 && has != "" && r.Matches && len(r.L7) > 0 {
 				// The proxy refuses what no rule's L7 rules let pass, so these do not.
 				r.Matches = false
-				r.Misses = []explain.Miss{{Part: "l7", Wants: strings.Join(r.L7, ", "), Has: has}}
+				r.Misses = []explain.Miss{{Part: explain.PartL7, Wants: strings.Join(r.L7, ", "), Has: has}}
 			}
 			r.Decides = decided && r.Matches && (entry.Verdict == policytypes.Deny) == (v.Reason == verdict.ReasonPolicyDeny) &&
 				v.Reason != verdict.ReasonPolicy
@@ -333,8 +334,8 @@ func (e *Engine) direction(of, peer side, dir verdict.Direction, ask Ask, names 
 			continue
 		}
 		p.Decided = decided
-		if st, known := e.PolicyState(key); known {
-			p.Rejected = st.Rejected
+		if st, known := e.PolicyState(key); known && st.Rejection != nil {
+			p.Rejected = st.Rejection.Reason
 		}
 		d.Policies = append(d.Policies, p)
 	}
@@ -395,8 +396,8 @@ func (e *Engine) Rejections() map[Key]string {
 	defer e.states.mu.Unlock()
 	out := map[Key]string{}
 	for k, st := range e.states.m {
-		if st.Rejected != "" {
-			out[k] = st.Rejected
+		if st.Rejection != nil {
+			out[k] = st.Rejection.Reason
 		}
 	}
 	return out

@@ -319,8 +319,9 @@ means what is outside, since that is how Cilium spells the entity world. A heade
 compared with a Secret as with the chart's default tls.secretSync: the value of its
 key generic or of its only key, at once when that changes, and nothing matches while
 there is none; beside an inline value Cilium does not ask the Secret, nor does a
-reference without a namespace find one (secrets.txtar). A DNS question that no rule
-allows is answered with REFUSED, or with NXDOMAIN after
+reference without a namespace find one (secrets.txtar). A rule whose toServices match
+no Service selects nobody, with toPorts too, where Cilium takes it for a rule of every
+destination (services-only.txtar). A DNS question that no rule allows is answered with REFUSED, or with NXDOMAIN after
 ` + "`" + `netdojo up --dns-reject-response-code nameError` + "`" + `.
 
 In a cluster of IPv4, the default, IPv6 is shut, and rules that speak of it select

@@ -14,6 +14,8 @@ import (
 	"github.com/cilium/cilium/pkg/labels"
 	"github.com/cilium/cilium/pkg/policy/api"
 	"github.com/cilium/cilium/pkg/source"
+
+	"github.com/netdojo/netdojo/policies"
 )
 
 // SetCIDRGroup tells the prefixes and labels of a CiliumCIDRGroup and returns
@@ -25,7 +27,7 @@ func (e *Engine) SetCIDRGroup(ctx context.Context, g *ciliumv2.CiliumCIDRGroup) 
 	for i, c := range g.Spec.ExternalCIDRs {
 		p, err := netip.ParsePrefix(string(c))
 		if err != nil {
-			bad = &InvalidError{fmt.Errorf("CiliumCIDRGroup %s: spec.externalCIDRs[%d]: %w", g.Name, i, err)}
+			bad = policies.Invalid(fmt.Errorf("CiliumCIDRGroup %s: spec.externalCIDRs[%d]: %w", g.Name, i, err))
 			continue
 		}
 		prefixes[p.Masked()] = struct{}{}

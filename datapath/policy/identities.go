@@ -77,7 +77,7 @@ func (s *stopper) IsPeerSelector() bool                                         
 func (s *stopper) GetRuleLabels(policytypes.CachedSelector) labels.LabelArrayList     { return nil }
 
 // ipcacheTimeout bounds waits for the IP cache: they hold up every other change.
-const ipcacheTimeout = 10 * time.Second
+const ipcacheTimeout = 30 * time.Second
 
 // waitIPCache waits until the IP cache, and with it every endpoint's policy,
 // holds a change.

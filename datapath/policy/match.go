@@ -21,6 +21,7 @@ import (
 	"github.com/cilium/cilium/pkg/u8proto"
 
 	"github.com/netdojo/netdojo/datapath/explain"
+	"github.com/netdojo/netdojo/datapath/policy/l7"
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
 
@@ -46,7 +47,7 @@ func (c *candidate) rule(entry *policytypes.PolicyEntry, path string) explain.Ru
 	case policytypes.Baseline:
 		r.Tier = "baseline"
 	}
-	r.L7 = l7Text(entry.L4)
+	r.L7 = l7.Describe(entry.L4)
 	if r.Matches = c.matches(entry); !r.Matches {
 		r.Misses = c.misses(entry)
 		return r
@@ -69,33 +70,10 @@ func (c *candidate) nameMiss(l4 api.PortRules) (explain.Miss, bool) {
 		}
 		rules = append(rules, pr.Rules.DNS...)
 	}
-	if len(rules) == 0 || nameRules(rules).MatchString(dnsName(c.dns)) {
+	if len(rules) == 0 || l7.DNSNames(rules).MatchString(l7.DNSName(c.dns)) {
 		return explain.Miss{}, false
 	}
-	return explain.Miss{Part: "l7", Wants: strings.Join(l7Text(l4), ", "), Has: "name " + c.dns}, true
-}
-
-// l7Text lists what the L7 rules of a rule let pass.
-func l7Text(l4 api.PortRules) (out []string) {
-	for _, pr := range l4 {
-		for _, name := range pr.ServerNames {
-			out = append(out, "tls server name "+string(name))
-		}
-		if pr.Rules == nil {
-			continue
-		}
-		for _, r := range pr.Rules.DNS {
-			if r.MatchName != "" {
-				out = append(out, "dns matchName "+r.MatchName)
-			} else {
-				out = append(out, "dns matchPattern "+r.MatchPattern)
-			}
-		}
-		for _, r := range pr.Rules.HTTP {
-			out = append(out, strings.TrimSpace("http "+cmp.Or(r.Method, "any method")+" "+cmp.Or(r.Path, "any path")))
-		}
-	}
-	return out
+	return explain.Miss{Part: explain.PartL7, Wants: strings.Join(l7.Describe(l4), ", "), Has: "name " + c.dns}, true
 }
 
 // matches asks Cilium's policy simulator, the oracle of its own fuzz tests,
@@ -175,7 +153,7 @@ func inNumbers(p api.PortProtocol, named ctypes.NamedPortMap) (out []api.PortPro
 // misses says why a rule does not match: its peers, its ports, or both.
 func (c *candidate) misses(entry *policytypes.PolicyEntry) []explain.Miss {
 	if entry.L3 == nil || len(entry.L3) == 0 && len(entry.L4) == 0 {
-		return []explain.Miss{{Part: "nobody", Wants: "a rule without peers and ports, which selects nobody"}}
+		return []explain.Miss{{Part: explain.PartNobody, Wants: "a rule without peers and ports, which selects nobody"}}
 	}
 	var out []explain.Miss
 	if !entry.L3.SelectsAllEndpoints() && !entry.L3.Matches(c.peer.LabelArray) {
@@ -190,7 +168,7 @@ func (c *candidate) misses(entry *policytypes.PolicyEntry) []explain.Miss {
 }
 
 func (c *candidate) portMiss(l4 api.PortRules) explain.Miss {
-	m := explain.Miss{Part: "port", Has: portText(c.q)}
+	m := explain.Miss{Part: explain.PartPort, Has: portText(c.q)}
 	var wants []string
 	for _, pr := range l4 {
 		for _, p := range pr.Ports {
@@ -230,18 +208,18 @@ func (c *candidate) peerMisses(l3 policytypes.Selectors) []explain.Miss {
 				continue
 			}
 			out = append(out, explain.Miss{
-				Part: "peer", Wants: labelText(all), Has: c.peerText(all), Unmet: requirements(s, c.peer.LabelArray),
+				Part: explain.PartPeer, Wants: labelText(all), Has: c.peerText(all), Unmet: requirements(s, c.peer.LabelArray),
 			})
 		case *policytypes.FQDNSelector:
 			f, _ := s.GetFQDNSelector()
-			out = append(out, explain.Miss{Part: "name", Wants: cmp.Or(f.MatchName, f.MatchPattern), Has: c.nameText()})
+			out = append(out, explain.Miss{Part: explain.PartName, Wants: cmp.Or(f.MatchName, f.MatchPattern), Has: c.nameText()})
 		default:
-			out = append(out, explain.Miss{Part: "cidr", Wants: cidrText(sel.Key()), Has: c.addrText()})
+			out = append(out, explain.Miss{Part: explain.PartCIDR, Wants: cidrText(sel.Key()), Has: c.addrText()})
 		}
 	}
 	if len(entities) > 0 {
 		slices.Sort(entities)
-		out = append(out, explain.Miss{Part: "entity", Wants: strings.Join(slices.Compact(entities), ", "), Has: c.peerText(nil)})
+		out = append(out, explain.Miss{Part: explain.PartEntity, Wants: strings.Join(slices.Compact(entities), ", "), Has: c.peerText(nil)})
 	}
 	return out
 }

@@ -17,7 +17,7 @@ var aggregates = []identity.NumericIdentity{
 
 // Match tells by what the policy of a connection's side matches it, as Cilium's
 // datapath does in its policy verdicts (bpf/lib/policy.h). It looks the connection up
-// anew, in the policy of this moment: verdicts that nobody watches pay nothing.
+// anew, in the policy of this moment.
 func (e *Engine) Match(q verdict.Query, dir verdict.Direction) api.PolicyMatchType {
 	src, dst := e.lookup(q.Src, q.FromHost), e.lookup(q.Dst, q.ToHost)
 	ep, peer, key := src.ep, dst.id, cpolicy.EgressKey()
@@ -48,6 +48,9 @@ func (e *Engine) Match(q verdict.Query, dir verdict.Direction) api.PolicyMatchTy
 	// Which of the two entries it was that may match, the peer's or the aggregate's: the
 	// one of the higher precedence, then of the longer prefix, then the peer's.
 	own, bits := longest(ep.policy, key.WithIdentity(peer), proto, port, entry)
+	if own && bits == protoBits+portBits {
+		return api.PolicyMatchL3L4 // no other's can be longer
+	}
 	for _, id := range aggregates {
 		if found, n := longest(ep.policy, key.WithIdentity(id), proto, port, entry); found && (!own || n > bits) {
 			switch {

@@ -3,8 +3,6 @@ package policy
 import (
 	"testing"
 
-	"github.com/cilium/cilium/api/v1/models"
-
 	"github.com/netdojo/netdojo/datapath/verdict"
 )
 
@@ -45,55 +43,5 @@ spec: {endpointSelector: {matchLabels: {app: a}}, egress: `+tc.egress+`}
 				t.Errorf("the other side, which no policy selects: %s", got)
 			}
 		})
-	}
-}
-
-// TestProxied: what proxies saw stands with the endpoint whose policy they asked, and a
-// redirect that nobody used stands there with zeros.
-func TestProxied(t *testing.T) {
-	e := newEngine(t)
-	twoPods(t, e)
-	apply(t, e, `
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: {name: http, namespace: default, uid: u-http, generation: 1}
-spec:
-  endpointSelector: {matchLabels: {app: b}}
-  ingress:
-  - toPorts: [{ports: [{port: "8080", protocol: TCP}], rules: {http: [{method: GET}]}}]
-  - toPorts: [{ports: [{port: "9090", protocol: TCP}], rules: {http: [{method: GET}]}}]
-`)
-	of := func(pod string) []*models.ProxyStatistics {
-		for _, m := range e.EndpointModels() {
-			if m.Status.ExternalIdentifiers.K8sPodName == pod {
-				return m.Status.Policy.ProxyStatistics
-			}
-		}
-		return nil
-	}
-	ev := verdict.Event{
-		Query:   verdict.Query{Src: addrA, Dst: addrB, Proto: 6, DstPort: 8080},
-		Verdict: verdict.Verdict{Action: verdict.Allow, Direction: verdict.Ingress}, HTTP: &verdict.HTTP{},
-	}
-	e.CountProxied(ev)
-	ev.HTTP = &verdict.HTTP{Response: true, Code: 200}
-	e.CountProxied(ev)
-	ev.HTTP, ev.Action = &verdict.HTTP{}, verdict.Drop
-	e.CountProxied(ev)
-	ev.HTTP = nil
-	e.CountProxied(ev) // no proxy saw it
-
-	got := of("b")
-	if len(got) != 2 || len(of("a")) != 0 {
-		t.Fatalf("b has %+v, a %+v", got, of("a"))
-	}
-	used, unused := got[0], got[1]
-	want := models.MessageForwardingStatistics{Received: 2, Forwarded: 1, Denied: 1}
-	if used.Port != 8080 || used.Protocol != "http" || used.Location != models.ProxyStatisticsLocationIngress ||
-		*used.Statistics.Requests != want || *used.Statistics.Responses != (models.MessageForwardingStatistics{Received: 1, Forwarded: 1}) {
-		t.Errorf("%+v, requests %+v, responses %+v", used, used.Statistics.Requests, used.Statistics.Responses)
-	}
-	if unused.Port != 9090 || *unused.Statistics.Requests != (models.MessageForwardingStatistics{}) {
-		t.Errorf("%+v", unused)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	cmtypes "github.com/cilium/cilium/pkg/clustermesh/types"
 	"github.com/cilium/cilium/pkg/identity"
@@ -26,14 +25,15 @@ import (
 	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
 	"github.com/netdojo/netdojo/datapath/verdict"
+	"github.com/netdojo/netdojo/policies"
 )
 
 // Kinds of policy objects, as in verdict.Rule.
 const (
-	KindCiliumNetworkPolicy            = "CiliumNetworkPolicy"
-	KindCiliumClusterwideNetworkPolicy = "CiliumClusterwideNetworkPolicy"
-	KindNetworkPolicy                  = "NetworkPolicy"
-	KindClusterNetworkPolicy           = "ClusterNetworkPolicy"
+	KindCiliumNetworkPolicy            = policies.CiliumNetworkPolicy
+	KindCiliumClusterwideNetworkPolicy = policies.CiliumClusterwideNetworkPolicy
+	KindNetworkPolicy                  = policies.NetworkPolicy
+	KindClusterNetworkPolicy           = policies.ClusterNetworkPolicy
 )
 
 // Key names an object. Namespace is empty for a clusterwide one.
@@ -55,31 +55,9 @@ type object struct {
 	source   *ciliumv2.CiliumNetworkPolicy // kept when it names Services
 }
 
-// UnsupportedError is a policy with parts that the datapath does not serve. The
-// rest of it is enforced, and these parts allow nothing.
-type UnsupportedError struct {
-	Fields []string // paths in the object, sorted as they stand there
-}
-
-func (e *UnsupportedError) Error() string {
-	return "not served by this datapath, so it allows nothing: " + strings.Join(e.Fields, ", ")
-}
-
-// Cure says what to do about it.
-func (e *UnsupportedError) Cure() string {
-	return "remove these fields, or use a cluster with Cilium's own datapath"
-}
-
-// InvalidError is a policy that Cilium's parser rejects. What the engine held of
-// the object before stays in force, as in Cilium.
-type InvalidError struct{ Err error }
-
-func (e *InvalidError) Error() string { return e.Err.Error() }
-func (e *InvalidError) Unwrap() error { return e.Err }
-
 // SetCiliumPolicy puts a CiliumNetworkPolicy, or a clusterwide one in the same
 // Go type, in force. It returns when decisions are made by it. A policy that is
-// refused in part or whole gives *UnsupportedError or *InvalidError.
+// refused in part or whole gives a *policies.Rejection.
 func (e *Engine) SetCiliumPolicy(ctx context.Context, cnp *ciliumv2.CiliumNetworkPolicy, clusterwide bool) error {
 	key := Key{KindCiliumNetworkPolicy, cnp.Namespace, cnp.Name}
 	if clusterwide {
@@ -106,8 +84,9 @@ func (e *Engine) setCilium(ctx context.Context, key Key, cnp *ciliumv2.CiliumNet
 	if parsed.Spec != nil || len(parsed.Specs) > 0 || len(refused) == 0 {
 		rules, err := parsed.Parse(e.logger, e.cfg.ClusterName)
 		if err != nil {
-			e.states.set(key, PolicyState{UID: rule.UID, Generation: cnp.Generation, Rejected: err.Error(), Revision: e.revision.Load(), Epoch: e.Epoch()})
-			return &InvalidError{err}
+			rejection := policies.Invalid(err)
+			e.states.set(key, PolicyState{UID: rule.UID, Generation: cnp.Generation, Rejection: rejection, Revision: e.revision.Load(), Epoch: e.Epoch()})
+			return rejection
 		}
 		o.entries = policyutils.RulesToPolicyEntries(rules)
 		var at []string
@@ -117,18 +96,16 @@ func (e *Engine) setCilium(ctx context.Context, key Key, cnp *ciliumv2.CiliumNet
 		o.paths = rulePaths(rules, at)
 	}
 	state := PolicyState{UID: rule.UID, Generation: cnp.Generation, Enforced: true}
-	var unsupported *UnsupportedError
 	if len(refused) > 0 {
-		unsupported = &UnsupportedError{Fields: refused}
-		state.Rejected = unsupported.Error()
+		state.Rejection = policies.NotServed(refused)
 	}
 	if err := e.replace(ctx, key, o, source.CustomResource); err != nil {
 		return fmt.Errorf("apply %s: %w", key, err)
 	}
 	state.Revision, state.Epoch = e.revision.Load(), e.Epoch()
 	e.states.set(key, state)
-	if unsupported != nil {
-		return unsupported
+	if state.Rejection != nil {
+		return state.Rejection
 	}
 	return nil
 }
@@ -161,9 +138,9 @@ func (e *Engine) setKubernetes(
 	defer e.update.Unlock()
 	state := PolicyState{UID: string(obj.GetUID()), Generation: obj.GetGeneration()}
 	if rejected != nil {
-		state.Rejected, state.Revision, state.Epoch = rejected.Error(), e.revision.Load(), e.Epoch()
+		state.Rejection, state.Revision, state.Epoch = policies.Invalid(rejected), e.revision.Load(), e.Epoch()
 		e.states.set(key, state)
-		return &InvalidError{rejected}
+		return state.Rejection
 	}
 	o := &object{
 		rule:    verdict.Rule{Kind: key.Kind, Namespace: key.Namespace, Name: key.Name, UID: string(obj.GetUID())},

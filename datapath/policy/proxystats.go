@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/cilium/cilium/api/v1/models"
 	cpolicy "github.com/cilium/cilium/pkg/policy"
 
 	"github.com/netdojo/netdojo/datapath/verdict"
@@ -13,39 +12,46 @@ import (
 
 // proxyKey names what an endpoint's figures are kept by.
 type proxyKey struct {
-	ingress  bool
+	dir      verdict.Direction
 	port     uint16
-	protocol string
+	protocol cpolicy.L7ParserType
 }
 
 // proxyStats counts what proxies saw for the policy of an endpoint. The zero value is
 // ready, and safe for concurrent use.
 type proxyStats struct {
 	mu sync.Mutex
-	of map[proxyKey]*counts
+	of map[proxyKey]*Proxied
 }
 
-type counts struct {
-	requests, responses models.MessageForwardingStatistics
+// Proxied counts what a proxy saw on a port for the policy of an endpoint.
+type Proxied struct {
+	Direction           verdict.Direction
+	Port                uint16
+	Protocol            cpolicy.L7ParserType
+	Requests, Responses Messages
 }
+
+// Messages counts requests or responses.
+type Messages struct{ Received, Forwarded, Denied int64 }
 
 // CountProxied counts a request or response that a proxy tells of, for the endpoint
 // whose policy judged it.
 func (e *Engine) CountProxied(ev verdict.Event) {
-	key := proxyKey{ingress: ev.Direction == verdict.Ingress, port: ev.Query.DstPort}
+	key := proxyKey{dir: ev.Direction, port: ev.Query.DstPort}
 	response := false
 	switch {
 	case ev.HTTP != nil:
-		key.protocol, response = string(cpolicy.ParserTypeHTTP), ev.HTTP.Response
+		key.protocol, response = cpolicy.ParserTypeHTTP, ev.HTTP.Response
 	case ev.DNS != nil:
-		key.protocol, response = string(cpolicy.ParserTypeDNS), ev.DNS.Response
+		key.protocol, response = cpolicy.ParserTypeDNS, ev.DNS.Response
 	case ev.TLS != nil:
-		key.protocol = string(cpolicy.ParserTypeTLS)
+		key.protocol = cpolicy.ParserTypeTLS
 	default:
 		return
 	}
 	at := ev.Query.Src
-	if key.ingress {
+	if key.dir == verdict.Ingress {
 		at = ev.Query.Dst
 	}
 	ep := e.pods.at(at.Unmap())
@@ -56,9 +62,9 @@ func (e *Engine) CountProxied(ev verdict.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.at(key)
-	m := &c.requests
+	m := &c.Requests
 	if response {
-		m = &c.responses
+		m = &c.Responses
 	}
 	m.Received++
 	if ev.Action == verdict.Drop {
@@ -69,45 +75,44 @@ func (e *Engine) CountProxied(ev verdict.Event) {
 }
 
 // at finds or makes what is counted. The caller holds mu.
-func (s *proxyStats) at(key proxyKey) *counts {
+func (s *proxyStats) at(key proxyKey) *Proxied {
 	if s.of == nil {
-		s.of = map[proxyKey]*counts{}
+		s.of = map[proxyKey]*Proxied{}
 	}
 	c := s.of[key]
 	if c == nil {
-		c = &counts{}
+		c = &Proxied{Direction: key.dir, Port: key.port, Protocol: key.protocol}
 		s.of[key] = c
 	}
 	return c
 }
 
-// proxyModels lists an endpoint's figures in Cilium's order, those of its redirects
-// included that nobody has used yet. The caller holds ep.mu.
-func (ep *endpoint) proxyModels() []*models.ProxyStatistics {
+// proxyCounts lists an endpoint's figures by port, direction and protocol, those of its
+// redirects included that nobody has used yet. The caller holds ep.mu.
+func (ep *endpoint) proxyCounts() []Proxied {
 	s := &ep.proxied
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ep.selector != nil {
 		for filter, ps := range ep.selector.RedirectFilters() {
 			if parser := ps.Policy.GetL7Parser(); proxyPorts[parser] != 0 && filter.Port != 0 {
-				s.at(proxyKey{filter.GetIngress(), filter.Port, string(parser)})
+				s.at(proxyKey{directionOf(filter.GetIngress()), filter.Port, parser})
 			}
 		}
 	}
-	var out []*models.ProxyStatistics
-	for key, c := range s.of {
-		location := models.ProxyStatisticsLocationEgress
-		if key.ingress {
-			location = models.ProxyStatisticsLocationIngress
-		}
-		requests, responses := c.requests, c.responses
-		out = append(out, &models.ProxyStatistics{
-			Location: location, Port: int64(key.port), Protocol: key.protocol,
-			Statistics: &models.RequestResponseStatistics{Requests: &requests, Responses: &responses},
-		})
+	out := make([]Proxied, 0, len(s.of))
+	for _, c := range s.of {
+		out = append(out, *c)
 	}
-	slices.SortFunc(out, func(a, b *models.ProxyStatistics) int {
-		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Location, b.Location), cmp.Compare(a.Protocol, b.Protocol))
+	slices.SortFunc(out, func(a, b Proxied) int {
+		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Direction, b.Direction), cmp.Compare(a.Protocol, b.Protocol))
 	})
 	return out
+}
+
+func directionOf(ingress bool) verdict.Direction {
+	if ingress {
+		return verdict.Ingress
+	}
+	return verdict.Egress
 }

@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/netdojo/netdojo/datapath/verdict"
+	"github.com/netdojo/netdojo/policies"
 )
 
 var (
@@ -214,14 +215,14 @@ func (s *script) run(f []string) {
 		s.must(s.policy(ctx, f[1]))
 	case "refused":
 		err := s.policy(ctx, f[1])
-		var u *UnsupportedError
+		var u *policies.Rejection
 		if !errors.As(err, &u) || !slices.Equal(u.Fields, f[2:]) {
 			s.t.Fatalf("%s: got %v", s.at, err)
 		}
 	case "invalid":
 		err := s.policy(ctx, f[1])
-		var bad *InvalidError
-		if !errors.As(err, &bad) || !strings.Contains(err.Error(), strings.Join(f[2:], " ")) {
+		var bad *policies.Rejection
+		if !errors.As(err, &bad) || !bad.Whole() || !strings.Contains(err.Error(), strings.Join(f[2:], " ")) {
 			s.t.Fatalf("%s: got %v", s.at, err)
 		}
 	case "delete":

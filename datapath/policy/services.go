@@ -13,6 +13,8 @@ import (
 	"github.com/cilium/cilium/pkg/labels"
 	"github.com/cilium/cilium/pkg/policy/api"
 	policytypes "github.com/cilium/cilium/pkg/policy/types"
+
+	"github.com/netdojo/netdojo/policies"
 )
 
 // Service is what toServices rules need to know of one.
@@ -63,7 +65,7 @@ func (e *Engine) refreshServices(ctx context.Context) error {
 			continue
 		}
 		err := e.setCilium(ctx, key, o.source)
-		if _, partly := errors.AsType[*UnsupportedError](err); err != nil && !partly {
+		if rejection, ok := errors.AsType[*policies.Rejection](err); err != nil && (!ok || rejection.Whole()) {
 			errs = append(errs, err)
 		}
 	}
@@ -89,7 +91,9 @@ func NamesServices(cnp *ciliumv2.CiliumNetworkPolicy) bool {
 }
 
 // resolveServices writes what toServices selects now into the rules: the pods
-// of Services with a selector, else the addresses of their endpoints.
+// of Services with a selector, else the addresses of their endpoints. A rule whose
+// Services are not there selects nobody: without a peer at all, Cilium's parser
+// takes the rule's ports for those of every destination.
 func (e *Engine) resolveServices(cnp *ciliumv2.CiliumNetworkPolicy) {
 	keys := slices.SortedFunc(maps.Keys(e.services), func(a, b Key) int {
 		return cmpStrings(a.Namespace, b.Namespace, a.Name, b.Name)
@@ -113,6 +117,9 @@ func (e *Engine) resolveServices(cnp *ciliumv2.CiliumNetworkPolicy) {
 				es.Generated = true
 				c.ToEndpoints = append(c.ToEndpoints, es)
 			}
+		}
+		if len(c.ToServices) > 0 && len(c.ToCIDRSet) == 0 && len(c.ToEndpoints) == 0 {
+			c.ToEndpoints = []api.EndpointSelector{}
 		}
 	}
 	for _, r := range specsOf(cnp) {

@@ -3,16 +3,18 @@ package policy
 import (
 	"context"
 	"sync"
+
+	"github.com/netdojo/netdojo/policies"
 )
 
 // PolicyState is how far the engine is with a policy object.
 type PolicyState struct {
 	UID        string
-	Generation int64  // of the object that the engine has seen last
-	Rejected   string // why it is not enforced as written; empty when it is
-	Enforced   bool   // decisions are made by it, as far as it is served
-	Revision   uint64 // of the engine, that holds it
-	Epoch      uint32 // connections judged before this one are judged again
+	Generation int64               // of the object that the engine has seen last
+	Rejection  *policies.Rejection // why it is not enforced as written; nil when it is
+	Enforced   bool                // decisions are made by it, as far as it is served
+	Revision   uint64              // of the engine, that holds it
+	Epoch      uint32              // connections judged before this one are judged again
 }
 
 // Ref asks for a state of an object. UID may be empty.
@@ -23,10 +25,11 @@ type Ref struct {
 	Deleted    bool  // wait for its end instead
 }
 
-// RejectedError is a policy that is not enforced as written.
+// RejectedError is a policy that is not enforced as written. Its Rejection is
+// never nil.
 type RejectedError struct {
-	Key    Key
-	Reason string
+	Key Key
+	*policies.Rejection
 }
 
 func (e *RejectedError) Error() string { return e.Key.String() + " is rejected: " + e.Reason }
@@ -84,8 +87,8 @@ func (e *Engine) Enforced(ctx context.Context, ref Ref) error {
 		case ref.Deleted && !same:
 			return nil
 		case !ref.Deleted && same && st.Generation >= ref.Generation:
-			if st.Rejected != "" {
-				return &RejectedError{ref.Key, st.Rejected}
+			if st.Rejection != nil {
+				return &RejectedError{ref.Key, st.Rejection}
 			}
 			if st.Enforced {
 				return nil

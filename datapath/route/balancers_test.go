@@ -15,11 +15,14 @@ import (
 
 	"github.com/netdojo/netdojo/datapath/internal/testnet"
 	"github.com/netdojo/netdojo/datapath/ruleset"
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 // TestBalancers has a neighbour ask for addresses that no link of the node has.
 func TestBalancers(t *testing.T) {
-	neighbour := testnet.World{Node: nodeAddr, Addr: netip.MustParseAddr("192.168.77.1")}.Connect(t)
+	neighbour := testnet.World{
+		Node: ipfamily.Pair[netip.Addr]{V4: nodeAddr}, Addr: ipfamily.Pair[netip.Addr]{V4: netip.MustParseAddr("192.168.77.1")},
+	}.Connect(t)
 	check := func(err error) {
 		t.Helper()
 		if err != nil {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 // The routing table of the pods' way out, and the priorities of the rules that
@@ -35,23 +37,28 @@ type Table struct {
 }
 
 type node struct {
-	via  netip.Addr
+	via  ipfamily.Pair[netip.Addr]
 	pods []netip.Prefix
 }
 
 // New returns an empty table; what an earlier run left is Sweep's.
 func New() *Table { return &Table{nodes: map[string]node{}} }
 
-// SetNode routes the ranges of another node's pods to it. The node must be a
-// neighbour: one link away.
-func (t *Table) SetNode(name string, via netip.Addr, pods []netip.Prefix) error {
+// SetNode routes the ranges of another node's pods, those of a family by the node's
+// address of it. The node must be a neighbour: one link away.
+func (t *Table) SetNode(name string, via ipfamily.Pair[netip.Addr], pods []netip.Prefix) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	was := t.nodes[name]
-	now := node{via: via, pods: pods}
+	now := node{via: via}
+	for _, p := range pods {
+		if via.Of(p.Addr()).IsValid() {
+			now.pods = append(now.pods, p)
+		}
+	}
 	t.nodes[name] = now
 	errs := []error{t.remove(was, now)}
-	for _, p := range pods {
+	for _, p := range now.pods {
 		if err := netlink.RouteReplace(now.route(p)); err != nil {
 			errs = append(errs, fmt.Errorf("route %s to node %s: %w", p, name, err))
 		}
@@ -92,7 +99,7 @@ func contains(list []netip.Prefix, p netip.Prefix) bool {
 }
 
 func (n node) route(pods netip.Prefix) *netlink.Route {
-	return &netlink.Route{Dst: ipNet(pods), Gw: n.via.AsSlice(), Protocol: protocol}
+	return &netlink.Route{Dst: ipNet(pods), Gw: n.via.Of(pods.Addr()).AsSlice(), Protocol: protocol}
 }
 
 // Sweep removes the routes of this package that lead to no node that was set:
@@ -100,11 +107,15 @@ func (n node) route(pods netip.Prefix) *netlink.Route {
 func (t *Table) Sweep() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	routes, err := netlink.RouteListFiltered(unix.AF_INET, &netlink.Route{Protocol: protocol}, netlink.RT_FILTER_PROTOCOL)
-	if err != nil {
-		return fmt.Errorf("list routes: %w", err)
-	}
+	var routes []netlink.Route
 	var errs []error
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		some, err := netlink.RouteListFiltered(family, &netlink.Route{Protocol: protocol}, netlink.RT_FILTER_PROTOCOL)
+		if err != nil && family == unix.AF_INET { // a kernel without IPv6 has none of that
+			return fmt.Errorf("list routes: %w", err)
+		}
+		routes = append(routes, some...)
+	}
 	for i := range routes {
 		if routes[i].Table != unix.RT_TABLE_MAIN || t.known(&routes[i]) {
 			continue

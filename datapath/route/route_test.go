@@ -3,7 +3,9 @@
 package route
 
 import (
+	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/netdojo/netdojo/datapath/internal/testnet"
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 func TestMain(m *testing.M) { testnet.Main(m) }
@@ -21,6 +24,8 @@ var (
 	second   = netip.MustParseAddr("192.168.77.3")
 	third    = netip.MustParseAddr("192.168.77.4")
 )
+
+func of(a netip.Addr) ipfamily.Pair[netip.Addr] { return ipfamily.Split([]netip.Addr{a}) }
 
 // ours lists this package's routes of a table, as DESTINATION>GATEWAY.
 func ours(t *testing.T, table int) []string {
@@ -55,28 +60,82 @@ func TestNodes(t *testing.T) {
 		}
 	}
 	main := func() []string { return ours(t, unix.RT_TABLE_MAIN) }
-	check(routes.SetNode("a", second, []netip.Prefix{one}))
-	check(routes.SetNode("b", third, []netip.Prefix{two}))
+	check(routes.SetNode("a", of(second), []netip.Prefix{one}))
+	check(routes.SetNode("b", of(third), []netip.Prefix{two}))
 	want(t, "two nodes", main(), "10.244.1.0/24>192.168.77.3", "10.244.2.0/24>192.168.77.4")
-	check(routes.SetNode("a", second, []netip.Prefix{one}))
+	check(routes.SetNode("a", of(second), []netip.Prefix{one}))
 	want(t, "the same again", main(), "10.244.1.0/24>192.168.77.3", "10.244.2.0/24>192.168.77.4")
 	check(routes.RemoveNode("b"))
 	check(routes.RemoveNode("never was"))
-	check(routes.SetNode("a", third, []netip.Prefix{one}))
+	check(routes.SetNode("a", of(third), []netip.Prefix{one}))
 	want(t, "another address", main(), "10.244.1.0/24>192.168.77.4")
-	check(routes.SetNode("a", third, []netip.Prefix{two}))
+	check(routes.SetNode("a", of(third), []netip.Prefix{two}))
 	want(t, "another range", main(), "10.244.2.0/24>192.168.77.4")
 
 	// A later agent knows node c only: the routes to a go.
 	later := New()
-	check(later.SetNode("c", second, []netip.Prefix{one}))
+	check(later.SetNode("c", of(second), []netip.Prefix{one}))
 	check(later.Sweep())
 	want(t, "after a sweep", main(), "10.244.1.0/24>192.168.77.3")
-	if err := later.SetNode("far", netip.MustParseAddr("9.9.9.9"), nil); err != nil {
+	if err := later.SetNode("far", of(netip.MustParseAddr("9.9.9.9")), nil); err != nil {
 		t.Errorf("a node without pods: %v", err)
 	}
 	check(later.RemoveNode("c"))
 	want(t, "at the end", main())
+}
+
+// TestNodesOfBothFamilies: a node's pods of a family go by its address of that family, and
+// not at all without one.
+func TestNodesOfBothFamilies(t *testing.T) {
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err != nil {
+		t.Skip("needs IPv6 in the kernel")
+	}
+	testnet.Node(t, nodeAddr)
+	link, err := netlink.LinkByName("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP("fd00:77::2"), Mask: net.CIDRMask(64, 128)}, Flags: unix.IFA_F_NODAD}
+	if err := netlink.AddrAdd(link, own); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := netlink.AddrDel(link, own); err != nil {
+			t.Error(err)
+		}
+	}()
+	four, six := netip.MustParsePrefix("10.244.1.0/24"), netip.MustParsePrefix("fd00:10:244:1::/64")
+	both := ipfamily.Pair[netip.Addr]{V4: second, V6: netip.MustParseAddr("fd00:77::3")}
+	routes := New()
+	if err := routes.SetNode("a", both, []netip.Prefix{four, six}); err != nil {
+		t.Fatal(err)
+	}
+	by := func(to netip.Prefix) string {
+		t.Helper()
+		found, err := netlink.RouteGet(to.Addr().Next().AsSlice())
+		if err != nil || len(found) == 0 {
+			return "nowhere"
+		}
+		return found[0].Gw.String()
+	}
+	if by(four) != second.String() || by(six) != "fd00:77::3" {
+		t.Errorf("pods by %s and %s", by(four), by(six))
+	}
+	if err := routes.SetNode("a", of(second), []netip.Prefix{four, six}); err != nil {
+		t.Fatal(err)
+	}
+	if by(four) != second.String() || by(six) == "fd00:77::3" {
+		t.Errorf("without an address of IPv6: pods by %s and %s", by(four), by(six))
+	}
+	if err := routes.SetNode("a", both, []netip.Prefix{four, six}); err != nil {
+		t.Fatal(err)
+	}
+	if err := New().Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	if by(four) == second.String() || by(six) == "fd00:77::3" {
+		t.Errorf("after a sweep: pods by %s and %s", by(four), by(six))
+	}
 }
 
 func TestOutside(t *testing.T) {

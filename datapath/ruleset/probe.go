@@ -123,12 +123,13 @@ func (p prober) probe() (Features, error) {
 
 // loadTable loads what Apply does, with addresses that nobody has.
 func (p prober) loadTable() error {
-	cfg := Config{PodIface: "nd", Addresses: Addresses{
+	cfg := Config{PodIface: "nd"}
+	cfg.Addresses.V4 = Addresses{
 		PodCIDR: netip.MustParsePrefix("192.0.2.0/25"), ServiceCIDR: netip.MustParsePrefix("192.0.2.128/25"),
 		NodeAddr: netip.MustParseAddr("198.51.100.1"), DNSProxy: netip.MustParseAddrPort("127.0.0.1:53"),
-	}}
+	}
 	if p.ipv6 {
-		cfg.IPv6 = Addresses{
+		cfg.Addresses.V6 = Addresses{
 			PodCIDR: netip.MustParsePrefix("2001:db8:1::/112"), ServiceCIDR: netip.MustParsePrefix("2001:db8:2::/112"),
 			NodeAddr: netip.MustParseAddr("2001:db8::1"), DNSProxy: netip.MustParseAddrPort("[::1]:53"),
 		}

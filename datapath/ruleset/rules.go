@@ -29,14 +29,17 @@ const (
 	chainForward  = "forward"
 	chainSource   = "source"
 	chainShutIn   = "in"
+	chainTell     = "tell"
+	chainSent     = "sent"
+	chainTaken    = "taken"
 )
 
 // load replaces the tables of both families, each in one transaction.
 func (t *Table) load() error {
 	t.halves = nil
 	for _, h := range []*half{
-		{Family: family.IPv4, Addresses: t.cfg.Addresses},
-		{Family: family.IPv6, Addresses: t.cfg.IPv6},
+		{Family: family.IPv4, Addresses: t.cfg.Addresses.V4},
+		{Family: family.IPv6, Addresses: t.cfg.Addresses.V6},
 	} {
 		h.cfg, h.native = &t.cfg, t.native
 		h.nft = &nftables.Table{Family: h.Table, Name: TableName}
@@ -62,7 +65,7 @@ func (t *Table) load() error {
 func (h *half) load(conn *nftables.Conn, epoch uint32) error {
 	table := h.nft
 	chains := map[string]*nftables.Chain{}
-	for _, name := range []string{chainFromPod, chainFromElse, chainReply, chainRemark, chainSave, chainDNS, chainHTTP, chainTLS} {
+	for _, name := range []string{chainFromPod, chainFromElse, chainReply, chainRemark, chainSave, chainDNS, chainHTTP, chainTLS, chainTell} {
 		chains[name] = conn.AddChain(&nftables.Chain{Name: name, Table: table})
 	}
 	base := func(name string, kind nftables.ChainType, hook *nftables.ChainHook, priority nftables.ChainPriority) {
@@ -73,6 +76,10 @@ func (h *half) load(conn *nftables.Conn, epoch uint32) error {
 	base(chainJudge, nftables.ChainTypeFilter, nftables.ChainHookPrerouting, judgePriority)
 	base(chainApply, nftables.ChainTypeFilter, nftables.ChainHookPrerouting, applyPriority)
 	base(chainForward, nftables.ChainTypeFilter, nftables.ChainHookForward, 10)
+	if h.cfg.TellGroup != 0 { // before the source is translated
+		base(chainSent, nftables.ChainTypeFilter, nftables.ChainHookPostrouting, *nftables.ChainPriorityFilter)
+		base(chainTaken, nftables.ChainTypeFilter, nftables.ChainHookInput, *nftables.ChainPriorityFilter)
+	}
 	base(chainSource, nftables.ChainTypeNAT, nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource)
 
 	h.live = &nftables.Set{
@@ -100,8 +107,8 @@ func (h *half) load(conn *nftables.Conn, epoch uint32) error {
 	}
 
 	for _, name := range []string{
-		chainFromPod, chainFromElse, chainReply, chainRemark, chainSave, chainDNS, chainHTTP, chainTLS,
-		chainJudge, chainApply, chainForward, chainSource,
+		chainTell, chainFromPod, chainFromElse, chainReply, chainRemark, chainSave, chainDNS, chainHTTP, chainTLS,
+		chainSent, chainTaken, chainJudge, chainApply, chainForward, chainSource,
 	} {
 		for _, rule := range h.rules(name) {
 			conn.AddRule(&nftables.Rule{Table: table, Chain: chains[name], Exprs: rule})
@@ -135,6 +142,10 @@ func (h *half) rules(chain string) [][]expr.Any {
 				&expr.Fib{Register: reg, FlagDADDR: true, ResultADDRTYPE: true},
 				is(native(unix.RTN_LOCAL)), accept),
 		}, h.translated(), [][]expr.Any{join(h.queue())})
+	case chainTell:
+		return h.tell()
+	case chainSent, chainTaken:
+		return h.telling()
 	case chainFromPod:
 		return [][]expr.Any{
 			// No answer may leave by this link: the source is not the link's address.

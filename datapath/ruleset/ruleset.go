@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/netdojo/netdojo/datapath/internal/family"
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 // Priorities of the prerouting chains: after Service translation (-100).
@@ -35,16 +36,18 @@ const TableName = "netdojo"
 // Config says what the tables are about.
 type Config struct {
 	// PodIface is what the names of the node's ends of pod links begin with.
-	PodIface  string
-	Addresses // of IPv4
-	// IPv6 are those of the second family. The zero value shuts it: nothing of
-	// IPv6 comes from pods or passes the node.
-	IPv6 Addresses
+	PodIface string
+	// Addresses are those of each family. A family without is shut: nothing of it comes
+	// from pods or passes the node.
+	Addresses ipfamily.Pair[Addresses]
 	// Queue is the first of Queues netfilter queues; 0 Queues means one.
 	Queue, Queues uint16
 	// KeepPodAddress leaves the source address of packets to the world as it is;
 	// otherwise they leave with the outgoing interface's address.
 	KeepPodAddress bool
+	// TellGroup is the netlink group (NFULA) that later packets of connections are told to;
+	// 0 tells of none.
+	TellGroup uint16
 	// Epoch is the first one.
 	Epoch uint32
 }
@@ -108,7 +111,7 @@ type half struct {
 // run, and the routing rule that hands marked packets to the node's proxies.
 func Apply(cfg Config) (*Table, error) {
 	cfg.Queues = max(cfg.Queues, 1)
-	for _, a := range []*Addresses{&cfg.Addresses, &cfg.IPv6} {
+	for _, a := range []*Addresses{&cfg.Addresses.V4, &cfg.Addresses.V6} {
 		if !a.ClusterCIDR.IsValid() {
 			a.ClusterCIDR = a.PodCIDR
 		}
@@ -117,14 +120,10 @@ func Apply(cfg Config) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open nftables: %w", err)
 	}
-	t := &Table{cfg: cfg, native: true, epoch: cfg.Epoch & EpochMask, conn: conn}
-	if err := t.load(); err != nil {
-		nativeErr := err
-		t.native = false
-		if err := t.load(); err != nil {
-			_ = conn.CloseLasting()
-			return nil, &UnsupportedError{Err: fmt.Errorf("load nftables table: %w", errors.Join(nativeErr, err))}
-		}
+	t := &Table{cfg: cfg, epoch: cfg.Epoch & EpochMask, conn: conn}
+	if err := t.loadAny(); err != nil {
+		_ = conn.CloseLasting()
+		return nil, &UnsupportedError{Err: fmt.Errorf("load nftables table: %w", err)}
 	}
 	for _, h := range t.halves {
 		if err := addRouting(h.Family); err != nil {
@@ -133,6 +132,29 @@ func Apply(cfg Config) (*Table, error) {
 	}
 	return t, nil
 }
+
+// loadAny loads the table with what the kernel has of two ways to queue, and without
+// telling of later packets where it cannot.
+func (t *Table) loadAny() error {
+	for {
+		var errs []error
+		for _, native := range []bool{true, false} {
+			t.native = native
+			err := t.load()
+			if err == nil {
+				return nil
+			}
+			errs = append(errs, err)
+		}
+		if t.cfg.TellGroup == 0 {
+			return errors.Join(errs...)
+		}
+		t.cfg.TellGroup = 0
+	}
+}
+
+// Tells says whether later packets of connections are told of.
+func (t *Table) Tells() bool { return t.cfg.TellGroup != 0 }
 
 // UnsupportedError is a kernel that cannot hold the table.
 type UnsupportedError struct{ Err error }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/netdojo/netdojo/datapath/internal/testnet"
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 func TestMain(m *testing.M) { testnet.Main(m) }
@@ -22,12 +23,12 @@ func TestMain(m *testing.M) { testnet.Main(m) }
 func testConfig() Config {
 	return Config{
 		PodIface: "nd",
-		Addresses: Addresses{
+		Addresses: ipfamily.Pair[Addresses]{V4: Addresses{
 			PodCIDR:     netip.MustParsePrefix("10.244.0.0/24"),
 			ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
 			NodeAddr:    netip.MustParseAddr("192.168.77.2"),
 			DNSProxy:    netip.MustParseAddrPort("127.0.0.1:5353"),
-		},
+		}},
 		Queue:  7,
 		Queues: 2,
 		Epoch:  41,
@@ -37,7 +38,7 @@ func testConfig() Config {
 // dualConfig is testConfig with IPv6.
 func dualConfig() Config {
 	c := testConfig()
-	c.IPv6 = Addresses{
+	c.Addresses.V6 = Addresses{
 		PodCIDR:     netip.MustParsePrefix("fd00:10:244::/112"),
 		ServiceCIDR: netip.MustParsePrefix("fd00:10:96::/112"),
 		NodeAddr:    netip.MustParseAddr("fd00:77::2"),
@@ -53,10 +54,10 @@ func TestDialled(t *testing.T) {
 		mark []byte
 		want string
 	}{
-		{c.Addresses, []byte{10, 96, 0, 10}, "10.96.0.10"},
-		{c.Addresses, []byte{192, 168, 77, 2}, "192.168.77.2"},
-		{c.IPv6, []byte{0, 0, 0x12, 0x34}, "fd00:10:96::1234"},
-		{c.IPv6, []byte{0, 0, 0, 0}, "fd00:77::2"},
+		{c.Addresses.V4, []byte{10, 96, 0, 10}, "10.96.0.10"},
+		{c.Addresses.V4, []byte{192, 168, 77, 2}, "192.168.77.2"},
+		{c.Addresses.V6, []byte{0, 0, 0x12, 0x34}, "fd00:10:96::1234"},
+		{c.Addresses.V6, []byte{0, 0, 0, 0}, "fd00:77::2"},
 	} {
 		if got := d.of.Dialled(binaryutil.NativeEndian.Uint32(d.mark)); got.String() != d.want {
 			t.Errorf("%v is %s, want %s", d.mark, got, d.want)

@@ -69,7 +69,7 @@ func TestHealthCheckNodePort(t *testing.T) {
 			return "refused"
 		}
 		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(time.Second))
+		_ = c.SetDeadline(time.Now().Add(plenty))
 		fmt.Fprintf(c, "GET /healthz HTTP/1.0\r\n\r\n")
 		line, _ := bufio.NewReader(c).ReadString('\n')
 		return strings.TrimSpace(line)

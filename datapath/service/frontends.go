@@ -16,7 +16,7 @@ type Frontend struct {
 	// ID is the address's own as long as it is there, above 0.
 	ID              int64
 	Namespace, Name string
-	Type            string // ClusterIP, NodePort, ExternalIPs or LoadBalancer
+	Type            string // ClusterIP, NodePort, ExternalIPs, LoadBalancer or HostPort (of a pod)
 	Addr            netip.AddrPort
 	Proto           uint8
 	Backends        []netip.AddrPort // sorted
@@ -61,6 +61,12 @@ func (p *Proxy) Frontends() []Frontend {
 			}
 			out = append(out, f)
 		}
+	}
+	for at, h := range w.hosts {
+		out = append(out, Frontend{
+			Namespace: h.namespace, Name: h.pod, Type: "HostPort", Proto: at.proto,
+			Addr: netip.AddrPortFrom(at.addr, at.port), Backends: []netip.AddrPort{h.backend},
+		})
 	}
 	slices.SortFunc(out, func(a, b Frontend) int { return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Proto, b.Proto)) })
 	p.number(out)

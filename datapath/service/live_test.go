@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -112,7 +113,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 	})
 	select {
 	case <-r.proxy.Synced():
-	case <-time.After(5 * time.Second):
+	case <-time.After(plenty):
 		t.Fatal("not synced")
 	}
 	return r
@@ -223,14 +224,23 @@ func (r *rig) put(s *discovery.EndpointSlice) {
 	}
 }
 
+// plenty is how long is waited for what has to come.
+const plenty = time.Minute
+
 // get connects from a pod, or from the node when it is nil, and returns the
-// server's line or how it failed: refused or timeout.
-func get(p *testnet.Pod, addr string) string {
-	d := net.Dialer{Timeout: 300 * time.Millisecond}
+// server's line or how it failed: refused or, soon, timeout.
+func get(p *testnet.Pod, addr string) string { return getWithin(300*time.Millisecond, p, addr) }
+
+func getWithin(patience time.Duration, p *testnet.Pod, addr string) string {
+	d := net.Dialer{Timeout: patience}
 	dial := d.Dial
 	if p != nil {
 		dial = func(network, addr string) (net.Conn, error) { return p.Dial(d, network, addr) }
 	}
+	return getBy(dial, addr, patience)
+}
+
+func getBy(dial func(network, addr string) (net.Conn, error), addr string, patience time.Duration) string {
 	c, err := dial("tcp", addr)
 	var ne net.Error
 	switch {
@@ -242,7 +252,7 @@ func get(p *testnet.Pod, addr string) string {
 		return err.Error()
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(time.Second))
+	_ = c.SetDeadline(time.Now().Add(max(patience, time.Second)))
 	line, err := bufio.NewReader(c).ReadString('\n')
 	if err != nil {
 		return err.Error()
@@ -250,11 +260,24 @@ func get(p *testnet.Pod, addr string) string {
 	return strings.TrimSpace(line)
 }
 
+// sure gets the Service's answer from a pod where one has to come.
+func sure(p *testnet.Pod) func() string {
+	return func() string { return getWithin(plenty, p, at(clusterIP, "80")) }
+}
+
+// getFrom is get by a process of the node that connects from that address.
+func getFrom(from netip.Addr, addr string) string {
+	return getBy(func(network, to string) (net.Conn, error) {
+		d := net.Dialer{Timeout: 300 * time.Millisecond, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+		return d.Dial(network, to)
+	}, addr, time.Second)
+}
+
 // until polls until get's answer is as wanted.
 func until(t *testing.T, want string, f func() string) {
 	t.Helper()
 	var got string
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(plenty); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if got = f(); got == want {
 			return
 		}
@@ -288,7 +311,7 @@ func TestClusterIP(t *testing.T) {
 
 	r.slice(ep{addr: webA}, ep{addr: webB})
 	until(t, "b "+clientIP.String(), web)
-	if got := tally(60, web); got["a"] < 10 || got["b"] < 10 || got["a"]+got["b"] != 60 {
+	if got := tally(60, sure(r.client)); got["a"] < 10 || got["b"] < 10 || got["a"]+got["b"] != 60 {
 		t.Errorf("shares %v", got)
 	}
 
@@ -344,6 +367,57 @@ func TestNodePort(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHostPort: the node answers on a container's hostPort for the pod, who sees the
+// client's address, until the pod is gone.
+func TestHostPort(t *testing.T) {
+	loopback := of("127.0.0.1", "::1")
+	r := newRig(t, nil)
+	outsider := testnet.NewPod(t, "other", otherAddr)
+	pod := &v1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"},
+		Spec: v1.PodSpec{NodeName: "node", Containers: []v1.Container{{Ports: []v1.ContainerPort{
+			{HostPort: 8888, ContainerPort: 8080, Protocol: v1.ProtocolTCP},
+			{HostPort: 8889, HostIP: loopback, ContainerPort: 8080, Protocol: v1.ProtocolTCP},
+		}}}},
+		Status: v1.PodStatus{Phase: v1.PodPending},
+	}
+	pods := r.api.CoreV1().Pods("default")
+	update := func(change func(*v1.Pod)) {
+		t.Helper()
+		change(pod)
+		pod = pod.DeepCopy()
+		if _, err := pods.Update(t.Context(), pod, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := pods.Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	node := at(nodeAddr.String(), "8888")
+	until(t, "refused", func() string { return get(outsider, node) })
+	update(func(p *v1.Pod) { p.Status.Phase, p.Status.PodIPs = v1.PodRunning, []v1.PodIP{{IP: webA.String()}} })
+	until(t, "a "+otherAddr.String(), func() string { return get(outsider, node) })
+	until(t, "a "+clientIP.String(), func() string { return get(r.client, node) })
+	if got := getWithin(plenty, outsider, at(nodeAddr.String(), "8889")); got != "refused" {
+		t.Errorf("another hostIP: %s", got)
+	}
+	// The loopback's is for the node's own processes, and for its address.
+	from := func(addr netip.Addr) func() string {
+		return func() string { return getFrom(addr, at(loopback, "8889")) }
+	}
+	until(t, "a "+nodeAddr.String(), from(nodeAddr))
+	if got := from(netip.MustParseAddr(loopback))(); got != "refused" {
+		t.Errorf("from the loopback: %s", got)
+	}
+	list := r.proxy.Frontends()
+	if len(list) != 2 || slices.ContainsFunc(list, func(f Frontend) bool { return f.Type != "HostPort" || f.Name != "web" }) {
+		t.Errorf("frontends: %+v", list)
+	}
+	update(func(p *v1.Pod) { p.Status.Phase = v1.PodSucceeded })
+	until(t, "refused", func() string { return get(outsider, node) })
+	until(t, "refused", from(nodeAddr))
 }
 
 // TestEndpointOnTheNode is the kubernetes Service: its endpoint is a socket of
@@ -416,7 +490,7 @@ func TestOpenConnectionsOutlive(t *testing.T) {
 	if _, err := c.Write([]byte("still here\n")); err != nil {
 		t.Fatal(err)
 	}
-	_ = server.SetDeadline(time.Now().Add(time.Second))
+	_ = server.SetDeadline(time.Now().Add(plenty))
 	if line, err := bufio.NewReader(server).ReadString('\n'); err != nil || line != "still here\n" {
 		t.Errorf("got %q, %v", line, err)
 	}
@@ -453,13 +527,13 @@ func TestSessionAffinity(t *testing.T) {
 	until(t, "a "+clientIP.String(), web)
 	r.slice(ep{addr: webA}, ep{addr: webB})
 	until(t, "a "+clientIP.String(), web)
-	if got := tally(30, web); got["a"] != 30 {
+	if got := tally(30, sure(r.client)); got["a"] != 30 {
 		t.Errorf("shares %v, want all at the first", got)
 	}
 	r.slice(ep{addr: webB})
 	until(t, "b "+clientIP.String(), web)
 	r.slice(ep{addr: webA}, ep{addr: webB})
-	if got := tally(30, web); got["b"] != 30 {
+	if got := tally(30, sure(r.client)); got["b"] != 30 {
 		t.Errorf("shares %v, want all at the second", got)
 	}
 	// Without affinity the memory goes too.

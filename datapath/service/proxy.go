@@ -3,6 +3,9 @@
 // a Service has on this node (readiness, termination, traffic policies,
 // topology) is decided by Kubernetes' own code; this package renders it.
 //
+// A container's hostPort is translated beside them. One whose hostIP is 127.0.0.1 answers
+// the node's processes, those alone that connect from the node's address.
+//
 // It lives in a table of its own and translates before anything is judged, so
 // that policies see endpoints, as with Cilium's kube-proxy replacement. It
 // never touches packet or connection marks.

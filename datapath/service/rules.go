@@ -160,6 +160,13 @@ func (l layout) remember(set string, c chainSpec) []expr.Any {
 func (t *table) chainRules(name string, c chainSpec) ([][]expr.Any, error) {
 	l := t.layout
 	var rules [][]expr.Any
+	if c.client.IsValid() {
+		rules = append(rules, []expr.Any{
+			l.header(l.Source, l.addr),
+			&expr.Cmp{Op: expr.CmpOpNeq, Register: l.addr, Data: c.client.AsSlice()},
+			&expr.Verdict{Kind: expr.VerdictReturn},
+		})
+	}
 	for _, p := range c.sources {
 		rules = append(rules, append(l.within(l.Source, p), &expr.Verdict{Kind: expr.VerdictGoto, Chain: c.gate}))
 	}

@@ -55,10 +55,12 @@ type chainSpec struct {
 	// Empty is no gate, and then backends count.
 	gate    string
 	sources []netip.Prefix // sorted
+	// client is the one address whose connections are translated; the zero value is all.
+	client netip.Addr
 }
 
 func (c chainSpec) equal(o chainSpec) bool {
-	return c.affinity == o.affinity && c.insiders == o.insiders && c.gate == o.gate &&
+	return c.client == o.client && c.affinity == o.affinity && c.insiders == o.insiders && c.gate == o.gate &&
 		slices.Equal(c.backends, o.backends) && slices.Equal(c.sources, o.sources)
 }
 

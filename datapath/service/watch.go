@@ -14,10 +14,11 @@ import (
 	"k8s.io/kubernetes/pkg/proxy"
 )
 
-// watch follows Services and EndpointSlices and keeps what they amount to.
+// watch follows Services, EndpointSlices and the node's pods, and keeps what they amount to.
 type watch struct {
 	cfg     Config
-	factory informers.SharedInformerFactory
+	factory informers.SharedInformerFactory // Services and EndpointSlices
+	pods    informers.SharedInformerFactory // those of this node
 	// changed has a value when state may differ from what it was.
 	changed chan struct{}
 	ready   []cache.InformerSynced
@@ -25,9 +26,11 @@ type watch struct {
 	services  *proxy.ServiceChangeTracker
 	endpoints *proxy.EndpointsChangeTracker
 
-	mu   sync.Mutex // guards the maps, which state alone updates
+	mu   sync.Mutex // guards the maps; state alone updates those of Services
 	svcs proxy.ServicePortMap
 	eps  proxy.EndpointsMap
+
+	hosts map[frontend]hostPort // guarded by mu
 }
 
 // family is the one that is served, as Kubernetes names it.
@@ -44,6 +47,7 @@ func newWatch(cfg Config) *watch {
 		services:  proxy.NewServiceChangeTracker(cfg.family(), nil, nil),
 		endpoints: proxy.NewEndpointsChangeTracker(cfg.family(), cfg.NodeName, nil, nil),
 		svcs:      proxy.ServicePortMap{}, eps: proxy.EndpointsMap{},
+		hosts: map[frontend]hostPort{}, pods: podsOf(cfg),
 	}
 	// Services of another proxy and slices of headless ones are not ours.
 	selector := labels.NewSelector()
@@ -77,6 +81,7 @@ func newWatch(cfg Config) *watch {
 		UpdateFunc: func(_, o any) { slice(o, false) },
 		DeleteFunc: func(o any) { slice(o, true) },
 	})
+	w.followPods()
 	return w
 }
 
@@ -114,11 +119,13 @@ func (w *watch) signal() {
 // run follows until ctx ends.
 func (w *watch) run(ctx context.Context) {
 	w.factory.Start(ctx.Done())
+	w.pods.Start(ctx.Done())
 	if cache.WaitForCacheSync(ctx.Done(), w.ready...) {
 		w.signal()
 	}
 	<-ctx.Done()
 	w.factory.Shutdown()
+	w.pods.Shutdown()
 }
 
 // state takes in what changed and returns the whole; false before everything
@@ -133,5 +140,7 @@ func (w *watch) state() (*state, bool) {
 	defer w.mu.Unlock()
 	w.svcs.Update(w.services)
 	w.eps.Update(w.endpoints)
-	return build(w.svcs, w.eps, w.cfg), true
+	s := build(w.svcs, w.eps, w.cfg)
+	s.addHosts(w.hosts, w.cfg.NodeAddr)
+	return s, true
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/netdojo/netdojo/datapath/internal/transparent"
 	"github.com/netdojo/netdojo/datapath/verdict"
+	"github.com/netdojo/netdojo/internal/accept"
 )
 
 // Limits of the proxy. The time for the first message is Envoy's.
@@ -100,14 +101,14 @@ func (p *Proxy) Close() error {
 }
 
 func (p *Proxy) serve() {
+	ln := accept.Steady(p.ln)
 	for {
-		c, err := p.ln.Accept()
+		c, err := ln.Accept()
 		if err != nil {
-			if p.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-				return
+			if p.ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
+				p.cfg.Logger.Error("the TLS proxy has ended: connections with rules about names are dropped", "error", err)
 			}
-			p.cfg.Logger.Warn("TLS proxy cannot accept", "error", err)
-			continue
+			return
 		}
 		client, server := p.ends(c)
 		if server == p.Addr() || !p.limit.Take(client.Addr()) {

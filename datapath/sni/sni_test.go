@@ -14,10 +14,12 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/netdojo/netdojo/datapath/internal/transparent"
 	"github.com/netdojo/netdojo/datapath/verdict"
+	"github.com/netdojo/netdojo/internal/accept/accepttest"
 )
 
 // judge allows one name, and keeps those that were asked for.
@@ -78,7 +80,7 @@ func TestNames(t *testing.T) {
 	}{{"kubernetes.io", true}, {"Kubernetes.IO", true}, {"cilium.io", false}, {"", false}} {
 		conn, err := net.Dial("tcp4", p.Addr().String())
 		must(t, err)
-		must(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
+		must(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 		client := tls.Client(conn, &tls.Config{ServerName: c.name, InsecureSkipVerify: true})
 		err = client.Handshake()
 		if (err == nil) != c.allowed {
@@ -114,7 +116,7 @@ func TestNoTLS(t *testing.T) {
 	for _, first := range []string{"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x00\x05abcde", "\x00\x00\x00\x00\x00\x00"} {
 		conn, err := net.Dial("tcp4", p.Addr().String())
 		must(t, err)
-		must(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
+		must(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 		_, err = io.WriteString(conn, first)
 		must(t, err)
 		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
@@ -206,4 +208,20 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Want of descriptors is waited for, and does not use a processor up.
+func TestNoDescriptorLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(accepttest.Starved)
+		p, err := newProxy(t.Context(), Config{Decider: new(judge), Sink: new(judge)}, s)
+		must(t, err)
+		p.wg.Go(p.serve)
+		time.Sleep(time.Minute)
+		s.End()
+		p.wg.Wait()
+		if s.Tries < 50 || s.Tries > 100 {
+			t.Errorf("%d tries in a minute", s.Tries)
+		}
+	})
 }

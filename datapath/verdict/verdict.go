@@ -21,7 +21,8 @@ type Query struct {
 	OrigDst  netip.Addr
 	OrigPort uint16
 	TCPFlags uint8 // FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32
-	// Local says that a socket of the node itself sent the packet or will get it.
+	// FromHost says that a socket of the node itself sent the packet, ToHost that one
+	// will get it.
 	FromHost, ToHost bool
 }
 
@@ -101,7 +102,9 @@ type Verdict struct {
 	Reason    Reason
 	// Rules are the policies that allowed or denied it. For a default deny they
 	// are those that select the endpoint and so denied what no rule allows.
-	Rules    []Rule
+	Rules []Rule
+	// Log is what the policies want said in the flow (spec.log.value), sorted.
+	Log      []string
 	Src, Dst Peer
 	// Epoch is the policy state under which this was computed. It never is that
 	// of a later moment: a connection marked with it is judged again when any
@@ -164,9 +167,54 @@ type Event struct {
 	Time  time.Time
 	Query Query
 	Verdict
+	// Match is by what the policy matched a connection: peer, port or both, in the numbers of
+	// Cilium's monitor (pkg/monitor/api, PolicyMatchType).
+	Match uint8
+	// Later is set for a packet after the first of its connection, which nobody judged:
+	// its query has the ends that the packet has.
+	Later Later
+
 	DNS  *DNS  // set for what the DNS proxy saw
 	HTTP *HTTP // set for what the HTTP proxy saw
 	TLS  *TLS  // set for what the TLS proxy saw
+}
+
+// Later says which way a packet after a connection's first goes.
+type Later uint8
+
+// Ways of later packets. The zero value is no such packet.
+const (
+	LaterForward Later = iota + 1 // from the client to the server
+	LaterProxied                  // from the client to the proxy that has the connection
+	LaterReply                    // from the server, or its proxy, to the client
+)
+
+// Point is where a packet that passes goes next, in the numbers of Cilium's monitor
+// (pkg/monitor/api, TraceTo…).
+type Point uint8
+
+// Points.
+const (
+	ToEndpoint Point = iota // a pod of this node
+	ToProxy
+	ToHost  // the node's own sockets
+	ToStack // the node's routes, and by them the outside
+)
+
+// hostIdentity is Cilium's reserved identity of the node.
+const hostIdentity = 1
+
+// Point is where the event's packet goes, if it passes.
+func (e Event) Point() Point {
+	switch {
+	case e.Action.Redirects() || e.Later == LaterProxied:
+		return ToProxy
+	case e.Dst.Endpoint != 0:
+		return ToEndpoint
+	case e.Query.ToHost || e.Dst.Identity == hostIdentity:
+		return ToHost
+	}
+	return ToStack
 }
 
 // HTTP is a request or a response at the proxy. Header is not changed any more

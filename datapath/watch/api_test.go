@@ -30,7 +30,7 @@ var kinds = map[string]string{
 	"endpointslices": "EndpointSlice", "secrets": "Secret", "networkpolicies": "NetworkPolicy",
 	"ciliumnetworkpolicies": "CiliumNetworkPolicy", "ciliumclusterwidenetworkpolicies": "CiliumClusterwideNetworkPolicy",
 	"clusternetworkpolicies": "ClusterNetworkPolicy",
-	"ciliumcidrgroups":       "CiliumCIDRGroup", "ciliumidentities": "CiliumIdentity",
+	"ciliumcidrgroups":       "CiliumCIDRGroup", "ciliumidentities": "CiliumIdentity", "ciliumendpoints": "CiliumEndpoint",
 }
 
 func newFakeAPI(t *testing.T) *fakeAPI {

@@ -12,6 +12,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/netdojo/netdojo/datapath/policy"
+	"github.com/netdojo/netdojo/internal/ipfamily"
+	"github.com/netdojo/netdojo/policies"
 )
 
 // watchCluster starts the watches of what policies select by.
@@ -47,10 +49,8 @@ func (w *Watcher) watchCluster() {
 			n := o.(*corev1.Node)
 			addrs := nodeAddrs(n)
 			w.failed("set node", w.engine.SetNode(w.ctx, n.Name, addrs))
-			// Clusters of several nodes are of IPv4.
-			via := slices.IndexFunc(addrs, netip.Addr.Is4)
-			if w.cfg.Routes != nil && n.Name != w.cfg.NodeName && via >= 0 {
-				w.failed("route to node", w.cfg.Routes.SetNode(n.Name, addrs[via], podCIDRs(n)))
+			if w.cfg.Routes != nil && n.Name != w.cfg.NodeName && len(addrs) > 0 {
+				w.failed("route to node", w.cfg.Routes.SetNode(n.Name, ipfamily.Split(addrs), podCIDRs(n)))
 			}
 		},
 		remove: func(o any) {
@@ -65,7 +65,7 @@ func (w *Watcher) watchCluster() {
 		client: w.cilium.RESTClient(), resource: "ciliumcidrgroups", object: &ciliumv2.CiliumCIDRGroup{},
 		set: func(o any) {
 			err := w.engine.SetCIDRGroup(w.ctx, o.(*ciliumv2.CiliumCIDRGroup))
-			if bad, ok := errors.AsType[*policy.InvalidError](err); ok {
+			if bad, ok := errors.AsType[*policies.Rejection](err); ok {
 				w.logger.Warn("CIDR group has a prefix that does not parse", "error", bad)
 				return
 			}
@@ -190,7 +190,7 @@ func nodeAddrs(n *corev1.Node) []netip.Addr {
 func podCIDRs(n *corev1.Node) []netip.Prefix {
 	var out []netip.Prefix
 	for _, cidr := range n.Spec.PodCIDRs {
-		if p, err := netip.ParsePrefix(cidr); err == nil && p.Addr().Is4() {
+		if p, err := netip.ParsePrefix(cidr); err == nil {
 			out = append(out, p)
 		}
 	}

@@ -10,47 +10,83 @@ import (
 	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
 	"github.com/netdojo/netdojo/datapath/policy"
+	"github.com/netdojo/netdojo/policies"
 )
 
 // watchPolicies starts the watches of all kinds of policy.
 func (w *Watcher) watchPolicies() {
-	start := func(s source, kind string) cache.Store {
+	clients := map[string]source{
+		policies.CiliumNetworkPolicy:            {client: w.cilium.RESTClient(), object: &ciliumv2.CiliumNetworkPolicy{}},
+		policies.CiliumClusterwideNetworkPolicy: {client: w.cilium.RESTClient(), object: &ciliumv2.CiliumClusterwideNetworkPolicy{}},
+		policies.NetworkPolicy:                  {client: w.net.RESTClient(), object: &networkingv1.NetworkPolicy{}},
+		policies.ClusterNetworkPolicy:           {client: w.kcnp.RESTClient(), object: &policyv1alpha2.ClusterNetworkPolicy{}},
+	}
+	// Handlers wait until all stores are known.
+	w.policyMu.Lock()
+	defer w.policyMu.Unlock()
+	w.policies = map[string]cache.Store{}
+	for _, kind := range policies.Kinds {
 		key := func(o any) policy.Key {
 			m := o.(metav1.Object)
-			return policy.Key{Kind: kind, Namespace: m.GetNamespace(), Name: m.GetName()}
+			return policy.Key{Kind: kind.Name, Namespace: m.GetNamespace(), Name: m.GetName()}
 		}
+		s := clients[kind.Name]
+		s.resource = kind.Resource
 		s.set = func(o any) {
-			w.failed("set policy", w.apply(key(o), o.(metav1.Object)))
-			w.reports.Add(key(o)) // which tries again what failed
+			w.policyMu.Lock()
+			defer w.policyMu.Unlock()
+			w.setPolicy(key(o), o.(metav1.Object))
 		}
-		s.remove = func(o any) {
-			w.failed("delete policy", w.engine.DeletePolicy(w.ctx, key(o)))
-			w.told.forget(key(o))
-		}
+		s.remove = func(o any) { w.removePolicy(key(o)) }
 		store, synced := w.watch(s)
+		w.policies[kind.Name] = store
 		w.synced = append(w.synced, synced)
-		return store
 	}
-	w.cnps = start(source{
-		client: w.cilium.RESTClient(), resource: "ciliumnetworkpolicies", object: &ciliumv2.CiliumNetworkPolicy{},
-	}, policy.KindCiliumNetworkPolicy)
-	w.ccnps = start(source{
-		client: w.cilium.RESTClient(), resource: "ciliumclusterwidenetworkpolicies",
-		object: &ciliumv2.CiliumClusterwideNetworkPolicy{},
-	}, policy.KindCiliumClusterwideNetworkPolicy)
-	w.nps = start(source{
-		client: w.net.RESTClient(), resource: "networkpolicies", object: &networkingv1.NetworkPolicy{},
-	}, policy.KindNetworkPolicy)
-	w.kcnps = start(source{
-		client: w.kcnp.RESTClient(), resource: "clusternetworkpolicies", object: &policyv1alpha2.ClusterNetworkPolicy{},
-	}, policy.KindClusterNetworkPolicy)
+}
+
+// setPolicy gives a policy to the engine. One that the engine could not put in
+// force, for a reason that is not the object's, is tried again. The caller holds
+// policyMu.
+func (w *Watcher) setPolicy(key policy.Key, obj metav1.Object) {
+	if err := w.apply(key, obj); err != nil {
+		w.failed("set policy", err)
+		w.retries.AddRateLimited(key)
+		return
+	}
+	w.retries.Forget(key)
+	w.reports.Add(key)
+}
+
+func (w *Watcher) removePolicy(key policy.Key) {
+	w.policyMu.Lock()
+	defer w.policyMu.Unlock()
+	w.failed("delete policy", w.cfg.policies.DeletePolicy(w.ctx, key))
+	w.told.forget(key)
+}
+
+// retry gives to the engine again, as the store has them by then, the policies
+// that it could not put in force. It ends when the queue is shut down.
+func (w *Watcher) retry() {
+	for {
+		key, stop := w.retries.Get()
+		if stop {
+			return
+		}
+		w.policyMu.Lock()
+		if obj := w.stored(key); obj != nil {
+			w.setPolicy(key, obj)
+		}
+		w.policyMu.Unlock()
+		w.retries.Done(key)
+	}
 }
 
 // apply gives a policy to the engine unless it has this generation already. An
-// object that is refused is no error: that is reported on the object.
+// object that is refused is no error: the engine keeps why, and report tells it on
+// the object. The caller holds policyMu.
 func (w *Watcher) apply(key policy.Key, obj metav1.Object) error {
-	st, known := w.engine.PolicyState(key)
-	if known && st.UID == string(obj.GetUID()) && st.Generation == obj.GetGeneration() {
+	st, known := w.cfg.policies.PolicyState(key)
+	if known && st.UID == string(obj.GetUID()) && st.Generation >= obj.GetGeneration() {
 		return nil
 	}
 	var err error
@@ -60,14 +96,11 @@ func (w *Watcher) apply(key policy.Key, obj metav1.Object) error {
 	case *ciliumv2.CiliumClusterwideNetworkPolicy:
 		err = w.applyCilium(sameType(o), true)
 	case *networkingv1.NetworkPolicy:
-		err = w.engine.SetNetworkPolicy(w.ctx, o)
+		err = w.cfg.policies.SetNetworkPolicy(w.ctx, o)
 	case *policyv1alpha2.ClusterNetworkPolicy:
-		err = w.engine.SetClusterNetworkPolicy(w.ctx, o)
+		err = w.cfg.policies.SetClusterNetworkPolicy(w.ctx, o)
 	}
-	if _, ok := errors.AsType[*policy.UnsupportedError](err); ok {
-		return nil
-	}
-	if _, ok := errors.AsType[*policy.InvalidError](err); ok {
+	if _, refused := errors.AsType[*policies.Rejection](err); refused {
 		return nil
 	}
 	return err
@@ -80,7 +113,7 @@ func (w *Watcher) applyCilium(cnp *ciliumv2.CiliumNetworkPolicy, clusterwide boo
 	if policy.NamesSecrets(cnp) {
 		w.secretsOnce.Do(w.watchSecrets)
 	}
-	return w.engine.SetCiliumPolicy(w.ctx, cnp, clusterwide)
+	return w.cfg.policies.SetCiliumPolicy(w.ctx, cnp, clusterwide)
 }
 
 // sameType puts a clusterwide policy into the Go type of the namespaced one.

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/netdojo/netdojo/datapath/ciliumapi/model"
 	"github.com/netdojo/netdojo/datapath/policy"
 )
 
@@ -105,9 +106,17 @@ func (p *publisher) sync(ctx context.Context) error {
 			delete(p.endpoints, uid) // the garbage collector takes it with its pod
 		}
 	}
+	others, err := p.others(ctx, ids)
+	if err != nil {
+		return errors.Join(errors.Join(errs...), err)
+	}
 	for _, written := range []map[string]bool{p.identities, p.stale} {
 		for id := range written {
 			if ids[id] {
+				continue
+			}
+			if others[id] { // it goes with theirs
+				delete(written, id)
 				continue
 			}
 			if err := p.w.cilium.CiliumIdentities().Delete(ctx, id, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
@@ -118,6 +127,35 @@ func (p *publisher) sync(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// others are the identities of other nodes' endpoints, as far as some of this node's may
+// go that are not in use.
+func (p *publisher) others(ctx context.Context, used map[string]bool) (map[string]bool, error) {
+	idle := func(written map[string]bool) bool {
+		for id := range written {
+			if !used[id] {
+				return true
+			}
+		}
+		return false
+	}
+	if !p.w.cfg.SharedIdentities || !idle(p.identities) && !idle(p.stale) {
+		return nil, nil
+	}
+	list, err := p.w.cilium.CiliumEndpoints(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]bool{}
+	for i := range list.Items {
+		ep := &list.Items[i]
+		pod := p.w.pod(ep.Namespace, ep.Name, "")
+		if id := ep.Status.Identity; id != nil && pod != nil && pod.Spec.NodeName != p.w.cfg.NodeName {
+			out[strconv.FormatInt(id.ID, 10)] = true
+		}
+	}
+	return out, nil
 }
 
 func (p *publisher) identity(ctx context.Context, id string, ep policy.EndpointInfo) error {
@@ -150,7 +188,7 @@ func (p *publisher) identity(ctx context.Context, id string, ep policy.EndpointI
 }
 
 func (p *publisher) endpoint(ctx context.Context, ep policy.EndpointInfo) error {
-	pair := policy.AddressPair(ep.Addrs)
+	pair := model.AddressPair(ep.Addrs)
 	status := ciliumv2.EndpointStatus{
 		ID:    int64(ep.ID),
 		State: string(models.EndpointStateReady),

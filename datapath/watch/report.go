@@ -11,14 +11,12 @@ import (
 	ciliumv2 "github.com/cilium/cilium/pkg/k8s/apis/cilium.io/v2"
 	slimmeta "github.com/cilium/cilium/pkg/k8s/slim/k8s/apis/meta/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/cache"
-	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
 	"github.com/netdojo/netdojo/datapath/policy"
+	"github.com/netdojo/netdojo/policies"
 )
 
 // Reasons of the condition and the event on a policy.
@@ -74,18 +72,17 @@ func (w *Watcher) report() {
 }
 
 func (w *Watcher) reportOne(ctx context.Context, key policy.Key) error {
+	w.policyMu.Lock()
 	obj := w.stored(key)
+	w.policyMu.Unlock()
 	if obj == nil {
 		return nil
 	}
-	if err := w.apply(key, obj); err != nil {
-		return err
-	}
-	st, known := w.engine.PolicyState(key)
+	st, known := w.cfg.policies.PolicyState(key)
 	if !known || string(obj.GetUID()) != st.UID || obj.GetGeneration() != st.Generation {
 		return nil // deleted or replaced just now, of which its own event tells
 	}
-	if st.Rejected != "" && w.told.first(key, fmt.Sprintf("%s/%d", st.UID, st.Generation)) {
+	if st.Rejection != nil && w.told.first(key, fmt.Sprintf("%s/%d", st.UID, st.Generation)) {
 		if err := w.event(ctx, key, obj, st); err != nil {
 			w.told.forget(key)
 			return err
@@ -117,13 +114,10 @@ func ignoreGone(err error) error {
 	return err
 }
 
+// stored is a policy as the store has it, nil for one that is not there. The caller
+// holds policyMu.
 func (w *Watcher) stored(key policy.Key) metav1.Object {
-	store, name := map[string]cache.Store{
-		policy.KindCiliumNetworkPolicy:            w.cnps,
-		policy.KindCiliumClusterwideNetworkPolicy: w.ccnps,
-		policy.KindNetworkPolicy:                  w.nps,
-		policy.KindClusterNetworkPolicy:           w.kcnps,
-	}[key.Kind], key.Name
+	store, name := w.policies[key.Kind], key.Name
 	if key.Namespace != "" {
 		name = key.Namespace + "/" + key.Name
 	}
@@ -142,8 +136,8 @@ func conditionPatch(have []ciliumv2.NetworkPolicyCondition, st policy.PolicyStat
 		Type: ciliumv2.PolicyConditionValid, Status: corev1.ConditionTrue,
 		Reason: reasonApplied, Message: messageApplied, LastTransitionTime: slimmeta.Now(),
 	}
-	if st.Rejected != "" {
-		want.Status, want.Reason, want.Message = corev1.ConditionFalse, reasonRejected, st.Rejected
+	if st.Rejection != nil {
+		want.Status, want.Reason, want.Message = corev1.ConditionFalse, reasonRejected, st.Rejection.Reason
 	}
 	out := slices.Clone(have)
 	i := slices.IndexFunc(out, func(c ciliumv2.NetworkPolicyCondition) bool { return c.Type == want.Type })
@@ -167,14 +161,8 @@ func (w *Watcher) event(ctx context.Context, key policy.Key, obj metav1.Object, 
 	if ns == "" {
 		ns = metav1.NamespaceDefault
 	}
-	apiVersion := ciliumv2.SchemeGroupVersion.String()
-	switch key.Kind {
-	case policy.KindNetworkPolicy:
-		apiVersion = networkingv1.SchemeGroupVersion.String()
-	case policy.KindClusterNetworkPolicy:
-		apiVersion = policyv1alpha2.GroupVersion.String()
-	}
-	message := st.Rejected
+	kind, _ := policies.Find(key.Kind)
+	message := st.Rejection.Reason
 	if !st.Enforced {
 		message += " (what was in force before it stays in force)"
 	}
@@ -182,7 +170,7 @@ func (w *Watcher) event(ctx context.Context, key policy.Key, obj metav1.Object, 
 	_, err := w.core.Events(ns).Create(ctx, &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, GenerateName: key.Name + "."},
 		InvolvedObject: corev1.ObjectReference{
-			Kind: key.Kind, APIVersion: apiVersion, Namespace: key.Namespace, Name: key.Name,
+			Kind: key.Kind, APIVersion: kind.APIVersion(), Namespace: key.Namespace, Name: key.Name,
 			UID: obj.GetUID(), ResourceVersion: obj.GetResourceVersion(),
 		},
 		Type: corev1.EventTypeWarning, Reason: reasonRejected, Message: message,

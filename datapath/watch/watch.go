@@ -12,7 +12,9 @@ import (
 	"sync"
 	"time"
 
+	ciliumv2 "github.com/cilium/cilium/pkg/k8s/apis/cilium.io/v2"
 	ciliumclient "github.com/cilium/cilium/pkg/k8s/client/clientset/versioned/typed/cilium.io/v2"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,9 +24,11 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
+	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 	policyclient "sigs.k8s.io/network-policy-api/pkg/client/clientset/versioned/typed/apis/v1alpha2"
 
 	"github.com/netdojo/netdojo/datapath/policy"
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 // Config is what a watcher works with.
@@ -33,17 +37,32 @@ type Config struct {
 	Engine   *policy.Engine
 	NodeName string
 	// PublishEndpoints writes CiliumEndpoint and CiliumIdentity objects for the
-	// pods of this node. Identities are numbered by node, so it is for a cluster
-	// of one.
+	// pods of this node. It is for a cluster of one node, or where all nodes' engines
+	// have the same numbers for identities.
 	PublishEndpoints bool
+	// SharedIdentities says that other nodes publish too: an identity goes when no node's
+	// endpoint has it.
+	SharedIdentities bool
 	// Routes is told of other nodes' pods; nil where there are no other nodes.
 	Routes Routes
 	Logger *slog.Logger
+
+	// policies replaces Engine for policies; tests set it.
+	policies policyEngine
+}
+
+// policyEngine is what of the engine takes policies.
+type policyEngine interface {
+	PolicyState(policy.Key) (st policy.PolicyState, known bool)
+	SetCiliumPolicy(ctx context.Context, cnp *ciliumv2.CiliumNetworkPolicy, clusterwide bool) error
+	SetNetworkPolicy(ctx context.Context, np *networkingv1.NetworkPolicy) error
+	SetClusterNetworkPolicy(ctx context.Context, cnp *policyv1alpha2.ClusterNetworkPolicy) error
+	DeletePolicy(ctx context.Context, key policy.Key) error
 }
 
 // Routes leads to the pods of other nodes.
 type Routes interface {
-	SetNode(name string, via netip.Addr, pods []netip.Prefix) error
+	SetNode(name string, via ipfamily.Pair[netip.Addr], pods []netip.Prefix) error
 	RemoveNode(name string) error
 }
 
@@ -59,8 +78,6 @@ type Watcher struct {
 	kcnp   policyclient.PolicyV1alpha2Interface
 
 	pods, namespaces cache.Store
-	cnps, ccnps, nps cache.Store
-	kcnps            cache.Store
 	services, slices cache.Store
 	servicesOnce     sync.Once
 	secretsOnce      sync.Once
@@ -70,8 +87,14 @@ type Watcher struct {
 	podMu  sync.Mutex
 	signal signal
 
-	reports workqueue.TypedRateLimitingInterface[policy.Key]
-	told    told
+	// policyMu orders what the stores say of policies with what the engine is told,
+	// and guards policies.
+	policyMu sync.Mutex
+	policies map[string]cache.Store // by kind
+	// retries are policies that the engine is to be given again, reports those whose
+	// outcome is to be written on the object.
+	retries, reports workqueue.TypedRateLimitingInterface[policy.Key]
+	told             told
 
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -82,6 +105,9 @@ type Watcher struct {
 func Start(ctx context.Context, cfg Config) (*Watcher, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.policies == nil {
+		cfg.policies = cfg.Engine
 	}
 	w := &Watcher{cfg: cfg, engine: cfg.Engine, logger: cfg.Logger}
 	rc := rest.CopyConfig(cfg.REST)
@@ -114,16 +140,21 @@ func Start(ctx context.Context, cfg Config) (*Watcher, error) {
 	}
 	w.core, w.net, w.disc, w.cilium, w.kcnp = core, netc, disc, cil, kcnp
 	w.signal.init()
-	w.reports = workqueue.NewTypedRateLimitingQueue(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[policy.Key](20*time.Millisecond, 30*time.Second))
+	w.retries, w.reports = newQueue(), newQueue()
 	w.ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	w.watchCluster()
 	w.watchPolicies()
+	w.running.Go(w.retry)
 	w.running.Go(w.report)
 	if cfg.PublishEndpoints {
 		w.running.Go(w.publish)
 	}
 	return w, nil
+}
+
+func newQueue() workqueue.TypedRateLimitingInterface[policy.Key] {
+	return workqueue.NewTypedRateLimitingQueue(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[policy.Key](20*time.Millisecond, 30*time.Second))
 }
 
 // WaitForSync waits until the engine knows what the API server held at Start.
@@ -155,6 +186,7 @@ func allSynced(ctx context.Context, synced ...cache.InformerSynced) bool {
 // it was told.
 func (w *Watcher) Close() {
 	w.cancel()
+	w.retries.ShutDown()
 	w.reports.ShutDown()
 	w.running.Wait()
 }

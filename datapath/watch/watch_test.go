@@ -6,9 +6,11 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	ciliumv2 "github.com/cilium/cilium/pkg/k8s/apis/cilium.io/v2"
 	"sigs.k8s.io/yaml"
 
 	"github.com/netdojo/netdojo/datapath/policy"
@@ -31,6 +33,12 @@ type fixture struct {
 // start has a watcher in step with an API server that holds these identities.
 func start(t *testing.T, publish bool, identities ...string) *fixture {
 	t.Helper()
+	return startWith(t, func(c *Config) { c.PublishEndpoints = publish }, identities...)
+}
+
+// startWith is start with more to configure.
+func startWith(t *testing.T, configure func(*Config), identities ...string) *fixture {
+	t.Helper()
 	api := newFakeAPI(t)
 	f := &fixture{fakeAPI: api, t: t}
 	f.yaml("namespaces", `{apiVersion: v1, kind: Namespace, metadata: {name: default, labels: {team: blue}}}`)
@@ -45,7 +53,9 @@ func start(t *testing.T, publish bool, identities ...string) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.e.Close)
-	f.w, err = Start(t.Context(), Config{REST: api.rest(), Engine: f.e, NodeName: "n1", PublishEndpoints: publish})
+	cfg := Config{REST: api.rest(), Engine: f.e, NodeName: "n1"}
+	configure(&cfg)
+	f.w, err = Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,6 +185,40 @@ func TestPolicyLife(t *testing.T) {
 	if n := len(f.events("out")); n != 1 {
 		t.Errorf("%d events for one refusal", n)
 	}
+}
+
+// busyEngine does not take a policy at first.
+type busyEngine struct {
+	*policy.Engine
+	refusals atomic.Int32 // left
+}
+
+func (b *busyEngine) SetCiliumPolicy(ctx context.Context, cnp *ciliumv2.CiliumNetworkPolicy, clusterwide bool) error {
+	if b.refusals.Add(-1) >= 0 {
+		return errors.New("busy")
+	}
+	return b.Engine.SetCiliumPolicy(ctx, cnp, clusterwide)
+}
+
+// TestPolicyIsTriedAgain: what the engine cannot take for a moment is given to it
+// again, and reported when it is in force.
+func TestPolicyIsTriedAgain(t *testing.T) {
+	engine := &busyEngine{}
+	engine.refusals.Store(2)
+	f := startWith(t, func(c *Config) {
+		engine.Engine = c.Engine
+		c.policies = engine
+	})
+	f.client()
+	f.yaml("ciliumnetworkpolicies", out)
+	ref := policy.Ref{Key: policy.Key{Kind: policy.KindCiliumNetworkPolicy, Namespace: "default", Name: "out"}, Generation: 1}
+	if err := f.e.Enforced(f.ctx(), ref); err != nil {
+		t.Fatal(err)
+	}
+	if left := engine.refusals.Load(); left >= 0 {
+		t.Errorf("the engine was asked %d times too few", left+1)
+	}
+	f.until("condition Valid is True", func() bool { s, _, _ := f.condition("ciliumnetworkpolicies", "default/out"); return s == "True" })
 }
 
 func TestOtherPolicies(t *testing.T) {
@@ -361,6 +405,33 @@ spec:
 	f.until("a changed Secret", func() bool { return !allowed("one") && allowed("two") })
 	f.remove("secrets", "default/token")
 	f.until("a deleted Secret", func() bool { return !allowed("two") })
+}
+
+// TestPublishBesideOthers: an identity that another node's endpoint has is not taken away.
+func TestPublishBesideOthers(t *testing.T) {
+	f := startWith(t, func(c *Config) { c.PublishEndpoints, c.SharedIdentities = true, true },
+		`{apiVersion: cilium.io/v2, kind: CiliumIdentity, metadata: {name: "7777"}, security-labels: {}}`)
+	f.until("identities of an earlier run go", func() bool { return f.get("ciliumidentities", "/7777") == nil })
+	f.yaml("pods", `{apiVersion: v1, kind: Pod, metadata: {name: twin, namespace: default, uid: t1}, spec: {nodeName: n2}}`)
+	if _, err := f.w.Pod(f.ctx(), "default", "twin", "t1"); err != nil {
+		t.Fatal(err)
+	}
+	f.client()
+	f.until("CiliumIdentity", func() bool { return f.get("ciliumidentities", "/1024") != nil })
+	f.yaml("ciliumendpoints", `{apiVersion: cilium.io/v2, kind: CiliumEndpoint, metadata: {name: twin, namespace: default}, status: {identity: {id: 1024}}}`)
+	f.e.RemovePod(t.Context(), "u1")
+	// An identity that comes and goes afterwards tells that the other was looked at.
+	f.remove("pods", "default/client")
+	f.yaml("pods", `{apiVersion: v1, kind: Pod, metadata: {name: client, namespace: default, uid: u2, labels: {app: other}}, spec: {nodeName: n1}}`)
+	if _, err := f.w.SetPod(f.ctx(), "default", "client", "u2", clientIP); err != nil {
+		t.Fatal(err)
+	}
+	f.until("the next CiliumIdentity", func() bool { return f.get("ciliumidentities", "/1025") != nil })
+	f.e.RemovePod(t.Context(), "u2")
+	f.until("it goes with its last pod", func() bool { return f.get("ciliumidentities", "/1025") == nil })
+	if f.get("ciliumidentities", "/1024") == nil {
+		t.Error("the identity of another node's endpoint is gone")
+	}
 }
 
 func TestPublish(t *testing.T) {

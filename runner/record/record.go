@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/netdojo/netdojo/checks"
+	"github.com/netdojo/netdojo/policies"
 )
 
 // Schema names this shape. A change that breaks a reader gets a new one.
@@ -50,8 +51,17 @@ type Applied struct {
 	// EnforcedMs is from the API's answer to the apply until the datapath judges
 	// by it; nil when that never happened or was not measured.
 	EnforcedMs *float64 `json:"enforcedMs,omitempty"`
-	// Rejected is why the datapath does not enforce it.
+	// Rejected is why the API or the datapath does not take it as it is written; ""
+	// when it does.
 	Rejected string `json:"rejected,omitempty"`
+	// Cure says what to do about that; "" when it is not known.
+	Cure string `json:"cure,omitempty"`
+}
+
+// Reject is a with what became of it.
+func (a Applied) Reject(r *policies.Rejection) Applied {
+	a.Rejected, a.Cure = r.Reason, r.Advice
+	return a
 }
 
 // Check is one check of one phase.
@@ -70,8 +80,11 @@ type Check struct {
 	Cause      checks.Cause    `json:"cause"`
 	Detail     string          `json:"detail,omitempty"`
 	Evidence   checks.Evidence `json:"evidence"`
-	LatencyMs  float64         `json:"latencyMs"` // of the last probe
-	Attempts   int             `json:"attempts"`
+	// Why is what the policy engine says of a check that differs: which rule decided,
+	// or what the nearest misses.
+	Why       []string `json:"why,omitempty"`
+	LatencyMs float64  `json:"latencyMs"` // of the last probe
+	Attempts  int      `json:"attempts"`
 }
 
 // OK says whether the session came to its end, there was a verdict, and every

@@ -117,6 +117,9 @@ func (p *Plain) Listen(e event.Event) {
 		p.status("  deleted %s %s", e.Kind, nameOf(e.Namespace, e.Name))
 	case event.PolicyRejected:
 		p.line("  %s %s %s: %s", p.paint(red, "rejected"), e.Object.Kind, placed(e.Object), e.Object.Rejected)
+		if e.Object.Cure != "" {
+			p.wrapped("    Cure: ", "          ", e.Object.Cure)
+		}
 	case event.Hint:
 		p.line("")
 		p.wrapped("  Hint: ", "        ", e.Text)
@@ -140,11 +143,11 @@ func (p *Plain) step(e event.StepUpdate) {
 		if p.o.Quiet {
 			return
 		}
-		text := fmt.Sprintf("%s%s %s", indent, p.paint(green, "done"), e.Name)
+		text := e.Name
 		if e.Detail != "" {
 			text += ", " + e.Detail
 		}
-		p.line("%s (%s)", text, brief(e.Elapsed))
+		p.line("%s%s %s (%s)", indent, p.paint(green, "done"), text, brief(e.Elapsed))
 	case step.Failed:
 		p.line("%s%s %s (%s)", indent, p.paint(red, "failed"), e.Name, brief(e.Elapsed))
 	}
@@ -166,14 +169,19 @@ func (p *Plain) verdict(c record.Check) {
 	if !c.Passed {
 		mark, colour = "FAIL", red
 	}
-	text := fmt.Sprintf("    %s %-*s  %-12s", p.paint(colour, mark), p.wide, c.To, c.Verdict)
-	p.line("%s %s", text, tail(c))
+	p.line("    %s %-*s  %-12s %s", p.paint(colour, mark), p.wide, c.To, string(c.Verdict), tail(c))
 	if c.Passed && c.Verdict == checks.Allowed {
 		return
 	}
 	if !c.Passed {
-		detail := strings.ReplaceAll(c.Detail, "; ", "\n           ")
-		p.line("         expected %s, cause %s: %s", c.Expect, c.Cause, detail)
+		if c.From != "" { // a matrix has the same destination in many rows
+			p.line("         from     %s", c.From)
+		}
+		facts := strings.Split(c.Detail, "; ")
+		p.line("         expected %s, cause %s: %s", string(c.Expect), string(c.Cause), facts[0])
+		for _, fact := range facts[1:] {
+			p.line("           %s", fact)
+		}
 	}
 	for _, line := range evidence(c) {
 		p.line("         %s", line)
@@ -203,6 +211,7 @@ func evidence(c record.Check) []string {
 	if k := c.Evidence.Control; k != nil {
 		what := map[checks.ControlKind]string{
 			checks.ControlBefore:        "the same probe was allowed before the policy",
+			checks.ControlAfter:         "the same probe was allowed later, without the policy",
 			checks.ControlSiblingClient: "another pod reaches the same destination",
 			checks.ControlSibling:       "the same pod reaches another destination",
 		}[k.Kind]
@@ -234,6 +243,9 @@ func evidence(c record.Check) []string {
 			code = fmt.Sprintf("(%d) ", *c.ExitCode)
 		}
 		lines = append(lines, "curl     "+code+c.Evidence.Message)
+	}
+	for _, w := range c.Why {
+		lines = append(lines, "why      "+w)
 	}
 	return lines
 }

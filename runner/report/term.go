@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/netdojo/netdojo/internal/printable"
 )
 
 // Colours, as SGR parameters.
@@ -15,17 +17,22 @@ const (
 	green = "32"
 )
 
-func (p *Plain) paint(sgr, text string) string {
+// painted is text with colours, which have to reach the terminal.
+type painted string
+
+func (p *Plain) paint(sgr, text string) painted {
+	text = printable.Line(text)
 	if !p.o.Color {
-		return text
+		return painted(text)
 	}
-	return "\x1b[" + sgr + "m" + text + "\x1b[0m"
+	return painted("\x1b[" + sgr + "m" + text + "\x1b[0m")
 }
 
-// line writes a line that stays.
+// line writes a line that stays. What terminals would obey in strings is written
+// out, but for painted.
 func (p *Plain) line(format string, args ...any) {
 	p.clear()
-	p.write(strings.TrimRight(fmt.Sprintf(format, args...), " ") + "\n")
+	p.write(strings.TrimRight(fmt.Sprintf(format, printable.Args(args)...), " ") + "\n")
 }
 
 // status writes what is being done, until the next line takes its place. It is
@@ -34,7 +41,7 @@ func (p *Plain) status(format string, args ...any) {
 	if !p.o.TTY {
 		return
 	}
-	p.current, p.since = strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " "), time.Now()
+	p.current, p.since = printable.Line(fmt.Sprintf(format, args...)), time.Now()
 	p.draw()
 }
 

@@ -18,6 +18,7 @@ func Fit(line string, width int) string {
 	if width <= 0 {
 		return ""
 	}
+	line = stylesOnly(line)
 	w := ansi.StringWidth(line)
 	if w > width {
 		line = ansi.Truncate(line, width, "")
@@ -78,7 +79,11 @@ func Box(title string, lines []string, width, height int, focused bool, t styles
 	head := " " + Short(title, width-6, t) + " "
 	fill := width - 3 - ansi.StringWidth(head)
 	out := make([]string, 0, height)
-	out = append(out, border.Render(t.TopLeft+mark+head+strings.Repeat(t.Horizontal, max(fill, 0))+t.TopRight))
+	name := t.Title // a border may be faint, its title not
+	if focused {
+		name = t.Focused
+	}
+	out = append(out, border.Render(t.TopLeft+mark)+name.Render(head)+border.Render(strings.Repeat(t.Horizontal, max(fill, 0))+t.TopRight))
 	side := border.Render(t.Vertical)
 	for _, line := range Block(lines, width-2, height-2) {
 		out = append(out, side+line+side)
@@ -96,14 +101,15 @@ func Beside(left, right []string) []string {
 }
 
 // Clean makes text from outside safe to put in a line: no control characters,
-// no escape sequences, tabs as spaces.
+// no escape sequences, no marks that turn the direction of text around, tabs as
+// spaces.
 func Clean(text string) string {
 	text = ansi.Strip(text)
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\t' || r == '\n':
 			return ' '
-		case unicode.IsControl(r):
+		case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r):
 			return -1
 		}
 		return r
@@ -137,28 +143,29 @@ func ASCII(text string) string {
 	}, text)
 }
 
-// Scroll holds which lines of a longer text are seen.
+// Scroll is which lines of a longer text are seen, a value: moving makes another.
 type Scroll struct{ Top int }
 
-// Move moves by lines and keeps to the text.
-func (s *Scroll) Move(by, lines, height int) {
-	s.Top = min(max(s.Top+by, 0), max(lines-height, 0))
+// Moved is scrolled by lines, within the text.
+func (s Scroll) Moved(by, lines, height int) Scroll {
+	last := max(lines-height, 0)
+	return Scroll{min(max(min(s.Top, last)+by, 0), last)}
 }
 
-// Show moves as little as needed for a range of lines to be seen, its first
-// line before its last.
-func (s *Scroll) Show(from, to, lines, height int) {
+// Showing is scrolled as little as needed for a range of lines to be seen, its
+// first line before its last.
+func (s Scroll) Showing(from, to, lines, height int) Scroll {
 	if to >= s.Top+height {
 		s.Top = to - height + 1
 	}
 	if from < s.Top {
 		s.Top = from
 	}
-	s.Move(0, lines, height)
+	return s.Moved(0, lines, height)
 }
 
 // Cut returns the seen lines.
-func (s *Scroll) Cut(lines []string, height int) []string {
-	s.Move(0, len(lines), height)
+func (s Scroll) Cut(lines []string, height int) []string {
+	s = s.Moved(0, len(lines), height)
 	return lines[s.Top:min(s.Top+height, len(lines))]
 }

@@ -64,15 +64,15 @@ func TestScroll(t *testing.T) {
 	if got := strings.Join(s.Cut(lines, 3), ""); got != "012" {
 		t.Errorf("at the beginning %s", got)
 	}
-	s.Move(100, 10, 3)
+	s = s.Moved(100, 10, 3)
 	if got := strings.Join(s.Cut(lines, 3), ""); got != "789" {
 		t.Errorf("at the end %s", got)
 	}
-	s.Show(4, 5, 10, 3)
+	s = s.Showing(4, 5, 10, 3)
 	if got := strings.Join(s.Cut(lines, 3), ""); got != "456" {
 		t.Errorf("shown %s", got)
 	}
-	s.Show(8, 9, 10, 3)
+	s = s.Showing(8, 9, 10, 3)
 	if got := strings.Join(s.Cut(lines, 3), ""); got != "789" {
 		t.Errorf("shown %s", got)
 	}

@@ -3,30 +3,40 @@ package linear
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"strings"
 
 	"github.com/netdojo/netdojo/checks"
-	"github.com/netdojo/netdojo/tui"
+	"github.com/netdojo/netdojo/runner/netmap"
+	"github.com/netdojo/netdojo/tui/backend"
 	"github.com/netdojo/netdojo/tui/frame"
+	"github.com/netdojo/netdojo/tui/lesson"
+	"github.com/netdojo/netdojo/tui/markdown"
 )
 
-const names = "text, shell, check, predict, explain, matrix, flows, hint, compare, solution, baseline, next, previous, task, reset, labs, help, quit"
+const names = "text, edit, problems, preview, apply, shell, check, predict, quiz, explain, matrix, map, flows, hint, compare, solution, baseline, next, previous, task, reset, mend, labs, help, quit"
 
 const help = `text      reads the task's page
+edit      opens the file for the task's answer in your editor; it says how to leave that
+problems  what is wrong with the files that you have saved
+preview   will this work? What those files would do, before they are applied
+apply     applies that file to the cluster
 shell     opens a shell in the lab's folder; exit comes back
 check     judges the cluster as it is now
-predict   CHECK allowed, or CHECK denied: what you expect of the next check
+predict   CHECK allowed, or CHECK denied: what you expect of the next check; alone
+          it asks what the lab wants you to say before you apply a policy
+quiz      asks about what you saw, when the task is done
 explain   CHECK: its last outcome, and what the policies say of it now
 matrix    who reaches whom: without the policy, expected, and now
+map       the network in words: a sentence a connection, with its verdict
 flows     the connections since you last asked, and the policies that decided
 hint      one hint more; each gives more away
 compare   sets the solution beside what you have applied
 solution  applies the task's solution
 baseline  runs the checks before the policy again
-next, previous   go to another task
+next, previous   go to another task; after the last one, how the lab went
 task      ID: goes to that task; alone it lists them
 reset     brings the task to its beginning; reset lab the whole lab
+mend      brings the cluster, its DNS or the lab's pods back, with the lab as you left it
 labs      goes back to the labs
 quit      leaves netdojo`
 
@@ -39,31 +49,51 @@ func (f *face) command(ctx context.Context, words []string) (leave bool, err err
 	switch words[0] {
 	case "text":
 		f.text()
+	case "edit":
+		f.edit(ctx)
+	case "problems":
+		f.saved(ctx, true)
+	case "preview":
+		f.preview(ctx)
+	case "apply":
+		f.foretell(ctx)
+		f.apply(ctx)
 	case "shell":
+		f.foretell(ctx)
 		f.shell(ctx)
 	case "check":
-		f.session(ctx, b.Check)
+		if len(f.lesson.Task.Checks) == 0 {
+			f.say("This task has no checks; quiz asks its questions.")
+			break
+		}
+		f.foretell(ctx)
+		f.session(ctx, lesson.Checking, b.Check)
 	case "predict":
-		f.predicts(words[1:])
+		f.predicts(ctx, words[1:])
+	case "quiz":
+		if why := f.lesson.NoQuiz(); why != "" {
+			f.say("Not now: %s.", why)
+			break
+		}
+		f.quiz(ctx)
 	case "explain":
 		f.explain(ctx, words[1:])
 	case "matrix":
 		f.matrix()
+	case "map":
+		f.network()
 	case "flows":
-		f.flows()
+		f.flows(ctx)
 	case "baseline":
-		f.session(ctx, b.Baseline)
+		f.baseline(ctx)
 	case "hint":
 		f.hint()
+	case "mend":
+		f.mend(ctx)
 	case "compare":
 		f.compare(ctx)
 	case "solution":
-		if len(f.task.Solution) == 0 {
-			f.say("This task has no solution to apply.")
-		} else if f.session(ctx, b.Solve) {
-			f.sawSolution()
-			f.session(ctx, b.Check)
-		}
+		f.solve(ctx)
 	case "next", "previous":
 		f.step(ctx, words[0])
 	case "task":
@@ -82,27 +112,36 @@ func (f *face) command(ctx context.Context, words []string) (leave bool, err err
 	return false, ctx.Err()
 }
 
-// text tells the page as it is written.
+// text reads the page: prose without its marks, code as it is written.
 func (f *face) text() {
-	data, err := fs.ReadFile(f.lab.FS, f.task.Page)
+	page, err := f.lesson.Page()
 	if err != nil {
 		f.say("The page cannot be read: %v.", err)
 		return
 	}
-	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(markdown.Plain(page)), "\n") {
 		f.say("%s", frame.Clean(line))
 	}
 }
 
-func (f *face) predicts(words []string) {
+func (f *face) predicts(ctx context.Context, words []string) {
+	if len(words) == 0 && len(f.lesson.Asked()) > 0 {
+		f.put = false
+		f.foretell(ctx)
+		return
+	}
+	if why := f.lesson.NoPrediction(); why != "" {
+		f.say("Not now: %s.", why)
+		return
+	}
 	if len(words) == 2 {
-		for _, c := range f.task.Checks {
-			what := checks.Expect(words[1])
-			if c.ID == words[0] && (what == checks.ExpectAllowed || what == checks.ExpectDenied) {
-				f.predict[c.ID] = what
-				f.say("You predict %s for %s.", what, c.ID)
-				return
-			}
+		what := checks.Expect(words[1])
+		r := f.lesson.Row(words[0])
+		if r != nil && (what == checks.ExpectAllowed || what == checks.ExpectDenied) {
+			f.lesson.Expect(r.Check.ID, what)
+			f.save()
+			f.say("You predict %s for %s.", what, r.Check.ID)
+			return
 		}
 	}
 	f.say("Say: predict CHECK allowed, or predict CHECK denied. The checks are:")
@@ -110,160 +149,200 @@ func (f *face) predicts(words []string) {
 }
 
 func (f *face) checks() {
-	for _, c := range f.task.Checks {
+	for _, c := range f.lesson.Task.Checks {
 		f.say("%s: from %s to %s", c.ID, c.From, c.To)
 	}
 }
 
 func (f *face) explain(ctx context.Context, words []string) {
-	for _, c := range f.task.Checks {
-		if len(words) != 1 || c.ID != words[0] {
-			continue
-		}
-		last, ok := f.last[c.ID]
-		if !ok {
-			f.say("%s was not judged yet.", c.ID)
-		} else {
-			for _, fact := range tui.Explain(last) {
-				f.say("%s: %s.", fact.Label, strings.TrimSuffix(frame.Clean(fact.Text), "."))
-			}
-		}
-		text, err := f.o.Backend.Explain(ctx, f.lab, c)
-		if errors.Is(err, tui.ErrNoEngine) {
-			return
-		}
-		if err != nil {
-			f.failed(err)
-			return
-		}
-		f.say("The policy engine says now:")
-		for _, line := range text {
-			f.say("%s", frame.Clean(line))
-		}
+	var r *lesson.Row
+	if len(words) == 1 {
+		r = f.lesson.Row(words[0])
+	}
+	if r == nil {
+		f.say("Say: explain CHECK. The checks are:")
+		f.checks()
 		return
 	}
-	f.say("Say: explain CHECK. The checks are:")
-	f.checks()
+	if r.Now == nil {
+		f.say("%s was not judged yet.", r.Check.ID)
+	} else {
+		for _, fact := range lesson.Explain(*r.Now) {
+			f.say("%s: %s.", fact.Label, strings.TrimSuffix(frame.Clean(fact.Text), "."))
+		}
+	}
+	text, err := f.o.Backend.Explain(ctx, f.lesson.Lab, r.Check)
+	if errors.Is(err, backend.ErrNoEngine) {
+		return
+	}
+	if err != nil {
+		f.failed(err)
+		return
+	}
+	f.say("The policy engine says now:")
+	for _, line := range text {
+		f.say("%s", frame.Clean(line))
+	}
 }
 
 func (f *face) matrix() {
-	for _, c := range f.task.Checks {
+	for _, r := range f.lesson.Rows {
 		without, now := "not judged", "not judged"
-		if r, ok := f.before[c.ID]; ok {
-			without = string(r.Verdict)
+		if r.Before != nil {
+			without = string(r.Before.Verdict)
 		}
-		if r, ok := f.last[c.ID]; ok {
-			now = string(r.Verdict)
+		if r.Now != nil {
+			now = string(r.Now.Verdict)
 		}
-		f.say("From %s to %s: without the policy %s, expected %s, now %s.", c.From, c.To, without, c.After, now)
+		f.say("From %s to %s: without the policy %s, expected %s, now %s.", r.Check.From, r.Check.To, without, r.Check.After, now)
 	}
 }
 
-func (f *face) flows() {
-	flows, missed := f.following.connections()
+// network reads the map: what the picture of it shows.
+func (f *face) network() {
+	g := f.lesson.Graph()
+	for _, sentence := range netmap.Sentences(g) {
+		f.say("%s", sentence)
+	}
+	if len(g.Lines) == 0 {
+		f.say("The checks of this task open no connection.")
+	}
+}
+
+func (f *face) flows(ctx context.Context) {
+	namespace, err := f.o.Backend.Namespace(ctx, f.lesson.Lab)
+	if err != nil {
+		namespace = f.lesson.Lab.Namespace // as the lab has it
+	}
+	all, missed := f.following.connections()
 	if missed > 0 {
 		f.say("%d earlier connections were not kept.", missed)
 	}
-	for _, flow := range flows {
-		text := flow.Verdict + ": from " + flow.From + " to " + flow.To
-		if flow.What != "" {
-			text += ", " + flow.What
+	told, lab := 0, f.lesson.Namespaces(namespace)
+	for _, c := range all {
+		if c.Of(lab...) {
+			told++
+			f.say("%s", frame.Clean(c.Sentence(namespace)))
 		}
-		if flow.Reason != "" {
-			text += ", reason " + flow.Reason
-		}
-		if flow.By != "" {
-			text += ", by " + flow.By
-		}
-		f.say("%s.", frame.Clean(text))
 	}
-	if len(flows) == 0 {
+	if told == 0 {
 		f.say("No connection since you last asked.")
 	}
 }
 
 func (f *face) hint() {
-	levels := f.task.Hints.Levels()
-	k := f.store.Task(f.lab.ID, f.task.ID)
-	if k.Hints >= len(levels) {
+	text, n, of, more := f.lesson.Hint()
+	if !more {
 		f.say("There are no more hints.")
 		return
 	}
-	k.Hints++
 	f.save()
-	f.say("Hint %d of %d: %s", k.Hints, len(levels), levels[k.Hints-1])
+	f.say("Hint %d of %d: %s", n, of, text)
 }
 
-func (f *face) sawSolution() {
-	f.store.Task(f.lab.ID, f.task.ID).SawSolution = true
-	f.save()
+// solve applies the solution and judges it.
+func (f *face) solve(ctx context.Context) {
+	if len(f.lesson.Task.Solution) == 0 {
+		f.say("This task has no solution to apply.")
+		return
+	}
+	if !f.yes(ctx, "The solution of task "+f.lesson.Task.ID+" is applied to the cluster. Yes or no?") {
+		return
+	}
+	if f.session(ctx, lesson.Solving, f.o.Backend.Solve) {
+		f.session(ctx, lesson.Checking, f.o.Backend.Check)
+	}
 }
 
 // compare reads the solution beside what the learner has.
 func (f *face) compare(ctx context.Context) {
-	if len(f.task.Solution) == 0 {
+	if len(f.lesson.Task.Solution) == 0 {
 		f.say("This task has no solution.")
 		return
 	}
-	found, err := f.o.Backend.Compare(ctx, f.lab, f.task.ID)
+	if !f.lesson.SolutionSeen() && !f.yes(ctx, "The solution of task "+f.lesson.Task.ID+" is shown. Yes or no?") {
+		return
+	}
+	found, err := f.o.Backend.Compare(ctx, f.lesson.Lab, f.lesson.Task.ID)
 	if err != nil {
 		f.failed(err)
 		return
 	}
-	f.sawSolution()
+	f.lesson.SeeSolution()
+	f.save()
 	for _, d := range found {
-		f.say("%s", tui.Compared(d))
-		for _, line := range strings.Split(strings.TrimRight(d.Diff, "\n"), "\n") {
-			if line = frame.Clean(line); d.Diff != "" && !strings.HasPrefix(line, "---") && !strings.HasPrefix(line, "+++") && !strings.HasPrefix(line, "@@") {
-				f.say("%s", line)
-			}
+		f.say("%s", lesson.Compared(d))
+		for _, line := range lesson.DiffLines(d) {
+			f.say("%s", frame.Clean(line))
 		}
 	}
+}
+
+// baseline runs the checks before the policy.
+func (f *face) baseline(ctx context.Context) {
+	if why := f.lesson.NoBaseline(); why != "" {
+		f.say("That cannot be done: %s.", why)
+		return
+	}
+	f.session(ctx, lesson.Baseline, f.o.Backend.Baseline)
 }
 
 // step goes to the task beside this one.
 func (f *face) step(ctx context.Context, where string) {
-	to := f.at() + 1
+	to := f.lesson.At() + 1
 	if where == "previous" {
-		to = f.at() - 1
+		to = f.lesson.At() - 1
 	}
-	if to < 0 || to >= len(f.lab.Tasks) {
+	if where == "next" && to == len(f.lesson.Lab.Tasks) && f.lesson.Finished() {
+		f.ending()
+		return
+	}
+	move, err := f.lesson.Going(to)
+	if err != nil {
 		f.say("There is no %s task.", where)
 		return
 	}
-	if f.store.Task(f.lab.ID, f.task.ID).Done && where == "next" {
-		f.setTask(to)
-		f.session(ctx, f.o.Backend.Baseline)
-		return
-	}
-	f.anew(ctx, to)
+	f.move(ctx, move)
 }
 
 // goTo goes to a task by its name.
 func (f *face) goTo(ctx context.Context, words []string) {
-	for i, t := range f.lab.Tasks {
+	for i, t := range f.lesson.Lab.Tasks {
 		if len(words) == 1 && t.ID == words[0] {
-			f.anew(ctx, i)
+			f.move(ctx, f.lesson.Anew(i))
 			return
 		}
 	}
 	f.say("Say: task ID. The tasks are:")
-	for _, t := range f.lab.Tasks {
+	for _, t := range f.lesson.Lab.Tasks {
 		f.say("%s, %s", t.ID, t.Title)
 	}
 }
 
-// anew enters a task from its beginning, after a question.
-func (f *face) anew(ctx context.Context, i int) {
-	question := "Task " + f.lab.Tasks[i].ID + " begins anew: the lab's policies go"
-	if i > 0 {
-		question += ", the solutions of the tasks before it are applied"
+// move goes to a task, after a question where policies go.
+func (f *face) move(ctx context.Context, m lesson.Move) {
+	if m.Asks {
+		question := "Task " + m.Task.ID + " begins anew: the lab's policies go"
+		if m.Solutions {
+			question += ", the solutions of the tasks before it are applied"
+		}
+		if !f.yes(ctx, question+". Yes or no?") {
+			return
+		}
 	}
-	if !f.yes(ctx, question+". Yes or no?") {
-		return
+	f.lesson.Go(m)
+	f.arrived(ctx, m.Purpose)
+}
+
+// arrived is at a task anew.
+func (f *face) arrived(ctx context.Context, why lesson.Purpose) {
+	f.save()
+	f.say("Task %s, %s.", f.lesson.Task.ID, f.lesson.Task.Title)
+	do := f.o.Backend.Enter
+	if why == lesson.Baseline {
+		do = f.o.Backend.Baseline
 	}
-	f.setTask(i)
-	f.session(ctx, f.o.Backend.Enter)
+	f.session(ctx, why, do)
 }
 
 func (f *face) reset(ctx context.Context, words []string) {
@@ -271,12 +350,11 @@ func (f *face) reset(ctx context.Context, words []string) {
 		if !f.yes(ctx, "The lab begins anew: its policies and its progress go. Yes or no?") {
 			return
 		}
-		f.store.Forget(f.lab.ID)
-		f.setTask(0)
-		f.session(ctx, f.o.Backend.Enter)
+		f.lesson.Forget()
+		f.arrived(ctx, lesson.Resetting)
 		return
 	}
-	f.anew(ctx, f.at())
+	f.move(ctx, f.lesson.Anew(f.lesson.At()))
 }
 
 // yes asks; anything but yes means no.
@@ -289,38 +367,14 @@ func (f *face) yes(ctx context.Context, question string) bool {
 	return false
 }
 
-// at is the task's place in the lab.
-func (f *face) at() int {
-	for i, t := range f.lab.Tasks {
-		if t.ID == f.task.ID {
-			return i
-		}
-	}
-	return 0
-}
-
-// setTask goes to a task and says so.
-func (f *face) setTask(i int) {
-	f.begin(f.lab.Tasks[i])
-	f.store.At(f.lab.ID, f.task.ID)
-	f.save()
-	f.say("Task %s, %s.", f.task.ID, f.task.Title)
-}
-
 // shell gives the terminal to the learner's shell until it ends.
 func (f *face) shell(ctx context.Context) {
-	cmd, cleanup, err := f.o.Backend.Shell(ctx, f.lab)
+	cmd, cleanup, err := f.o.Backend.Shell(ctx, f.lesson.Lab)
 	if err != nil {
 		f.say("No shell: %v.", err)
 		return
 	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = f.o.In, f.o.Out, f.o.Err
 	f.say("A shell in %s. exit comes back.", cmd.Dir)
-	release := f.o.Hold()
-	_ = cmd.Run() // its exit code is the learner's business
-	release()
-	if err := cleanup(); err != nil {
-		f.say("Note: %v.", err)
-	}
+	_ = f.foreground(cmd, cleanup) // its exit code is the learner's business
 	f.say("The shell has ended. check judges the cluster as it is now.")
 }

@@ -3,15 +3,21 @@ package linear
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/netdojo/netdojo/labs"
-	"github.com/netdojo/netdojo/tui"
+	"github.com/netdojo/netdojo/tui/backend"
+	"github.com/netdojo/netdojo/tui/flow"
 	"github.com/netdojo/netdojo/tui/frame"
 )
 
-// flowsKept bounds the flows that wait to be told.
+// changesTold bounds what is read out of changes.
+const changesTold = 3
+
+// flowsKept bounds the connections that wait to be told.
 const flowsKept = 200
 
 // follower gathers what happens beside the conversation, to be told when the
@@ -22,18 +28,20 @@ type follower struct {
 
 	mu      sync.Mutex // guards what follows
 	changed []string   // policies and pods, since they were told
-	flows   []tui.Flow
-	missed  int // flows that were not kept
+	flows   *flow.Log
+	ailing  []backend.Ailment // as it is
+	told    []backend.Ailment // as it was told
 	err     error
 }
 
 // follow begins with a lab that is entered.
-func follow(ctx context.Context, b tui.Backend, lab *labs.Lab) *follower {
+func follow(ctx context.Context, b backend.Backend, lab *labs.Lab) *follower {
 	ctx, cancel := context.WithCancel(ctx)
-	f := &follower{stop: cancel}
+	f := &follower{stop: cancel, flows: flow.NewLog(flowsKept)}
 	f.running.Go(func() { f.ended(ctx, b.Watch(ctx, lab, f.change)) })
+	f.running.Go(func() { f.ended(ctx, b.Health(ctx, lab, f.ails)) })
 	f.running.Go(func() {
-		if err := b.Flows(ctx, f.flow); !errors.Is(err, tui.ErrNoFlows) {
+		if err := b.Flows(ctx, f.flow); !errors.Is(err, backend.ErrNoFlows) {
 			f.ended(ctx, err)
 		}
 	})
@@ -56,14 +64,23 @@ func (f *follower) change(what string) {
 	f.changed = append(f.changed, what)
 }
 
-func (f *follower) flow(flow tui.Flow) {
+func (f *follower) ails(what []backend.Ailment) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.flows = append(f.flows, flow)
-	if over := len(f.flows) - flowsKept; over > 0 {
-		f.missed += over
-		f.flows = append([]tui.Flow(nil), f.flows[over:]...)
-	}
+	f.ailing = what
+}
+
+// missing is what does not work of what the lab needs.
+func (f *follower) missing() []backend.Ailment {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ailing
+}
+
+func (f *follower) flow(one flow.Flow) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.flows.Add(one)
 }
 
 func (f *follower) ended(ctx context.Context, err error) {
@@ -75,19 +92,34 @@ func (f *follower) ended(ctx context.Context, err error) {
 	f.err = err
 }
 
-// news are what changed since it was last asked, as sentences.
-func (f *follower) news() []string {
+// news are what changed since it was last asked, as sentences. Changed is the last
+// policy or pod that did, "" for none.
+func (f *follower) news() (out []string, changed string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var out []string
 	if len(f.changed) > 0 {
-		out = append(out, "Changed: "+frame.Clean(strings.Join(f.changed, ", "))+". check judges the cluster as it is now.")
+		changed = f.changed[len(f.changed)-1]
+		some := strings.Join(f.changed[:min(len(f.changed), changesTold)], ", ")
+		if more := len(f.changed) - changesTold; more > 0 {
+			some += fmt.Sprintf(" and %d more", more)
+		}
+		out = append(out, "Changed: "+frame.Clean(some)+". check judges the cluster as it is now.")
 	}
 	if f.err != nil {
-		out = append(out, "The cluster cannot be watched any more: "+frame.Clean(f.err.Error())+". reset brings it up again.")
+		out = append(out, "The cluster cannot be watched any more: "+frame.Clean(f.err.Error())+". mend brings it up again.")
 	}
+	switch {
+	case slices.Equal(f.ailing, f.told):
+	case len(f.ailing) == 0:
+		out = append(out, "All that the lab needs works again.")
+	default:
+		for _, a := range f.ailing {
+			out = append(out, "The cluster does not work as it should, "+frame.Clean(a.Word+": "+a.Why)+". mend brings it back.")
+		}
+	}
+	f.told = f.ailing
 	f.changed, f.err = nil, nil
-	return out
+	return out, changed
 }
 
 // judged forgets changes that the checks have just followed.
@@ -99,10 +131,8 @@ func (f *follower) judged() {
 
 // connections are those since they were last asked for, and how many were not
 // kept.
-func (f *follower) connections() (flows []tui.Flow, missed int) {
+func (f *follower) connections() (all []flow.Connection, missed int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	flows, missed = f.flows, f.missed
-	f.flows, f.missed = nil, 0
-	return flows, missed
+	return f.flows.Take()
 }

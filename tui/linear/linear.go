@@ -9,23 +9,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/netdojo/netdojo/checks"
+	"github.com/netdojo/netdojo/internal/printable"
 	"github.com/netdojo/netdojo/labs"
 	"github.com/netdojo/netdojo/runner/event"
 	"github.com/netdojo/netdojo/runner/record"
 	"github.com/netdojo/netdojo/runner/report"
-	"github.com/netdojo/netdojo/tui"
+	"github.com/netdojo/netdojo/tui/backend"
 	"github.com/netdojo/netdojo/tui/frame"
+	"github.com/netdojo/netdojo/tui/lesson"
 	"github.com/netdojo/netdojo/tui/progress"
 )
 
 // Options is what the face is given.
 type Options struct {
-	Backend  tui.Backend
+	Backend  backend.Backend
 	StateDir string
 	In       io.Reader
 	Out      io.Writer
@@ -41,12 +41,12 @@ type face struct {
 	store *progress.Store
 	lines *bufio.Reader
 
-	lab     *labs.Lab
-	task    labs.Task
-	predict map[string]checks.Expect // by check
-	// before and last are the checks' last verdicts without and with the policy.
-	before, last map[string]record.Check
-	following    *follower // nil outside of a lab
+	lesson    *lesson.Lesson
+	following *follower // nil outside of a lab
+	all       []*labs.Lab
+	course    *labs.Course // nil for none
+	put       bool         // the predictions that the lab wants were asked for
+	unjudged  string       // why the files were not judged, as it was told
 }
 
 // errLeave ends the conversation.
@@ -66,11 +66,16 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	course, err := o.Backend.Course()
+	if err != nil {
+		return err
+	}
+	f.all, f.course = all, course
 	for err == nil && ctx.Err() == nil {
-		err = f.choose(ctx, all)
+		err = f.choose(ctx)
 	}
 	if errors.Is(err, errLeave) || errors.Is(err, io.EOF) {
-		f.say("Your progress is kept. The cluster, if one is up, runs on: netdojo down takes it down.")
+		f.farewell(ctx)
 		err = nil
 	}
 	if ctx.Err() != nil {
@@ -80,7 +85,7 @@ func Run(ctx context.Context, o Options) error {
 }
 
 func (f *face) say(format string, args ...any) {
-	fmt.Fprintf(f.o.Out, format+"\n", args...)
+	fmt.Fprint(f.o.Out, printable.Text(fmt.Sprintf(format+"\n", args...)))
 }
 
 // ask reads one line; the end of the input is io.EOF. A terminal cannot be made
@@ -110,25 +115,36 @@ func (f *face) ask(ctx context.Context, question string) (string, error) {
 }
 
 // choose tells the labs and opens one.
-func (f *face) choose(ctx context.Context, all []*labs.Lab) error {
+func (f *face) choose(ctx context.Context) error {
+	m := f.theMap()
 	f.say("")
-	for i, lab := range all {
-		ids := make([]string, len(lab.Tasks))
-		for j, t := range lab.Tasks {
-			ids[j] = t.ID
-		}
-		f.say("%d. Lab %s, %s: %s. %s", i+1, lab.ID, lab.Title, f.store.State(lab.ID, ids), lab.Summary)
+	f.say("%s: %s", m.Title, m.About())
+	for _, s := range m.Stops {
+		f.say("%s", s.Sentence())
 	}
-	answer, err := f.ask(ctx, "Which lab? Its number or name, or quit:")
+	f.tellCluster(ctx)
+	question, next := "Which lab? Its name, cluster to choose another cluster, down to take it down, or quit:", m.Next()
+	if next != nil {
+		question = fmt.Sprintf("Which lab? Its name, nothing for lab %s, cluster to choose another cluster, down to take it down, or quit:", next.Lab.ID)
+	}
+	answer, err := f.ask(ctx, question)
+	for ; err == nil && (answer == "cluster" || answer == "down"); answer, err = f.ask(ctx, question) {
+		err = f.change(ctx, answer)
+		if err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return err
 	}
 	if answer == "quit" || answer == "q" {
 		return errLeave
 	}
-	n, _ := strconv.Atoi(answer)
-	for i, lab := range all {
-		if lab.ID == answer || i+1 == n && len(answer) < len(lab.ID) {
+	if answer == "" && next != nil {
+		return f.open(ctx, next.Lab)
+	}
+	for _, lab := range f.all {
+		if answer != "" && (lab.ID == strings.ToLower(answer) || strings.TrimLeft(lab.ID, "0") == answer) {
 			return f.open(ctx, lab)
 		}
 	}
@@ -138,16 +154,24 @@ func (f *face) choose(ctx context.Context, all []*labs.Lab) error {
 
 // open enters a lab and takes commands until it is left.
 func (f *face) open(ctx context.Context, lab *labs.Lab) error {
-	f.lab = lab
-	f.begin(lab.Tasks[0])
-	do := f.o.Backend.Enter
-	if at := f.store.Lab(lab.ID); at != nil {
-		do = f.o.Backend.Resume
-		if t := lab.Task(at.Task); t != nil {
-			f.begin(*t)
-		}
+	if !f.consent(ctx) {
+		return ctx.Err()
 	}
-	if !f.session(ctx, do) {
+	do, task := f.o.Backend.Enter, lab.Tasks[0].ID
+	if at := f.store.Begun(lab.ID); at != nil {
+		do, task = f.o.Backend.Resume, at.Task
+	}
+	if lab.Summary != "" {
+		f.say("Lab %s, %s: %s", lab.ID, lab.Title, lab.Summary)
+	}
+	if lab.Seed != "" {
+		f.say("Its names are those of the seed %s.", lab.Seed)
+	}
+	if lab.Begun != "" {
+		f.say("You began it with netdojo %s, and it has changed since: it stays as you began it. netdojo labs update %s takes the present one.", lab.Begun, lab.ID)
+	}
+	f.lesson = lesson.New(lab, task, f.store)
+	if !f.session(ctx, lesson.Entering, do) {
 		return ctx.Err()
 	}
 	f.following = follow(ctx, f.o.Backend, lab)
@@ -155,14 +179,20 @@ func (f *face) open(ctx context.Context, lab *labs.Lab) error {
 		f.following.close()
 		f.following = nil
 	}()
-	f.store.At(lab.ID, f.task.ID)
 	f.save()
 	f.say("")
-	f.say("Task %s, %s. The commands are: %s.", f.task.ID, f.task.Title, names)
+	f.say("Task %s, %s. The commands are: %s.", f.lesson.Task.ID, f.lesson.Task.Title, names)
+	f.announce()
 	for {
-		for _, news := range f.following.news() {
-			f.say("%s", news)
+		f.lesson.Spend(time.Now())
+		news, changed := f.following.news()
+		if changed != "" {
+			f.lesson.Changed(changed)
 		}
+		for _, n := range news {
+			f.say("%s", n)
+		}
+		f.saved(ctx, false)
 		answer, err := f.ask(ctx, "Command:")
 		if err != nil {
 			return err
@@ -174,27 +204,37 @@ func (f *face) open(ctx context.Context, lab *labs.Lab) error {
 	}
 }
 
-// begin is at a task of which nothing is known yet.
-func (f *face) begin(t labs.Task) {
-	f.task, f.predict = t, map[string]checks.Expect{}
-	f.before, f.last = map[string]record.Check{}, map[string]record.Check{}
-}
-
 // session runs one of the runner's and tells it; false when it failed.
-func (f *face) session(ctx context.Context, do func(context.Context, *labs.Lab, string, event.Listener) (record.Run, error)) bool {
+func (f *face) session(ctx context.Context, why lesson.Purpose, do func(context.Context, *labs.Lab, string, event.Listener) (record.Run, error)) bool {
+	f.lesson.Begin(why)
 	plain := report.NewPlain(f.o.Out, report.PlainOptions{})
-	run, err := do(ctx, f.lab, f.task.ID, func(e event.Event) {
-		// A session that judged nothing has no result to tell.
-		if end, ok := e.(event.Finished); !ok || end.Err != nil || end.Run.Passed+end.Run.Failed > 0 {
+	run, err := do(ctx, f.lesson.Lab, f.lesson.Task.ID, func(e event.Event) {
+		f.lesson.Take(e)
+		// A session that judged nothing has no result to tell, and one that goes on
+		// with a lab has none that is a failure.
+		end, ok := e.(event.Finished)
+		if !ok || end.Err != nil || why != lesson.Entering && end.Run.Passed+end.Run.Failed > 0 {
 			plain.Listen(e)
 		}
 	})
 	err = errors.Join(err, plain.Close())
 	if err != nil {
+		f.lesson.Fail("")
 		f.failed(err)
 		return false
 	}
-	f.score(run)
+	o := f.lesson.End(run)
+	f.tellOutcome(o)
+	switch why {
+	case lesson.Entering, lesson.Resetting, lesson.Baseline:
+		f.put = false
+	}
+	if o.Done && f.following != nil && f.lesson.Question() != nil {
+		f.quiz(ctx)
+	}
+	if o.Done && f.following != nil && f.lesson.Finished() {
+		f.ending()
+	}
 	return true
 }
 
@@ -206,51 +246,29 @@ func (f *face) failed(err error) {
 	}
 }
 
-// score tells what predictions became and keeps the progress.
-func (f *face) score(run record.Run) {
-	for _, t := range run.Tasks {
-		for _, c := range t.Checks {
-			if c.Phase == checks.Before {
-				f.before[c.ID] = c
-			} else {
-				f.last[c.ID] = c
-			}
-		}
+// tellOutcome tells what predictions became and whether the task is done.
+func (f *face) tellOutcome(o lesson.Outcome) {
+	if f.following != nil && (o.Judged || o.Purpose == lesson.Resetting) {
+		f.following.judged() // or made by the session itself
 	}
-	passed, total, last := tui.Score(run, f.task.ID)
-	if total == 0 {
-		return
+	for _, r := range o.Told {
+		f.say("You predicted %s for %s: %s. It was %s, because %s.", r.Told, r.Check.ID, r.RightOrWrong(), r.Now.Verdict, lesson.Reason(*r.Now))
 	}
-	if f.following != nil {
-		f.following.judged()
+	if o.Judged && o.Purpose == lesson.Entering {
+		f.say("%d of %d checks as expected.", o.Passed, o.Total)
 	}
-	k := f.store.Task(f.lab.ID, f.task.ID)
-	k.Passed, k.Total, k.LastCheck = passed, total, last
-	for _, t := range run.Tasks {
-		for _, c := range t.Checks {
-			told := f.predict[c.ID]
-			if told == "" || c.Phase != checks.After {
-				continue
-			}
-			delete(f.predict, c.ID)
-			k.Predicted++
-			word := "wrong"
-			if tui.CameTrue(told, c.Verdict) {
-				word = "right"
-				k.PredictedWell++
-			}
-			f.say("You predicted %s for %s: %s. It was %s, because %s.", told, c.ID, word, c.Verdict, tui.Reason(c))
-		}
+	if o.Kept {
+		f.say("With the policies that are applied the checks differ, so the baseline from before stays. reset begins the task without them.")
 	}
-	if passed == total {
-		k.Done = true
-		f.say("Task %s is done.", f.task.ID)
+	if o.Done {
+		f.say("Task %s is done.", f.lesson.Task.ID)
 	}
 	f.save()
 }
 
 func (f *face) save() {
-	if err := f.store.Save(f.lab.ID, time.Now()); err != nil {
+	f.lesson.Spend(time.Now())
+	if err := f.store.Save(f.lesson.Lab.ID, time.Now()); err != nil {
 		f.say("Note: %v.", err)
 	}
 }

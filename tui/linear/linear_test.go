@@ -6,29 +6,55 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/netdojo/netdojo/checks"
+	"github.com/netdojo/netdojo/cluster/step"
 	"github.com/netdojo/netdojo/labs"
+	"github.com/netdojo/netdojo/labs/progress"
 	"github.com/netdojo/netdojo/runner/event"
 	"github.com/netdojo/netdojo/runner/record"
-	"github.com/netdojo/netdojo/tui"
+	"github.com/netdojo/netdojo/tui/backend"
+	"github.com/netdojo/netdojo/tui/flow"
 )
 
 // fake is the part of a Backend that the face asks.
 type fake struct {
-	tui.Backend
+	backend.Backend
 	calls  []string
 	solved bool
 	fail   error
+	change func(*labs.Lab) // of the lab
+	// judgements are what is said of the files, one after another and then the last again;
+	// unjudged is why nothing is.
+	judgements []backend.Judgement
+	asked      backend.Judgement // after the policy engine was asked
+	unjudged   error
+	// preview is what the files would do, or unforeseen why nobody knows.
+	preview    backend.Preview
+	unforeseen error
+	editor     string
+	does       string // what a command in the shell does
+
+	choices  []backend.Choice
+	findings map[string]backend.Findings // by the choice
+	running  bool                        // where there are choices
+	ailing   []backend.Ailment           // told when a lab is followed
+	// healthTold is closed when that was told; in a lab, Cluster waits for it.
+	healthTold chan struct{}
+	once       sync.Once
+
 	// The shell asks the watch and the flows to tell something, and waits for both.
 	shelled, following chan struct{}
 }
 
 func newFake() *fake {
-	return &fake{shelled: make(chan struct{}), following: make(chan struct{}, 2)}
+	return &fake{shelled: make(chan struct{}), following: make(chan struct{}, 2), healthTold: make(chan struct{})}
 }
 
 // afterShell tells something once the shell was opened, and then nothing more.
@@ -47,29 +73,103 @@ func (f *fake) Watch(ctx context.Context, _ *labs.Lab, changed func(string)) err
 	return f.afterShell(ctx, func() { changed("CiliumNetworkPolicy default/p") })
 }
 
-func (f *fake) Flows(ctx context.Context, flow func(tui.Flow)) error {
+func (f *fake) Flows(ctx context.Context, each func(flow.Flow)) error {
 	return f.afterShell(ctx, func() {
-		flow(tui.Flow{Verdict: "denied", From: "default/backend", To: "cilium.io:443", What: "TCP SYN", Reason: "policy denied", By: "CiliumNetworkPolicy default/p"})
+		for range 2 {
+			each(flow.Flow{
+				Verdict: "denied", From: flow.End{Namespace: "default", Name: "backend"}, To: flow.End{Name: "cilium.io", Port: 443}, What: "TCP",
+				Reason: "policy denied", By: []string{"CiliumNetworkPolicy default/p"},
+			})
+			each(flow.Flow{Verdict: "allowed", From: flow.End{Namespace: "kube-system", Name: "coredns"}, To: flow.End{Name: "host", Port: 6443}, What: "TCP"})
+		}
 	})
 }
+
+// Health tells what ails, and waits.
+func (f *fake) Health(ctx context.Context, _ *labs.Lab, told func([]backend.Ailment)) error {
+	told(f.ailing)
+	f.once.Do(func() { close(f.healthTold) })
+	<-ctx.Done()
+	return nil
+}
+
+func (f *fake) Namespace(context.Context, *labs.Lab) (string, error) { return "default", nil }
 
 func (f *fake) Compare(_ context.Context, _ *labs.Lab, task string) ([]record.Difference, error) {
 	f.calls = append(f.calls, "compare "+task)
 	return []record.Difference{{Kind: "CiliumNetworkPolicy", Name: "p", Diff: "--- yours\n+++ the solution\n@@ -0,0 +1 @@\n+spec: {}\n"}}, nil
 }
 
-func (f *fake) Missing(context.Context) []tui.Missing { return nil }
+func (f *fake) Missing(context.Context) []backend.Missing { return nil }
 
 func (f *fake) Labs() ([]*labs.Lab, error) {
 	check := checks.Check{ID: "cilium-io", From: checks.From{Namespace: "default", App: "backend"}, To: "https://cilium.io", Before: "allowed", After: "denied"}
-	return []*labs.Lab{{
+	lab := &labs.Lab{
 		ID: "04", Title: "Cilium network policies", Summary: "One name.",
 		Tasks: []labs.Task{
 			{ID: "4.1", Title: "First", Page: "p.md", Checks: []checks.Check{check}, Solution: []string{"s.yaml"}, Hints: labs.Hints{Question: "Why?", Concept: "Because."}},
 			{ID: "4.2", Title: "Second", Page: "p.md", Checks: []checks.Check{check}},
 		},
-		FS: fstest.MapFS{"p.md": {Data: []byte("# The page\n\nwith \x1b[31mcolour")}},
-	}}, nil
+		FS: fstest.MapFS{"p.md": {Data: []byte("# The page\n\nwith \x1b[31mcolour\n\n- one\n- two\n\n```bash\nkubectl get pods -n vault --show-labels -o wide --sort-by=.metadata.creationTimestamp\n```\n")}},
+	}
+	if f.change != nil {
+		f.change(lab)
+	}
+	return []*labs.Lab{lab}, nil
+}
+
+func (f *fake) Cluster(context.Context) (backend.ClusterState, error) {
+	if f.choices != nil && len(f.calls) > 0 && f.calls[0] == "enter 4.1" {
+		<-f.healthTold
+	}
+	if f.choices != nil {
+		return backend.ClusterState{Name: "plain", What: f.inUse(), Running: f.running, Ready: f.running}, nil
+	}
+	return backend.ClusterState{Name: "plain", Running: len(f.calls) > 0, Ready: true, Down: "netdojo down --name plain"}, nil
+}
+
+func (f *fake) inUse() string {
+	for _, c := range f.choices {
+		if c.Chosen {
+			return c.Title
+		}
+	}
+	return ""
+}
+
+func (f *fake) Choices(context.Context) ([]backend.Choice, error) {
+	return slices.Clone(f.choices), nil
+}
+
+func (f *fake) Examine(_ context.Context, id string) backend.Findings { return f.findings[id] }
+
+func (f *fake) Choose(_ context.Context, id string, listen event.Listener) error {
+	f.calls = append(f.calls, "choose "+id)
+	if f.running {
+		listen(event.StepUpdate{Update: step.Update{Name: "Stop the cluster", State: step.Done}})
+	}
+	f.running = false
+	for i := range f.choices {
+		f.choices[i].Chosen = f.choices[i].ID == id
+	}
+	return nil
+}
+
+func (f *fake) Agree(id string) {
+	f.calls = append(f.calls, "agree "+id)
+	for i := range f.choices {
+		f.choices[i].Asks = ""
+	}
+}
+
+func (f *fake) TakeDown(context.Context, event.Listener) error {
+	f.calls = append(f.calls, "down")
+	f.running = false
+	return nil
+}
+
+func (f *fake) Course() (*labs.Course, error) {
+	return &labs.Course{Title: "A course", Labs: []labs.Entry{{Lab: "04", Level: labs.Beginner, Minutes: 15}}}, nil
 }
 
 func (f *fake) run(name string, phase checks.Phase) func(context.Context, *labs.Lab, string, event.Listener) (record.Run, error) {
@@ -78,13 +178,21 @@ func (f *fake) run(name string, phase checks.Phase) func(context.Context, *labs.
 		if f.fail != nil {
 			return record.Run{}, f.fail
 		}
+		if len(lab.Tasks[0].Checks) == 0 {
+			return record.Run{Tasks: []record.Task{{ID: id}}}, nil
+		}
 		c := record.Check{ID: "cilium-io", To: "https://cilium.io", Phase: phase, Expect: lab.Tasks[0].Checks[0].Expect(phase), Verdict: checks.Allowed}
 		if f.solved && phase == checks.After {
 			c.Verdict, c.Evidence.Drop = checks.Denied, &checks.Drop{Direction: "egress", Policies: []checks.PolicyName{{Kind: "CiliumNetworkPolicy", Name: "p"}}}
 		}
 		c.Passed = string(c.Verdict) == string(c.Expect)
 		listen(event.CheckVerdict{Task: id, Check: c})
-		return record.Run{Tasks: []record.Task{{ID: id, Checks: []record.Check{c}}}}, nil
+		out := record.Run{Tasks: []record.Task{{ID: id, Checks: []record.Check{c}}}}
+		if out.Passed = 1; !c.Passed {
+			out.Passed, out.Failed = 0, 1
+		}
+		listen(event.Finished{Run: out})
+		return out, nil
 	}
 }
 
@@ -121,6 +229,34 @@ func (f *fake) Explain(context.Context, *labs.Lab, checks.Check) ([]string, erro
 	return []string{"denied: no rule of p allows it"}, nil
 }
 
+func (f *fake) Answer(_ *labs.Lab, task string) (backend.Answer, error) {
+	return backend.Answer{Dir: "/work", File: task + ".yaml", Editor: f.editor}, nil
+}
+
+func (f *fake) Judge(context.Context, *labs.Lab, string) (backend.Judgement, error) {
+	if len(f.judgements) == 0 {
+		return backend.Judgement{}, f.unjudged
+	}
+	said := f.judgements[0]
+	if len(f.judgements) > 1 {
+		f.judgements = f.judgements[1:]
+	}
+	return said, f.unjudged
+}
+
+func (f *fake) AskEngine(context.Context, *labs.Lab, string) (backend.Judgement, error) {
+	return f.asked, f.unjudged
+}
+
+func (f *fake) Preview(context.Context, *labs.Lab, string) (backend.Preview, error) {
+	return f.preview, f.unforeseen
+}
+
+func (f *fake) Command(_ context.Context, _ *labs.Lab, line string) (*exec.Cmd, func() error, error) {
+	f.calls = append(f.calls, line)
+	return exec.Command("sh", "-c", f.does), func() error { return nil }, nil
+}
+
 // talk gives the face lines and returns what it said.
 func talk(t *testing.T, f *fake, state string, lines ...string) string {
 	t.Helper()
@@ -154,31 +290,57 @@ func TestALabToItsEnd(t *testing.T) {
 	state := t.TempDir()
 	f := newFake()
 	said := talk(t, f, state,
-		"1", "text", "hint", "hint", "hint", "predict cilium-io denied", "check", "predict", "predict cilium-io denied",
-		"shell", "flows", "flows", "explain", "matrix", "compare", "solution", "explain cilium-io", "matrix",
+		"4", "text", "hint", "hint", "hint", "predict cilium-io denied", "check", "predict", "predict cilium-io denied",
+		"shell", "flows", "flows", "explain", "matrix", "map", "compare", "no", "compare", "yes", "solution", "yes", "explain cilium-io", "matrix", "map",
 		"next", "solution", "compare", "next", "what", "quit")
-	wants(t, said, "1. Lab 04, Cilium network policies: new. One name.", "Task 4.1, First.",
-		"# The page", "with colour", "Hint 1 of 2: Why?", "Hint 2 of 2: Because.", "There are no more hints.",
+	wants(t, said, "A course: 1 lab, 15 min; 0 done.",
+		"Lab 04, Cilium network policies: next, beginner, 15 minutes, 0 of 2 tasks done.", "Which lab? Its name, nothing for lab 04,",
+		"Lab 04, Cilium network policies: One name.", "Task 4.1, First.",
+		"The page", "with colour", "one", "two", "kubectl get pods -n vault --show-labels -o wide --sort-by=.metadata.creationTimestamp", "Hint 1 of 2: Why?", "Hint 2 of 2: Because.", "There are no more hints.",
 		"You predict denied for cilium-io.", "You predicted denied for cilium-io: wrong. It was allowed, because no policy selects the pod",
 		"cilium-io: from default/app=backend to https://cilium.io",
 		"A shell in", "The shell has ended.", "Changed: CiliumNetworkPolicy default/p. check judges",
-		"denied: from default/backend to cilium.io:443, TCP SYN, reason policy denied, by CiliumNetworkPolicy default/p.",
+		"denied, 2 times: from backend to cilium.io:443, TCP, reason policy denied, by CiliumNetworkPolicy default/p.",
 		"No connection since you last asked.", "Say: explain CHECK.",
 		"From default/app=backend to https://cilium.io: without the policy allowed, expected denied, now allowed.",
-		"CiliumNetworkPolicy p: you have none yet", "+spec: {}",
+		"From backend to cilium.io, port 443, HEAD /: allowed, and something changed since.",
+		"The solution of task 4.1 is shown. Yes or no?", "Nothing was changed.",
+		"CiliumNetworkPolicy p: you have none yet", "+spec: {}", "The solution of task 4.1 is applied to the cluster. Yes or no?",
 		"You predicted denied for cilium-io: right. It was denied, because the egress was dropped: default deny since CiliumNetworkPolicy p",
-		"Task 4.1 is done.", "because: the egress was dropped", "The policy engine says now:", "denied: no rule of p allows it", "expected denied, now denied.",
+		"Task 4.1 is done.", "because: the egress was dropped", "The policy engine says now:", "denied: no rule of p allows it", "expected denied, now denied.", "From backend to cilium.io, port 443, HEAD /: denied.",
 		"Task 4.2, Second.", "This task has no solution to apply.", "This task has no solution.", "There is no next task.",
 		`There is no command "what".`, "Your progress is kept.")
 	if strings.Count(said, "Changed:") != 1 {
 		t.Errorf("a change is told more than once:\n%s", said)
 	}
 
+	f.solved = false // somebody took the policy away since
 	said = talk(t, f, state, "04", "labs", "quit")
-	wants(t, said, "in progress", "Task 4.2, Second.", "Which lab?")
+	wants(t, said, "in progress", "0 of 1 checks as expected.", "Task 4.2, Second.", "Which lab?")
+	if strings.Contains(said, "Failed in") {
+		t.Errorf("going on with a lab is told as a failure:\n%s", said)
+	}
 	want := "enter 4.1,check 4.1,cleanup,compare 4.1,solve 4.1,check 4.1,baseline 4.2,resume 4.2"
 	if got := strings.Join(f.calls, ","); got != want {
 		t.Errorf("calls %s, want %s", got, want)
+	}
+}
+
+// TestEditAndApply: the way out is said before the editor opens, and the file is
+// applied as in the shell.
+func TestEditAndApply(t *testing.T) {
+	f := newFake()
+	said := talk(t, f, t.TempDir(), "4", "edit", "quit")
+	wants(t, said, "No editor was found.")
+	f.editor, f.does = "/usr/bin/nano -w", "echo ran"
+	said = talk(t, f, t.TempDir(), "4", "edit", "apply", "quit")
+	wants(t, said, "4.1.yaml opens in nano. The way out: ctrl-o and Enter saves, ctrl-x leaves.", "ran", "nano has ended. apply applies 4.1.yaml",
+		"kubectl apply -f 4.1.yaml", "ran", "check judges the cluster as it is now.")
+	f.does = "exit 3"
+	said = talk(t, f, t.TempDir(), "4", "edit", "apply", "quit")
+	wants(t, said, "nano did not end well: exit status 3.", "It was not applied: exit status 3.")
+	if want := "/usr/bin/nano -w 4.1.yaml"; f.calls[2] != want {
+		t.Errorf("the editor was called by %q, want %q", f.calls[2], want)
 	}
 }
 
@@ -186,7 +348,7 @@ func TestALabToItsEnd(t *testing.T) {
 func TestTasksAndResets(t *testing.T) {
 	state := t.TempDir()
 	f := newFake()
-	said := talk(t, f, state, "1", "next", "no", "task", "task 4.2", "yes", "reset", "yes", "reset lab", "y", "quit")
+	said := talk(t, f, state, "", "next", "no", "task", "task 4.2", "yes", "reset", "yes", "reset lab", "y", "quit")
 	wants(t, said, "Task 4.2 begins anew: the lab's policies go, the solutions of the tasks before it are applied. Yes or no? Nothing was changed.",
 		"Say: task ID.", "4.1, First", "4.2, Second", "Task 4.2, Second.", "Task 4.2 begins anew", "The lab begins anew", "Task 4.1, First.")
 	want := "enter 4.1,enter 4.2,enter 4.2,enter 4.1"
@@ -198,8 +360,8 @@ func TestTasksAndResets(t *testing.T) {
 func TestFailuresAndEnds(t *testing.T) {
 	f := newFake()
 	f.fail = errors.New("no memory")
-	wants(t, talk(t, f, t.TempDir(), "nothing", "1", "quit"), `There is no lab "nothing".`, "This failed: no memory.", "Which lab?")
-	wants(t, talk(t, newFake(), t.TempDir(), "1"), "Command:", "Your progress is kept.") // the input ends
+	wants(t, talk(t, f, t.TempDir(), "nothing", "4", "quit"), `There is no lab "nothing".`, "This failed: no memory.", "Which lab?")
+	wants(t, talk(t, newFake(), t.TempDir(), "04"), "Command:", "Your progress is kept.") // the input ends
 }
 
 func TestInterrupted(t *testing.T) {
@@ -217,5 +379,23 @@ func TestInterrupted(t *testing.T) {
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("ended with %v", err)
+	}
+}
+
+// TestAfterAnExam: a lab that was only taken as an exam begins from its beginning.
+func TestAfterAnExam(t *testing.T) {
+	f, state := newFake(), t.TempDir()
+	store, err := progress.Open(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	store.SetExam("04", progress.Begin("pack", "v1", 60, 0, 1, progress.Reading{Wall: now}))
+	if err := store.Save("04", now); err != nil {
+		t.Fatal(err)
+	}
+	talk(t, f, state, "4", "quit")
+	if len(f.calls) == 0 || f.calls[0] != "enter 4.1" {
+		t.Errorf("calls %v, want the lab entered", f.calls)
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"charm.land/glamour/v2"
-	"charm.land/glamour/v2/ansi"
-	glamourstyles "charm.land/glamour/v2/styles"
 	termansi "github.com/charmbracelet/x/ansi"
 
 	"github.com/netdojo/netdojo/tui/frame"
@@ -46,26 +44,34 @@ type Page struct {
 func Render(source string, width int, t styles.Theme) Page {
 	var p Page
 	width = max(width, 10)
-	renderer, err := glamour.NewTermRenderer(glamour.WithStyles(style(t)), glamour.WithWordWrap(width))
+	prose := prose{theme: t, by: map[int]*glamour.TermRenderer{}}
 	for _, part := range split(source) {
 		if part.code {
 			p.addBlock(part, width, t)
 			continue
 		}
-		text := part.text
-		if err == nil {
-			if rendered, rerr := renderer.Render(part.text); rerr == nil {
-				text = rendered
-			}
-		}
-		if t.ASCII {
-			text = frame.ASCII(text)
-		}
-		for _, line := range strings.Split(strings.Trim(text, "\n"), "\n") {
-			p.Lines = append(p.Lines, frame.Fit(strings.ReplaceAll(line, "\t", "    "), width))
+		for _, line := range prose.lines(part.text, width) {
+			p.Lines = append(p.Lines, frame.Fit(line, width))
 		}
 	}
 	return p
+}
+
+// Plain is a source as text: prose in lines of 80 cells, code as it is written.
+func Plain(source string) string {
+	var b strings.Builder
+	prose := prose{theme: styles.New(false, false), by: map[int]*glamour.TermRenderer{}}
+	for _, part := range split(source) {
+		lines := strings.Split(strings.Trim(part.text, "\n"), "\n")
+		if !part.code {
+			lines = prose.lines(part.text, 80)
+		}
+		for _, line := range lines {
+			b.WriteString(strings.TrimRight(termansi.Strip(line), " ") + "\n")
+		}
+		b.WriteString("\n")
+	}
+	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
 func (p *Page) addBlock(part part, width int, t styles.Theme) {
@@ -94,22 +100,6 @@ func (p *Page) blank(width int) {
 	if n := len(p.Lines); n > 0 && strings.TrimSpace(p.Lines[n-1]) != "" {
 		p.Lines = append(p.Lines, strings.Repeat(" ", width))
 	}
-}
-
-// style is glamour's with no margin: the pane has a border.
-func style(t styles.Theme) ansi.StyleConfig {
-	s := glamourstyles.LightStyleConfig
-	switch {
-	case t.ASCII:
-		s = glamourstyles.ASCIIStyleConfig
-	case t.Dark:
-		s = glamourstyles.DarkStyleConfig
-	}
-	none := uint(0)
-	s.Document.Margin = &none
-	s.Document.BlockPrefix, s.Document.BlockSuffix = "", ""
-	s.Document.Color = nil // the terminal's own
-	return s
 }
 
 type part struct {

@@ -69,3 +69,22 @@ func TestLinesFit(t *testing.T) {
 		}
 	}
 }
+
+// TestProse: items of a list are set as paragraphs with their indent, and no mark
+// of Markdown's is left.
+func TestProse(t *testing.T) {
+	source := "# One\n\n## Two\n\nIt has `code`, and three parts:\n\n- `a` picks the pods it is about. From\n  the moment on,\n  all is dropped.\n- second\n  - inner\n1. first\n2. last one\n\nAfter.\n"
+	for _, plain := range []bool{false, true} {
+		var got []string
+		for _, line := range Render(source, 30, styles.New(true, plain)).Lines {
+			got = append(got, strings.TrimRight(ansi.Strip(line), " "))
+		}
+		want := "One\n\nTwo\n\nIt has code, and three parts:\n\n• a picks the pods it is\n  about. From the moment on,\n  all is dropped.\n• second\n  • inner\n1. first\n2. last one\n\nAfter."
+		if plain {
+			want = strings.ReplaceAll(want, "•", "*")
+		}
+		if text := strings.Join(got, "\n"); strings.ReplaceAll(text, "`", "") != want {
+			t.Errorf("in ASCII %v:\n%s\nwant\n%s", plain, text, want)
+		}
+	}
+}

@@ -33,9 +33,9 @@ func (s *screen) text() string {
 func (s *screen) sees(texts ...string) {
 	s.Helper()
 	for _, text := range texts {
-		for deadline := time.Now().Add(10 * time.Second); !strings.Contains(s.text(), text); time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); !strings.Contains(s.text(), text); time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
-				s.Fatalf("not within 10 s: %q in %q", text, s.text())
+				s.Fatalf("not within a minute: %q in %q", text, s.text())
 			}
 		}
 	}
@@ -93,8 +93,8 @@ func wantEnd(t *testing.T, ended <-chan error) {
 		if err != nil {
 			t.Errorf("it ended with %v", err)
 		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("the terminal did not come back within 10 s")
+	case <-time.After(time.Minute):
+		t.Fatal("the terminal did not come back within a minute")
 	}
 }
 

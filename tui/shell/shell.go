@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,7 +26,8 @@ import (
 // scrollback is how many lines are kept above the screen.
 const scrollback = 5000
 
-// grace is how long a program has to end after its terminal hung up.
+// grace is how long a program has to end after its terminal hung up, and whoever it
+// left to let go of its terminal.
 const grace = 2 * time.Second
 
 // Shell is a program in a terminal of its own. Start it, and wait for Done
@@ -57,17 +60,22 @@ func Start(ctx context.Context, cmd *exec.Cmd, width, height int) (*Shell, error
 	width, height = max(width, 2), max(height, 1)
 	// What the emulator understands.
 	cmd.Env = append(cmd.Environ(), "TERM=xterm-256color", "NETDOJO_PANE=1")
-	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: uint16(width), Rows: uint16(height)})
+	blocking, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: uint16(width), Rows: uint16(height)})
 	if err != nil {
 		return nil, fmt.Errorf("start the shell: %w", err)
 	}
+	tty := closable(blocking)
 	s := &Shell{
 		cmd: cmd, tty: tty, width: width, height: height,
 		dirty: make(chan struct{}, 1), done: make(chan struct{}), input: newInput(),
 	}
 	s.emu = s.newEmulator()
 
-	s.inside.Go(s.readOutput)
+	read := make(chan struct{})
+	s.inside.Go(func() {
+		defer close(read)
+		s.readOutput()
+	})
 	s.replies(s.emu)
 	s.inside.Go(func() { s.input.writeTo(tty) })
 	exited := make(chan struct{})
@@ -82,11 +90,17 @@ func Start(ctx context.Context, cmd *exec.Cmd, width, height int) (*Shell, error
 		err := cmd.Wait()
 		close(exited)
 		s.input.close()
-		_ = tty.Close() // ends reading where a child of the shell holds the other end
+		// What was printed last is read to its end, unless somebody whom the program left
+		// holds the other end.
+		select {
+		case <-read:
+		case <-time.After(grace):
+		}
+		_ = tty.Close()
 		s.mu.Lock()
 		_ = s.emu.InputPipe().(io.Closer).Close()
 		s.mu.Unlock()
-		s.inside.Wait()
+		s.awaitInside()
 		s.mu.Lock()
 		s.err, s.ended, s.prompt = err, true, false
 		s.mu.Unlock()
@@ -94,6 +108,21 @@ func Start(ctx context.Context, cmd *exec.Cmd, width, height int) (*Shell, error
 		s.touch()
 	}()
 	return s, nil
+}
+
+// awaitInside waits for what runs as long as the program. Where a read stays in the
+// kernel although its terminal is closed (see closable), it is left to itself: nobody's
+// way out hangs on it.
+func (s *Shell) awaitInside() {
+	ended := make(chan struct{})
+	go func() {
+		s.inside.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(grace):
+	}
 }
 
 // hangUp tells the program's session that its terminal is gone, and ends it
@@ -217,7 +246,7 @@ func (s *Shell) Resize(width, height int) {
 	}
 	s.width, s.height = width, height
 	s.emu.Resize(width, height)
-	_ = pty.Setsize(s.tty, &pty.Winsize{Cols: uint16(width), Rows: uint16(height)})
+	setSize(s.tty, width, height)
 }
 
 // Key types a key.
@@ -273,19 +302,29 @@ func (s *Shell) Run(commands string) Outcome {
 	return Ran
 }
 
-// View is the screen: lines with their styles. Back is how many lines it is
-// scrolled back; what it was cut to is returned.
-func (s *Shell) View(back int) (lines []string, scrolled int) {
+// Back is how far it can be scrolled back, at most so many lines.
+func (s *Shell) Back(lines int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	lines = strings.Split(s.emu.Render(), "\n")
 	if s.emu.IsAltScreen() {
-		return lines, 0
+		return 0
+	}
+	return min(max(lines, 0), len(s.emu.Scrollback().Lines()))
+}
+
+// View is the screen: lines with their styles, scrolled back by as many lines as
+// there are, at most back.
+func (s *Shell) View(back int) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lines := strings.Split(s.emu.Render(), "\n")
+	if s.emu.IsAltScreen() {
+		return lines
 	}
 	above := s.emu.Scrollback().Lines()
 	back = min(max(back, 0), len(above))
 	if back == 0 {
-		return lines, 0
+		return lines
 	}
 	out := make([]string, 0, s.height)
 	for _, line := range above[len(above)-back:] {
@@ -294,7 +333,7 @@ func (s *Shell) View(back int) (lines []string, scrolled int) {
 		}
 		out = append(out, line.Render())
 	}
-	return append(out, lines[:min(len(lines), s.height-len(out))]...), back
+	return append(out, lines[:min(len(lines), s.height-len(out))]...)
 }
 
 // All is the scrollback and the screen, without styles.
@@ -308,6 +347,29 @@ func (s *Shell) All() []string {
 		}
 	}
 	return append(out, strings.Split(s.emu.String(), "\n")...)
+}
+
+// Written is All as it was written: a line that fills its row goes on in the next.
+func (s *Shell) Written() []string {
+	all := s.All()
+	s.mu.Lock()
+	width := s.width
+	s.mu.Unlock()
+	return joined(all, width)
+}
+
+func joined(rows []string, width int) []string {
+	var out []string
+	full := false
+	for _, row := range rows {
+		if full {
+			out[len(out)-1] += row
+		} else {
+			out = append(out, row)
+		}
+		full = ansi.StringWidth(strings.TrimRight(row, " ")) == width
+	}
+	return out
 }
 
 // Mouse passes on what the mouse does, and says whether the program wanted it.
@@ -335,6 +397,27 @@ func (s *Shell) Cursor() (x, y int, seen bool) {
 	defer s.mu.Unlock()
 	at := s.emu.CursorPosition()
 	return at.X, at.Y, !s.ended && !s.emu.CursorHidden()
+}
+
+// Job names the program that runs in the shell's foreground, "" while the shell
+// itself has it, and where the system does not say.
+func (s *Shell) Job() string {
+	if ended, _ := s.Ended(); ended {
+		return ""
+	}
+	return foreground(s.tty, s.cmd.Process.Pid)
+}
+
+// Dir is the folder that the program is in, "" when that is not known.
+func (s *Shell) Dir() string {
+	if ended, _ := s.Ended(); ended {
+		return ""
+	}
+	dir, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid), "cwd"))
+	if err != nil {
+		return ""
+	}
+	return dir
 }
 
 // input is what goes to the program. A program that does not read blocks the

@@ -23,7 +23,7 @@ type Theme struct {
 
 // Glyphs are the symbols of a look, each one cell wide.
 type Glyphs struct {
-	Pass, Fail, Run, Todo, Cursor, Arrow, Bullet, Ellipsis string
+	Pass, Fail, Run, Todo, Old, Cursor, Arrow, Bullet, Ellipsis, Times string
 
 	Horizontal, Vertical, TopLeft, TopRight, BottomLeft, BottomRight string
 	// Bar marks a block of code.
@@ -31,12 +31,12 @@ type Glyphs struct {
 }
 
 var unicode = Glyphs{
-	Pass: "✓", Fail: "✗", Run: "●", Todo: "·", Cursor: "▸", Arrow: "→", Bullet: "•", Ellipsis: "…",
+	Pass: "✓", Fail: "✗", Run: "●", Todo: "·", Old: "○", Cursor: "▸", Arrow: "→", Bullet: "•", Ellipsis: "…", Times: "×",
 	Horizontal: "─", Vertical: "│", TopLeft: "╭", TopRight: "╮", BottomLeft: "╰", BottomRight: "╯", Bar: "▌",
 }
 
 var ascii = Glyphs{
-	Pass: "+", Fail: "x", Run: "*", Todo: ".", Cursor: ">", Arrow: ">", Bullet: "-", Ellipsis: "~",
+	Pass: "+", Fail: "x", Run: "*", Todo: ".", Old: "o", Cursor: ">", Arrow: ">", Bullet: "-", Ellipsis: "~", Times: "x",
 	Horizontal: "-", Vertical: "|", TopLeft: "+", TopRight: "+", BottomLeft: "+", BottomRight: "+", Bar: "|",
 }
 

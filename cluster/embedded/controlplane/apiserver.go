@@ -10,10 +10,13 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
 
+	"github.com/netdojo/netdojo/cluster/embedded/metricsapi"
 	"github.com/netdojo/netdojo/manifests/builtin/crds"
 )
 
@@ -68,7 +71,7 @@ func (c *ControlPlane) apiOptions(l net.Listener, etcdEndpoint string) *options.
 	o.ProxyClientCertFile = p.cert(certFrontProxy)
 	o.ProxyClientKeyFile = p.key(certFrontProxy)
 	o.AllowPrivileged = true
-	o.ServiceClusterIPRanges = strings.Join(ranges(c.cfg.ServiceCIDR, c.cfg.ServiceCIDR6), ",")
+	o.ServiceClusterIPRanges = strings.Join(ranges(c.cfg.ServiceCIDR), ",")
 	o.EndpointReconcilerType = "lease"
 	o.KubeletConfig.TLSClientConfig.CertFile = p.cert(certKubeletClient)
 	o.KubeletConfig.TLSClientConfig.KeyFile = p.key(certKubeletClient)
@@ -82,6 +85,9 @@ func (c *ControlPlane) apiOptions(l net.Listener, etcdEndpoint string) *options.
 func (c *ControlPlane) runAPIServer(ctx context.Context, l net.Listener, etcdEndpoint string, seeded <-chan seedResult) error {
 	c.cfg.Trace("apiserver-config", PhaseStart)
 	o := c.apiOptions(l, etcdEndpoint)
+	if err := c.limitPods(o); err != nil {
+		return err
+	}
 	if err := o.GenericServerRunOptions.ComponentGlobalsRegistry.Set(); err != nil {
 		return fmt.Errorf("set feature gates: %w", err)
 	}
@@ -117,12 +123,28 @@ func (c *ControlPlane) runAPIServer(ctx context.Context, l net.Listener, etcdEnd
 	if err != nil {
 		return fmt.Errorf("assemble: %w", err)
 	}
+	if err := c.serveUsage(chain.GenericAPIServer); err != nil {
+		return fmt.Errorf("assemble: %w", err)
+	}
 	prepared, err := chain.PrepareRun()
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	c.cfg.Trace("apiserver-chain", PhaseReady)
 	return prepared.Run(ctx)
+}
+
+// serveUsage adds metrics.k8s.io. The aggregator serves it beside its own group: of the
+// servers in the chain it alone can be reached, and it has the discovery of all.
+func (c *ControlPlane) serveUsage(server *genericapiserver.GenericAPIServer) error {
+	if c.cfg.Usage == nil {
+		return nil
+	}
+	client, err := kubernetes.NewForConfig(c.restConfig(certDaemon))
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	return server.InstallAPIGroup(metricsapi.Group(metricsapi.NewMeter(c.cfg.Usage), client))
 }
 
 // seedResult says whether the store has everything that slowHooks make.

@@ -10,10 +10,17 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+
+	podsecurity "k8s.io/pod-security-admission/api"
+
+	"github.com/netdojo/netdojo"
+
+	"github.com/netdojo/netdojo/cluster/embedded/metricsapi"
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 // Version is the Kubernetes version that the components report.
-const Version = "v1.36.3"
+var Version = netdojo.Kubernetes
 
 // APIPort is the port that the API serves on the node's address.
 const APIPort = 6443
@@ -30,24 +37,35 @@ const (
 // Config says how the control plane is run.
 type Config struct {
 	Dir      string     // certificates, etcd's data; kept across restarts
-	NodeName string     // the one node
+	NodeName string     // the node of this process
 	NodeAddr netip.Addr // the API listens on NodeAddr:6443, and the kubernetes Service points there
 	// Listeners are further sockets that the API is served on. They are closed
 	// with the control plane.
 	Listeners   []net.Listener
-	ServiceCIDR netip.Prefix
-	PodCIDR     netip.Prefix // the node's pod range
-	// ServiceCIDR6 and PodCIDR6 are those of IPv6; zero in a cluster of IPv4.
-	ServiceCIDR6, PodCIDR6 netip.Prefix
-	ClusterDNS             netip.Addr
+	ServiceCIDR ipfamily.Pair[netip.Prefix]
+	PodCIDR     ipfamily.Pair[netip.Prefix] // the node's
+	Further     []Node                      // all other nodes
+	ClusterDNS  netip.Addr
 	// DNSUpstream is whom cluster DNS asks for names that are not the cluster's.
 	// When it is valid, a new cluster is born with cluster DNS.
 	DNSUpstream netip.AddrPort
-	ExtraSANs   []string // further names and addresses of the API's certificate
-	Logger      *slog.Logger
+	// PodSecurity is what pods may ask for, as Kubernetes' Pod Security Standards
+	// have it; empty is privileged: everything.
+	PodSecurity podsecurity.Level
+	// Usage measures what metrics.k8s.io tells; nil serves it nowhere.
+	Usage     metricsapi.Source
+	ExtraSANs []string // further names and addresses of the API's certificate
+	Logger    *slog.Logger
 	// Trace is told when a component starts and when it is ready. It is called
 	// from several goroutines and may be nil.
 	Trace func(component, phase string)
+}
+
+// Node is a node beside the one of this process. It gets its credentials from NodeAccess.
+type Node struct {
+	Name    string
+	Addr    netip.Addr
+	PodCIDR ipfamily.Pair[netip.Prefix]
 }
 
 func (c *Config) validate() error {
@@ -58,7 +76,7 @@ func (c *Config) validate() error {
 		return errors.New("control plane: no node name given")
 	case !c.NodeAddr.IsValid():
 		return errors.New("control plane: no node address given")
-	case !c.ServiceCIDR.IsValid():
+	case !c.ServiceCIDR.V4.IsValid():
 		return errors.New("control plane: no Service range given")
 	}
 	if c.Logger == nil {
@@ -76,16 +94,17 @@ func (c *Config) endpoint() string {
 }
 
 // ranges lists the ranges of each family as Kubernetes' flags take them.
-func ranges(four, six netip.Prefix) []string {
-	if six.IsValid() {
-		return []string{four.String(), six.String()}
+func ranges(of ipfamily.Pair[netip.Prefix]) []string {
+	var out []string
+	for _, p := range ipfamily.Valid(of) {
+		out = append(out, p.String())
 	}
-	return []string{four.String()}
+	return out
 }
 
 // serviceIP is the address of the kubernetes Service: the first of the range.
 func (c *Config) serviceIP() netip.Addr {
-	return c.ServiceCIDR.Masked().Addr().Next()
+	return c.ServiceCIDR.V4.Masked().Addr().Next()
 }
 
 // ComponentError is a component's unexpected end.

@@ -18,7 +18,7 @@ import (
 )
 
 // controllers are the ones that labs need. Two are missing on purpose. The node
-// lifecycle controller: the only node is this process, and after a laptop's
+// lifecycle controller: all nodes end with this process, and after a laptop's
 // sleep it would evict everything. The attach-detach controller: it and the
 // kubelet share variables of the CSI volume plugin, and the one that starts last
 // takes the node's name from the other; the kubelet attaches volumes itself.
@@ -37,6 +37,7 @@ var controllers = []string{
 	names.JobController,
 	names.DeploymentController,
 	names.ReplicaSetController,
+	names.HorizontalPodAutoscalerController,
 	names.DisruptionController,
 	names.StatefulSetController,
 	names.CronJobController,
@@ -64,7 +65,7 @@ func (c *ControlPlane) runControllers(ctx context.Context, ready func()) error {
 	o.SecureServing.BindPort = 0
 	o.KubeCloudShared.UseServiceAccountCredentials = false
 	o.KubeCloudShared.AllocateNodeCIDRs = false
-	o.KubeCloudShared.ClusterCIDR = strings.Join(ranges(c.cfg.PodCIDR, c.cfg.PodCIDR6), ",")
+	o.KubeCloudShared.ClusterCIDR = strings.Join(ranges(c.cfg.PodCIDR), ",")
 	o.SAController.ServiceAccountKeyFile = c.pki.key(keyServiceAccount)
 	o.SAController.RootCAFile = c.pki.cert(certCA)
 	o.CSRSigningController.ClusterSigningCertFile = c.pki.cert(certCA)

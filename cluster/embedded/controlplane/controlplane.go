@@ -89,11 +89,11 @@ func (c *ControlPlane) Close(ctx context.Context) error {
 // one of them does, ends those that use the API, then the API, then the store.
 func (c *ControlPlane) run(ctx context.Context, l net.Listener) {
 	defer close(c.done)
-	defer l.Close()
 	defer c.stop(errClosed)
 
 	store, err := newEtcd(c.cfg.Dir)
 	if err != nil {
+		l.Close()
 		c.fail(ctx, "etcd", err)
 		return
 	}
@@ -109,6 +109,9 @@ func (c *ControlPlane) run(ctx context.Context, l net.Listener) {
 	seeded := make(chan seedResult, 1)
 	helpers.Go(func() { c.runStore(ctx, store, seeded) })
 	api.Go(func() {
+		// Not before it returned, though it is not waited for: its server takes a listener
+		// that is closed before it was told to end for a fault, and panics.
+		defer l.Close()
 		c.cfg.Trace("apiserver", PhaseStart)
 		c.fail(ctx, "apiserver", orEnded(c.runAPIServer(apiCtx, l, store.endpoint(), seeded)))
 	})
@@ -140,7 +143,7 @@ func (c *ControlPlane) run(ctx context.Context, l net.Listener) {
 
 // How long an ordered end waits. The API would wait a minute for watches that
 // clients keep open.
-const (
+var (
 	clientsGrace = 5 * time.Second
 	apiGrace     = 200 * time.Millisecond
 )
@@ -161,12 +164,8 @@ func (c *ControlPlane) runStore(ctx context.Context, store *etcd, seeded chan<- 
 	}
 	c.cfg.Trace("seed", PhaseReady)
 	seeded <- seedResult{known: known}
-	select {
-	case err := <-store.server.Err():
+	if err := store.wait(ctx); err != nil {
 		c.fail(ctx, "etcd", err)
-	case <-store.server.Server.StopNotify():
-		c.fail(ctx, "etcd", errors.New("the store stopped"))
-	case <-ctx.Done():
 	}
 }
 

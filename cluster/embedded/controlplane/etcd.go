@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"syscall"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
@@ -29,25 +33,26 @@ const (
 // etcd is the store: one member, reachable only through a unix socket.
 type etcd struct {
 	server  *embed.Etcd // nil until started
+	gaveUp  gaveUp
 	dir     string
 	socket  string
 	cleanup func() error
 }
 
-// newEtcd places the store's socket, so that its endpoint is known before it
-// is served. close gives it back.
+// newEtcd chooses the path of the store's socket, so that its endpoint is known before it
+// is served. close removes what it made.
 func newEtcd(dir string) (*etcd, error) {
 	socket, cleanup, err := socketPath(dir)
 	if err != nil {
 		return nil, fmt.Errorf("place etcd's socket: %w", err)
 	}
-	return &etcd{dir: dir, socket: socket, cleanup: cleanup}, nil
+	return &etcd{dir: dir, socket: socket, cleanup: cleanup, gaveUp: make(gaveUp, 1)}, nil
 }
 
 func (e *etcd) endpoint() string { return "unix://" + e.socket }
 
-// start returns when the member leads itself and serves. It does not sync to
-// disk: what survives a kill of the process is enough for a lab.
+// start returns when the member has elected itself and serves. It does not sync to
+// disk: a kill of the process loses nothing, and a crash of the machine may lose a lab.
 func (e *etcd) start(ctx context.Context, logger *slog.Logger) error {
 	client := url.URL{Scheme: "unix", Path: e.socket}
 	peer, err := url.Parse(peerURL)
@@ -78,20 +83,105 @@ func (e *etcd) start(ctx context.Context, logger *slog.Logger) error {
 	cfg.EnableGRPCGateway = false
 	cfg.WarningUnaryRequestDuration = embed.DefaultWarningUnaryRequestDuration
 	cfg.WarningApplyDuration = embed.DefaultWarningApplyDuration
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapLogger(logger.With("component", "etcd")))
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapLogger(logger.With("component", "etcd"), e.gaveUp))
 
-	if e.server, err = embed.StartEtcd(cfg); err != nil {
-		return fmt.Errorf("start etcd: %w", err)
+	started := make(chan *embed.Etcd, 1)
+	go func() {
+		defer func() {
+			if said := recover(); said != nil {
+				e.gaveUp.tell(fmt.Errorf("%v", said))
+			}
+		}()
+		server, err := embed.StartEtcd(cfg)
+		if err != nil {
+			e.gaveUp.tell(err)
+			return
+		}
+		started <- server
+	}()
+	select {
+	case e.server = <-started:
+	case err := <-e.gaveUp:
+		return &unreadableStore{cfg.Dir, err}
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	select {
 	case <-e.server.Server.ReadyNotify():
 		return nil
+	case err := <-e.gaveUp:
+		e.server = nil // it has no end of its own any more
+		return &unreadableStore{cfg.Dir, err}
 	case err := <-e.server.Err():
 		return fmt.Errorf("start etcd: %w", err)
 	case <-e.server.Server.StopNotify():
 		return errors.New("start etcd: it stopped at once")
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// unreadableStore is a store that etcd cannot use, or no longer.
+type unreadableStore struct {
+	dir string
+	err error
+}
+
+func (u *unreadableStore) Error() string {
+	return fmt.Sprintf("etcd cannot use its files in %s of the node: %v", u.dir, u.err)
+}
+
+func (u *unreadableStore) Unwrap() error { return u.err }
+
+// Cure says what the user can do about it.
+func (u *unreadableStore) Cure() string {
+	if errors.Is(u.err, syscall.ENOSPC) {
+		return "make room on the disk of the state folder"
+	}
+	return "the cluster's objects cannot be read: begin empty with `netdojo up --fresh`"
+}
+
+// gaveUp takes why etcd ends the process. It does so from any of its goroutines, by its
+// logger; the one that does is held instead, so that somebody can tell.
+type gaveUp chan error
+
+func (g gaveUp) tell(why error) {
+	select {
+	case g <- why:
+	default: // what comes second follows from the first
+	}
+}
+
+// OnWrite implements zapcore.CheckWriteHook.
+func (g gaveUp) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
+	enc := zapcore.NewMapObjectEncoder()
+	why, cause := e.Message, errors.New("it says no more")
+	for _, f := range fields {
+		if err, ok := f.Interface.(error); ok && f.Type == zapcore.ErrorType {
+			cause = err
+			continue
+		}
+		f.AddTo(enc)
+	}
+	for _, name := range slices.Sorted(maps.Keys(enc.Fields)) {
+		why += fmt.Sprintf(", %s %v", name, enc.Fields[name])
+	}
+	g.tell(fmt.Errorf("%s: %w", why, cause))
+	runtime.Goexit()
+}
+
+// wait returns why a store that started has ended, nil when ctx did.
+func (e *etcd) wait(ctx context.Context) error {
+	select {
+	case err := <-e.gaveUp:
+		e.server = nil // it has no end of its own any more
+		return &unreadableStore{filepath.Join(e.dir, "etcd"), err}
+	case err := <-e.server.Err():
+		return err
+	case <-e.server.Server.StopNotify():
+		return errors.New("the store stopped")
+	case <-ctx.Done():
+		return nil
 	}
 }
 
@@ -135,9 +225,10 @@ func socketPath(dir string) (string, func() error, error) {
 	return filepath.Join(short, "etcd.sock"), func() error { return os.RemoveAll(short) }, nil
 }
 
-// zapLogger hands etcd's warnings and errors to slog.
-func zapLogger(logger *slog.Logger) *zap.Logger {
-	return zap.New(&slogCore{logger: logger})
+// zapLogger hands etcd's warnings and errors to slog, and what would end the process to
+// end.
+func zapLogger(logger *slog.Logger, end zapcore.CheckWriteHook) *zap.Logger {
+	return zap.New(&slogCore{logger: logger}, zap.WithPanicHook(end), zap.WithFatalHook(end))
 }
 
 type slogCore struct {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"sync"
+
+	"github.com/netdojo/netdojo/internal/accept"
 )
 
 // mergedListener accepts from several listeners as if they were one. Its
@@ -28,20 +30,17 @@ func mergeListeners(parts ...net.Listener) net.Listener {
 }
 
 func (m *mergedListener) accept(l net.Listener) {
+	steady := accept.Steady(l)
 	for {
-		conn, err := l.Accept()
+		conn, err := steady.Accept()
 		if err != nil {
-			var temporary interface{ Temporary() bool }
-			if errors.As(err, &temporary) && temporary.Temporary() {
-				continue
-			}
 			m.mu.Lock()
 			m.err = err
 			m.mu.Unlock()
 			return
 		}
 		if tcp, ok := conn.(*net.TCPConn); ok {
-			// Only advice: a connection without keep-alive serves as well.
+			// An error does not matter: the connection serves without keep-alive too.
 			_ = tcp.SetKeepAlive(true)
 		}
 		select {

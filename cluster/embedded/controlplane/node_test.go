@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -26,11 +27,17 @@ import (
 
 	"github.com/netdojo/netdojo/cluster/embedded/controlplane"
 	"github.com/netdojo/netdojo/cluster/embedded/kubelet"
+	"github.com/netdojo/netdojo/cluster/embedded/metricsapi"
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 // roleEnv makes the test binary be a node instead of a test run: the components
 // are one to a process, and a restart has to be one of the process.
 const roleEnv = "NETDOJO_TEST_NODE"
+
+// hasteEnv makes that node wait for no component when it is told to end, as one that
+// has too little of a processor does.
+const hasteEnv = "NETDOJO_TEST_HASTE"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(roleEnv); dir != "" {
@@ -53,11 +60,25 @@ type event struct {
 	At               time.Duration
 }
 
+// idle uses the same at any time.
+type idle struct{}
+
+func (idle) Containers(context.Context) (map[metricsapi.Container]metricsapi.Use, error) {
+	return map[metricsapi.Container]metricsapi.Use{}, nil
+}
+
+func (idle) Node(context.Context) (metricsapi.Use, error) {
+	return metricsapi.Use{Memory: 1 << 30}, nil
+}
+
 // runNode is the child: a control plane and a kubelet with a made-up container
 // runtime, in the namespaces that it was started in.
 func runNode(dir string) error {
 	start := time.Now()
 	controlplane.HurryUp()
+	if os.Getenv(hasteEnv) != "" {
+		controlplane.EndAtOnce()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	if err := prepareNode(); err != nil {
@@ -83,9 +104,10 @@ func runNode(dir string) error {
 		return err
 	}
 	cp, err := controlplane.Start(ctx, controlplane.Config{
-		Dir: filepath.Join(dir, "controlplane"), NodeName: nodeName, NodeAddr: nodeAddr,
+		Usage: idle{},
+		Dir:   filepath.Join(dir, "controlplane"), NodeName: nodeName, NodeAddr: nodeAddr,
 		Listeners:   []net.Listener{outer},
-		ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"), PodCIDR: netip.MustParsePrefix("10.244.0.0/24"),
+		ServiceCIDR: ipfamily.Pair[netip.Prefix]{V4: netip.MustParsePrefix("10.96.0.0/16")}, PodCIDR: ipfamily.Pair[netip.Prefix]{V4: netip.MustParsePrefix("10.244.0.0/24")},
 		ClusterDNS: netip.MustParseAddr("10.96.0.10"), DNSUpstream: netip.MustParseAddrPort("192.168.77.1:53"),
 		Logger: logger, Trace: trace,
 	})
@@ -108,7 +130,7 @@ func runNode(dir string) error {
 	}
 	cert, key, ca := cp.KubeletServing()
 	kl, err := kubelet.Start(ctx, kubelet.Config{
-		NodeName: nodeName, NodeAddr: nodeAddr, RootDir: filepath.Join(dir, "kubelet"), CRISocket: socket,
+		NodeName: nodeName, NodeAddr: ipfamily.Pair[netip.Addr]{V4: nodeAddr}, RootDir: filepath.Join(dir, "kubelet"), CRISocket: socket,
 		REST: cp.KubeletREST(), ClusterDNS: netip.MustParseAddr("10.96.0.10"),
 		ServingCert: cert, ServingKey: key, ClientCA: ca, Logger: logger, Trace: trace,
 	})
@@ -160,7 +182,7 @@ type node struct {
 	exited chan error
 }
 
-func startNode(t *testing.T, dir string) *node {
+func startNode(t *testing.T, dir string, env ...string) *node {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -173,7 +195,7 @@ func startNode(t *testing.T, dir string) *node {
 	}
 	defer file.Close()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), roleEnv+"="+dir)
+	cmd.Env = append(append(os.Environ(), roleEnv+"="+dir), env...)
 	cmd.ExtraFiles = []*os.File{file}
 	cmd.Stderr = os.Stderr
 	// The kubelet removes the logs of a container that is gone by the pattern
@@ -244,7 +266,13 @@ func (n *node) logTail() string {
 	if err != nil {
 		return err.Error()
 	}
-	return string(data[max(0, len(data)-20000):])
+	var told strings.Builder
+	for line := range strings.Lines(string(data)) {
+		if strings.Contains(line, "anic") { // at which a component may have ended the node
+			told.WriteString(line)
+		}
+	}
+	return told.String() + string(data[max(0, len(data)-20000):])
 }
 
 func (n *node) rest(t *testing.T) *rest.Config {

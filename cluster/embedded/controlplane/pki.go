@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,6 +46,7 @@ const (
 	certFrontProxyCA      = "front-proxy-ca"
 	certFrontProxy        = "front-proxy-client"
 	certAdmin             = "admin"
+	certDaemon            = "daemon"
 	certControllerManager = "controller-manager"
 	certScheduler         = "scheduler"
 	certKubelet           = "kubelet-client"
@@ -73,16 +75,28 @@ func (c *Config) leaves() []leaf {
 		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
 	}
 	apiSANs = append(apiSANs, c.ExtraSANs...)
-	return []leaf{
+	leaves := []leaf{
 		{name: certAPIServer, ca: certCA, user: "kube-apiserver", server: true, sans: apiSANs},
-		{name: certKubeletServing, ca: certCA, user: "system:node:" + c.NodeName, groups: []string{"system:nodes"}, server: true,
-			sans: []string{c.NodeName, c.NodeAddr.String()}},
 		{name: certKubeletClient, ca: certCA, user: "kube-apiserver-kubelet-client", groups: []string{mastersGroup}},
 		{name: certFrontProxy, ca: certFrontProxyCA, user: "front-proxy-client"},
 		{name: certAdmin, ca: certCA, user: "kubernetes-admin", groups: []string{mastersGroup}},
+		{name: certDaemon, ca: certCA, user: daemonUser, groups: []string{mastersGroup}},
 		{name: certControllerManager, ca: certCA, user: "system:kube-controller-manager", groups: []string{mastersGroup}},
 		{name: certScheduler, ca: certCA, user: "system:kube-scheduler", groups: []string{mastersGroup}},
-		{name: certKubelet, ca: certCA, user: "system:node:" + c.NodeName, groups: []string{"system:nodes"}},
+	}
+	leaves = append(leaves, nodeLeaves("", c.NodeName, c.NodeAddr)...)
+	for _, n := range c.Further {
+		leaves = append(leaves, nodeLeaves("-"+n.Name, n.Name, n.Addr)...)
+	}
+	return leaves
+}
+
+// nodeLeaves are what a node's kubelet serves with, and by which it is known.
+func nodeLeaves(suffix, name string, addr netip.Addr) []leaf {
+	user, groups := "system:node:"+name, []string{"system:nodes"}
+	return []leaf{
+		{name: certKubeletServing + suffix, ca: certCA, user: user, groups: groups, server: true, sans: []string{name, addr.String()}},
+		{name: certKubelet + suffix, ca: certCA, user: user, groups: groups},
 	}
 }
 

@@ -9,13 +9,15 @@ import (
 	"time"
 
 	certutil "k8s.io/client-go/util/cert"
+
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 func testConfig(t *testing.T) *Config {
 	t.Helper()
 	cfg := &Config{
 		Dir: t.TempDir(), NodeName: "node-1", NodeAddr: netip.MustParseAddr("192.168.77.2"),
-		ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"), PodCIDR: netip.MustParsePrefix("10.244.0.0/24"),
+		ServiceCIDR: ipfamily.Pair[netip.Prefix]{V4: netip.MustParsePrefix("10.96.0.0/16")}, PodCIDR: ipfamily.Pair[netip.Prefix]{V4: netip.MustParsePrefix("10.244.0.0/24")},
 	}
 	if err := cfg.validate(); err != nil {
 		t.Fatal(err)

@@ -1,11 +1,18 @@
 package controlplane
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strings"
 	"sync"
 	_ "unsafe" // for go:linkname
 
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/rest"
 	logsapi "k8s.io/component-base/logs/api/v1"
@@ -40,7 +47,8 @@ var setUp sync.Once
 // calling it again does nothing.
 func SetUpProcess(logger *slog.Logger) (err error) {
 	setUp.Do(func() {
-		gitVersion, gitMajor, gitMinor = Version, "1", "36"
+		parts := strings.SplitN(strings.TrimPrefix(Version, "v"), ".", 3)
+		gitVersion, gitMajor, gitMinor = Version, parts[0], parts[1]
 		if err = version.SetDynamicVersion(Version); err != nil {
 			err = fmt.Errorf("set version: %w", err)
 			return
@@ -50,9 +58,19 @@ func SetUpProcess(logger *slog.Logger) (err error) {
 		if logger != nil {
 			klog.SetSlogLogger(logger)
 		}
+		utilruntime.PanicHandlers = append([]func(context.Context, any){tellPanic}, utilruntime.PanicHandlers...)
 		if err = utilfeature.DefaultMutableFeatureGate.SetFromMap(featureGates); err != nil {
 			err = fmt.Errorf("set feature gates: %w", err)
 		}
 	})
 	return err
+}
+
+// tellPanic writes a component's panic where the process says why it ends. Of the
+// handlers after it Cilium's ends the process, and says neither what nor where.
+func tellPanic(_ context.Context, what any) {
+	if err, ok := what.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		return // by which a server ends one answer
+	}
+	fmt.Fprintf(os.Stderr, "panic: %v\n%s", what, debug.Stack())
 }

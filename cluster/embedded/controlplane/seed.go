@@ -28,7 +28,7 @@ import (
 const seedKey = "/netdojo/seed"
 
 // seedVersion changes whenever what is seeded does.
-const seedVersion = Version + "+" + crds.SchemaVersion + "+3"
+var seedVersion = Version + "+" + crds.SchemaVersion + "+3"
 
 // seed writes what a new cluster always has straight into etcd, before the API
 // serves: namespaces, roles, priority classes, service accounts, CRDs, the node,
@@ -44,8 +44,10 @@ func (c *ControlPlane) seed(ctx context.Context, e *etcd) (known bool, err error
 	}
 	fresh := len(had.Kvs) == 0
 	if !fresh {
-		if err := e.forgetReady(ctx, c.cfg.NodeName); err != nil {
-			return false, fmt.Errorf("mark node %s as not ready: %w", c.cfg.NodeName, err)
+		for _, n := range c.cfg.nodes() {
+			if err := e.forgetReady(ctx, n.Name); err != nil {
+				return false, fmt.Errorf("mark node %s as not ready: %w", n.Name, err)
+			}
 		}
 		if string(had.Kvs[0].Value) == seedVersion {
 			return true, nil
@@ -228,15 +230,20 @@ func seedObjects(cfg *Config, rootCA string) map[string]runtime.Object {
 		out["/registry/priorityclasses/"+pc.Name] = pc
 	}
 	seedRoles(out)
-	out["/registry/minions/"+cfg.NodeName] = &corev1.Node{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Node"},
-		ObjectMeta: newMeta("", cfg.NodeName, map[string]string{
-			corev1.LabelHostname:                    cfg.NodeName,
-			"node-role.kubernetes.io/control-plane": "",
-		}),
-		Spec: corev1.NodeSpec{PodCIDR: cfg.PodCIDR.String(), PodCIDRs: ranges(cfg.PodCIDR, cfg.PodCIDR6)},
+	for _, n := range cfg.nodes() {
+		out["/registry/minions/"+n.Name] = &corev1.Node{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Node"},
+			ObjectMeta: newMeta("", n.Name, map[string]string{corev1.LabelHostname: n.Name}),
+			Spec:       corev1.NodeSpec{PodCIDR: n.PodCIDR.V4.String(), PodCIDRs: ranges(n.PodCIDR)},
+		}
 	}
+	out["/registry/minions/"+cfg.NodeName].(*corev1.Node).Labels["node-role.kubernetes.io/control-plane"] = ""
 	return out
+}
+
+// nodes are all of the cluster's, the one of this process first.
+func (c *Config) nodes() []Node {
+	return append([]Node{{Name: c.NodeName, Addr: c.NodeAddr, PodCIDR: c.PodCIDR}}, c.Further...)
 }
 
 // seedRoles adds the roles and bindings that RBAC starts with.

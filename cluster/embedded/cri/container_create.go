@@ -71,6 +71,7 @@ func (s *service) CreateContainer(ctx context.Context, req *runtimeapi.CreateCon
 	s.containers[c.id] = c
 	s.publish(c.id, p, runtimeapi.ContainerEventType_CONTAINER_CREATED_EVENT)
 	s.announce(c)
+	s.tellUnkept(c)
 	return &runtimeapi.CreateContainerResponse{ContainerId: c.id}, nil
 }
 

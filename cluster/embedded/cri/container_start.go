@@ -47,11 +47,13 @@ func (s *service) startContainer(ctx context.Context, c *container) error {
 		return err
 	}
 	c.oomKills = oomKills()
+	group := s.newGroup(c)
 	p, err := s.launch(ctx, command{
-		role: "container", spec: c.spec, stdio: cio.child,
+		role: "container", spec: c.spec, stdio: cio.child, group: group,
 		join: append(c.sandbox.ns.join(), join...), clone: unix.CLONE_NEWNS | clone,
 	})
 	if err != nil {
+		s.closeGroup(c, group)
 		return errors.Join(err, cio.close())
 	}
 	mounts, err := mountNamespace(p.proc.Pid)
@@ -61,7 +63,8 @@ func (s *service) startContainer(ctx context.Context, c *container) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cio.started(p.terminal, c.config.Stdin)
-	c.proc, c.io, c.mounts = p, cio, mounts
+	c.proc, c.io, c.mounts, c.execs, c.group = p, cio, mounts, map[int]bool{}, group
+	s.limitMemory(c)
 	c.state, c.started = runtimeapi.ContainerState_CONTAINER_RUNNING, time.Now()
 	s.publish(c.id, c.sandbox, runtimeapi.ContainerEventType_CONTAINER_STARTED_EVENT)
 	s.wg.Go(func() { s.supervise(c) })
@@ -133,8 +136,17 @@ func (s *service) supervise(c *container) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	memoryRanOut := oomKills() > c.oomKills
+	if c.group != nil {
+		memoryRanOut = memoryRanOut || c.group.OOMKills() > 0
+		s.closeGroup(c, c.group)
+		c.group = nil
+	}
 	c.state, c.finished, c.exitCode = runtimeapi.ContainerState_CONTAINER_EXITED, finished, int32(p.code)
-	c.reason = endReason(p.code, p.wasKilled(), oomKills() > c.oomKills)
+	c.reason = endReason(p.code, p.wasKilled(), memoryRanOut)
+	if end := c.overLimit; end != nil && p.code != 0 {
+		c.reason, c.message = end.reason, end.message
+	}
 	p.close()
 	close(c.done)
 	s.publish(c.id, c.sandbox, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)

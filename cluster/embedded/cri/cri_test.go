@@ -18,7 +18,7 @@ func TestContainerLife(t *testing.T) {
 	if st.State != runtimeapi.ContainerState_CONTAINER_RUNNING || st.StartedAt == 0 || st.FinishedAt != 0 {
 		t.Errorf("status while running: %v", st)
 	}
-	if !strings.HasPrefix(st.ImageRef, "netdojo-stand-in/shell@sha256:") || st.Image.Image != "docker.io/library/busybox:latest" {
+	if !strings.HasPrefix(st.ImageRef, "netdojo-stand-in/busybox@sha256:") || st.Image.Image != "docker.io/library/busybox:latest" {
 		t.Errorf("image %q, ref %q", st.Image.Image, st.ImageRef)
 	}
 	if _, err := n.StopContainer(t.Context(), &runtimeapi.StopContainerRequest{ContainerId: id, Timeout: 10}); err != nil {

@@ -63,13 +63,14 @@ func (s *service) exec(ctx context.Context, c *container, e execution) (int, err
 	}
 	defer pipes.close()
 	p, err := s.launch(ctx, command{
-		role: "exec", spec: spec, stdio: pipes.child, pidfd: main.pidfd,
+		role: "exec", spec: spec, stdio: pipes.child, pidfd: main.pidfd, group: s.groupOf(c),
 		join: append(c.sandbox.ns.join(), s.execPID(c, main)...),
 	})
 	if err != nil {
 		return 0, err
 	}
 	defer p.close()
+	defer s.executes(c, p)()
 	copies := pipes.start(p, e)
 	select {
 	case <-p.exited:

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,6 +25,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox/busybox"
 	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox/enter"
 	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox/httpmock"
 	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox/pause"
@@ -41,9 +43,12 @@ const (
 // mount and PID namespaces of their own, so that nothing is left on the machine
 // however they end.
 func TestMain(m *testing.M) {
+	if name := filepath.Base(os.Args[0]); busybox.Has(name) {
+		os.Exit(busybox.Run(name, os.Args[1:]))
+	}
 	if len(os.Args) > 1 {
 		role := map[string]func([]string) int{
-			"container": enter.Container, "exec": enter.Exec, "pause": pause.Run, "httpmock": httpmock.Run,
+			"container": enter.Container, "exec": enter.Exec, "pause": pause.Run, "httpmock": httpmock.Run, "hog": hog,
 		}[os.Args[1]]
 		if role != nil {
 			os.Exit(role(os.Args[2:]))
@@ -72,7 +77,7 @@ func runAlone() int {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), aloneEnv+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWCGROUP, Pdeathsig: unix.SIGKILL}
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {
@@ -88,7 +93,8 @@ func runAlone() int {
 func ownMounts() error {
 	return errors.Join(
 		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
-		unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""))
+		unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""),
+		boundPIDs())
 }
 
 // needsNamespaces skips where this process may not make namespaces.
@@ -146,8 +152,18 @@ type node struct {
 	images runtimeapi.ImageServiceClient
 	store  *image.Store
 
+	helper string
+
 	mu       sync.Mutex
 	standIns []StandInUse
+	notices  []Notice
+}
+
+// told are the notices so far.
+func (n *node) told() []Notice {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.notices)
 }
 
 // startNode starts a server; at the end of the test it closes it and checks
@@ -161,8 +177,23 @@ func startNode(t *testing.T) *node {
 	return startNodeWith(t, helper)
 }
 
+// startNodeWithConfig is startNode with a changed configuration.
+func startNodeWithConfig(t *testing.T, change func(*Config)) *node {
+	t.Helper()
+	helper, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startNodeOf(t, helper, change)
+}
+
 // startNodeWith is startNode with another file for the helper.
 func startNodeWith(t *testing.T, helper string) *node {
+	t.Helper()
+	return startNodeOf(t, helper, nil)
+}
+
+func startNodeOf(t *testing.T, helper string, change func(*Config)) *node {
 	t.Helper()
 	needsNamespaces(t)
 	dir, err := os.MkdirTemp("", "cri")
@@ -173,8 +204,8 @@ func startNodeWith(t *testing.T, helper string) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{t: t, dir: dir, store: store, net: &fakeNetwork{attached: map[string]AttachRequest{}}}
-	n.server, err = Start(t.Context(), Config{
+	n := &node{t: t, dir: dir, helper: helper, store: store, net: &fakeNetwork{attached: map[string]AttachRequest{}}}
+	cfg := Config{
 		Socket: filepath.Join(dir, "cri.sock"), StateDir: filepath.Join(dir, "state"), Helper: helper,
 		Images: store, Network: n.net,
 		OnStandIn: func(u StandInUse) {
@@ -182,7 +213,16 @@ func startNodeWith(t *testing.T, helper string) *node {
 			defer n.mu.Unlock()
 			n.standIns = append(n.standIns, u)
 		},
-	})
+		OnNotice: func(m Notice) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.notices = append(n.notices, m)
+		},
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	n.server, err = Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,10 +359,10 @@ func (n *node) state(id string) *runtimeapi.ContainerStatus {
 	return resp.Status
 }
 
-// eventually polls until ok or 15 s are over.
+// eventually polls until ok or a minute is over: a fork bomb keeps the machine busy.
 func (n *node) eventually(what string, ok func() bool) {
 	n.t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
 			n.t.Fatalf("waited too long for %s", what)
@@ -369,7 +409,8 @@ func (n *node) output(command []string, change func(*runtimeapi.ContainerConfig)
 // shell is output of a shell command, its lines without stream and tag.
 func (n *node) shell(script string, change func(*runtimeapi.ContainerConfig)) string {
 	n.t.Helper()
-	text, st := n.output([]string{"sh", "-c", script}, change)
+	// What is written to two streams comes in no order.
+	text, st := n.output([]string{"sh", "-c", "exec 2>&1; " + script}, change)
 	var out strings.Builder
 	for line := range strings.Lines(text) {
 		parts := strings.SplitN(line, " ", 3)
@@ -384,7 +425,7 @@ func (n *node) shell(script string, change func(*runtimeapi.ContainerConfig)) st
 // execSync runs a command in a container.
 func (n *node) execSync(id string, command ...string) (string, string, int32) {
 	n.t.Helper()
-	resp, err := n.ExecSync(n.t.Context(), &runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: command, Timeout: 10})
+	resp, err := n.ExecSync(n.t.Context(), &runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: command, Timeout: 60})
 	if err != nil {
 		n.t.Fatalf("exec %q: %v", command, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/netdojo/netdojo/cluster/embedded/cri/cgroup"
 	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox"
 	"github.com/netdojo/netdojo/cluster/image"
 )
@@ -28,8 +29,11 @@ type podSandbox struct {
 	ns      *namespaces
 	pause   *process // PID 1 of a shared PID namespace; else nil
 
-	ready bool         // guarded by service.mu
-	ips   []netip.Addr // guarded by service.mu; none on the node's network
+	ready     bool                                // guarded by service.mu
+	ips       []netip.Addr                        // guarded by service.mu; none on the node's network
+	resources *runtimeapi.LinuxContainerResources // the pod's, guarded by service.mu
+	// told are the limits that the pod's owner was told are not kept; guarded by service.mu.
+	told map[string]bool
 
 	stopping sync.Mutex // one StopPodSandbox at a time
 	attached bool       // guarded by stopping
@@ -74,7 +78,13 @@ type container struct {
 	io                *containerIO
 	mounts            uint64 // the mount namespace's inode: whose process is whose
 	resources         *runtimeapi.ContainerResources
+	group             *cgroup.Group // nil without control groups
+	execs             map[int]bool  // processes run in it since its start
+	overLimit         *ending       // why the node ended it, when it was over a limit
 }
+
+// ending is how a container's end is told.
+type ending struct{ reason, message string }
 
 // sandboxByID finds a sandbox by its identifier or an unambiguous prefix.
 func (s *service) sandboxByID(id string) (*podSandbox, error) {

@@ -53,6 +53,9 @@ func (s *service) prepare(ctx context.Context, c *container, root *image.Root) e
 		return err
 	}
 	spec.Mounts = append(spec.Mounts, more...)
+	if join, clone, err := s.pidNamespace(c); err == nil && len(join) == 0 && clone != 0 {
+		spec.PIDMax = s.pidMax()
+	}
 	c.spec = spec
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/netdojo/netdojo/cluster/embedded/cri/cgroup"
 	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox"
 )
 
@@ -26,9 +27,10 @@ type command struct {
 	role  string
 	spec  any // a sandbox.Container or sandbox.Exec; nil for pause
 	join  []namespace
-	clone uintptr     // further namespaces to make
-	stdio [3]*os.File // nil: /dev/null
-	pidfd *os.File    // role exec: of the container
+	clone uintptr       // further namespaces to make
+	stdio [3]*os.File   // nil: /dev/null
+	pidfd *os.File      // role exec: of the container
+	group *cgroup.Group // nil: the node's
 }
 
 // process is a forked helper, by and by the command that it became.
@@ -132,13 +134,29 @@ func (s *service) fork(c command, spec, status *os.File) (*process, error) {
 		files = append(files, c.pidfd)
 	}
 	pidfd := -1
+	attr := &syscall.SysProcAttr{Setsid: true, Cloneflags: c.clone, PidFD: &pidfd}
+	if c.group != nil {
+		dir, err := c.group.FD()
+		if err != nil {
+			return nil, err
+		}
+		if dir != nil {
+			defer dir.Close()
+			attr.UseCgroupFD, attr.CgroupFD = true, int(dir.Fd())
+		}
+	}
 	var proc *os.Process
 	err = onThread(c.join, func() error {
 		var err error
+		if c.group != nil {
+			if err := c.group.Enter(); err != nil {
+				return err
+			}
+		}
 		proc, err = os.StartProcess(s.cfg.Helper, []string{"netdojo-helper", c.role}, &os.ProcAttr{
 			Files: files,
 			Env:   []string{"GOMAXPROCS=1", "GOGC=off"}, // the helper's own, gone with exec
-			Sys:   &syscall.SysProcAttr{Setsid: true, Cloneflags: c.clone, PidFD: &pidfd},
+			Sys:   attr,
 		})
 		return err
 	})

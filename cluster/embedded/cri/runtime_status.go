@@ -51,8 +51,8 @@ func (s *service) UpdateRuntimeConfig(context.Context, *runtimeapi.UpdateRuntime
 	return &runtimeapi.UpdateRuntimeConfigResponse{}, nil
 }
 
-// UpdateContainerResources records new limits. Without cgroups nothing holds a
-// container to them; its status shows them.
+// UpdateContainerResources sets new limits: from now on the container is held to
+// those of memory.
 func (s *service) UpdateContainerResources(_ context.Context, req *runtimeapi.UpdateContainerResourcesRequest) (*runtimeapi.UpdateContainerResourcesResponse, error) {
 	c, err := s.containerByID(req.ContainerId)
 	if err != nil {
@@ -61,11 +61,19 @@ func (s *service) UpdateContainerResources(_ context.Context, req *runtimeapi.Up
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.resources = &runtimeapi.ContainerResources{Linux: req.Linux}
+	s.limitMemory(c)
 	return &runtimeapi.UpdateContainerResourcesResponse{}, nil
 }
 
-// UpdatePodSandboxResources accepts: there is no cgroup to change.
-func (s *service) UpdatePodSandboxResources(context.Context, *runtimeapi.UpdatePodSandboxResourcesRequest) (*runtimeapi.UpdatePodSandboxResourcesResponse, error) {
+// UpdatePodSandboxResources is UpdateContainerResources of a whole pod.
+func (s *service) UpdatePodSandboxResources(_ context.Context, req *runtimeapi.UpdatePodSandboxResourcesRequest) (*runtimeapi.UpdatePodSandboxResourcesResponse, error) {
+	p, err := s.sandboxByID(req.PodSandboxId)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.resources = req.Resources
 	return &runtimeapi.UpdatePodSandboxResourcesResponse{}, nil
 }
 

@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/netdojo/netdojo/cluster/embedded/cri/sandbox"
 )
 
 // RunPodSandbox makes a pod's namespaces and connects them. It returns when
@@ -25,7 +27,12 @@ func (s *service) RunPodSandbox(ctx context.Context, req *runtimeapi.RunPodSandb
 	if req.RuntimeHandler != "" {
 		return nil, fmt.Errorf("runtime handler %q is unknown: this node has only the default one", req.RuntimeHandler)
 	}
-	p := &podSandbox{id: newID(), config: config, handler: req.RuntimeHandler, created: time.Now()}
+	if s.cfg.BeforePod != nil {
+		if err := s.cfg.BeforePod(); err != nil {
+			return nil, err
+		}
+	}
+	p := &podSandbox{id: newID(), config: config, handler: req.RuntimeHandler, created: time.Now(), resources: config.GetLinux().GetResources()}
 	p.dir = filepath.Join(s.cfg.StateDir, "sandboxes", p.id)
 
 	var done undo
@@ -54,7 +61,7 @@ func (s *service) RunPodSandbox(ctx context.Context, req *runtimeapi.RunPodSandb
 		return nil, err
 	}
 	if p.namespaceOptions().Pid == runtimeapi.NamespaceMode_POD {
-		p.pause, err = s.launch(ctx, command{role: "pause", join: p.ns.join(), clone: unix.CLONE_NEWPID})
+		p.pause, err = s.launch(ctx, command{role: "pause", spec: sandbox.Pause{PIDMax: s.pidMax()}, join: p.ns.join(), clone: unix.CLONE_NEWPID})
 		if err != nil {
 			return nil, err
 		}

@@ -24,6 +24,8 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/cri-streaming/pkg/streaming"
 
+	"github.com/netdojo/netdojo/cluster/embedded/cri/cgroup"
+	"github.com/netdojo/netdojo/cluster/embedded/cri/limits"
 	"github.com/netdojo/netdojo/cluster/image"
 )
 
@@ -62,6 +64,19 @@ type Config struct {
 	// OnStandIn is called when a container is first created from a stand-in. It
 	// must not block. May be nil.
 	OnStandIn func(StandInUse)
+	// BeforePod is called before anything of a pod exists; with an error the pod is
+	// refused. May be nil.
+	BeforePod func() error
+	// OnNotice is told what a pod's owner should know of its limits. It must not
+	// block. May be nil.
+	OnNotice func(Notice)
+
+	// Groups keep the limits that they have controllers for; nil: none.
+	Groups *cgroup.Groups
+
+	// sharedPIDMax tells that kernel.pid_max is the whole machine's, as on a kernel
+	// that has no such limit for each PID namespace.
+	sharedPIDMax bool
 }
 
 // Server is a running CRI server.
@@ -69,7 +84,8 @@ type Server struct {
 	svc       *service
 	grpc      *grpc.Server
 	streaming *http.Server
-	wg        sync.WaitGroup // the two servers' accept loops
+	unwatch   func()         // ends the watch of limits
+	wg        sync.WaitGroup // the two servers' accept loops and the watch
 }
 
 // Start serves until Close. On error nothing is left running.
@@ -103,6 +119,9 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 			grpc.UnaryInterceptor(svc.intercept),
 			grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage)),
 	}
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.unwatch = stop
+	s.wg.Go(func() { limits.Watch(watching, svc.limited, svc.overLimit) })
 	runtimeapi.RegisterRuntimeServiceServer(s.grpc, svc)
 	runtimeapi.RegisterImageServiceServer(s.grpc, svc)
 	s.wg.Go(func() { s.report("CRI", s.grpc.Serve(sock)) })
@@ -124,6 +143,7 @@ func (s *Server) Close() error {
 	s.svc.events.close()
 	s.grpc.Stop()
 	err := errors.Join(s.streaming.Close(), s.svc.close())
+	s.unwatch()
 	s.wg.Wait()
 	return err
 }

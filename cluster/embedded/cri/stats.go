@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -105,6 +106,30 @@ func (u usage) criCPU() *runtimeapi.CpuUsage {
 func (u usage) criMemory() *runtimeapi.MemoryUsage {
 	return &runtimeapi.MemoryUsage{Timestamp: now(), WorkingSetBytes: value(u.rss), UsageBytes: value(u.rss),
 		RssBytes: value(u.rss), PageFaults: value(u.faults), MajorPageFaults: value(u.majors)}
+}
+
+// ContainerUse is what a running container's processes have used: as ContainerStats has
+// it, without its disk.
+type ContainerUse struct {
+	ID, Namespace, Pod, Name string
+	CPU                      time.Duration
+	Memory                   uint64 // bytes
+}
+
+// Use is that of all running containers, measured now.
+func (s *Server) Use() []ContainerUse {
+	used := usageByMounts()
+	var list []ContainerUse
+	for _, c := range s.svc.runningContainers() {
+		s.svc.mu.RLock()
+		u := used[c.mounts]
+		s.svc.mu.RUnlock()
+		pod := c.sandbox.config.Metadata
+		list = append(list, ContainerUse{
+			ID: c.id, Namespace: pod.Namespace, Pod: pod.Name, Name: c.config.Metadata.Name, CPU: time.Duration(u.cpu), Memory: u.rss,
+		})
+	}
+	return list
 }
 
 // PodSandboxStats tells what a pod uses.

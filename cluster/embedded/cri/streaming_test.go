@@ -125,7 +125,7 @@ func TestExecStreams(t *testing.T) {
 	start := time.Now()
 	n.stream(id, &runtimeapi.ExecRequest{Cmd: []string{"sh", "-c", "sleep 60 & echo started"}, Stdout: true, Stderr: true}, "",
 		func(way, out, _ string, err error) {
-			if out != "started\n" || err != nil || time.Since(start) > 20*time.Second {
+			if out != "started\n" || err != nil || time.Since(start) > 50*time.Second {
 				t.Errorf("%s: %q %v after %s", way, out, err, time.Since(start))
 			}
 		})

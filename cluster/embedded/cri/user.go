@@ -58,6 +58,11 @@ func (s *service) resolveUser(c *container, root *image.Root) (user, error) {
 		return user{}, err
 	}
 	spec, group, _ := strings.Cut(c.image.Config.User, ":")
+	if c.image.StandIn() != nil && len(s.ids.uids) == 1 && s.ids.uids[0].size == 1 {
+		// An account without subordinate ids has one user to run all pods as. A
+		// pod that asks for another is refused; a stand-in's own is no demand.
+		spec, group = "", ""
+	}
 	switch {
 	case sec.GetRunAsUser() != nil:
 		spec, group = strconv.FormatInt(sec.RunAsUser.Value, 10), ""

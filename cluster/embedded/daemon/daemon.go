@@ -11,12 +11,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +27,10 @@ import (
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/cluster/embedded/controlplane"
+	"github.com/netdojo/netdojo/cluster/embedded/cri"
+	"github.com/netdojo/netdojo/cluster/embedded/cri/cgroup"
+	"github.com/netdojo/netdojo/cluster/embedded/place"
+	"github.com/netdojo/netdojo/cluster/embedded/userns"
 	"github.com/netdojo/netdojo/cluster/image"
 	"github.com/netdojo/netdojo/cluster/world"
 	"github.com/netdojo/netdojo/cluster/world/outside"
@@ -32,33 +38,7 @@ import (
 	"github.com/netdojo/netdojo/datapath/ruleset"
 )
 
-// Addresses of the node, inside its own network namespace. Two clusters use the
-// same ones without seeing each other.
-var (
-	nodeAddr    = netip.MustParseAddr("192.168.77.2")
-	gatewayAddr = netip.MustParseAddr("192.168.77.1")
-	podCIDR     = netip.MustParsePrefix("10.244.0.0/24")
-	serviceCIDR = netip.MustParsePrefix("10.96.0.0/16")
-	clusterDNS  = netip.MustParseAddr("10.96.0.10")
-	// balancerCIDR holds the addresses of Services of type LoadBalancer.
-	balancerCIDR = netip.MustParsePrefix("192.168.78.0/24")
-)
-
-// The same of IPv6, in a cluster that has it. Balancers differ from Services in the
-// last 32 bits alone, by which the datapath knows what a client dialled.
-var (
-	gatewayAddr6 = netip.MustParseAddr("fd00:77::1")
-	addresses6   = datapath.Addresses{
-		Node: netip.MustParseAddr("fd00:77::2"), Pods: netip.MustParsePrefix("fd00:10:244::/64"),
-		Services: netip.MustParsePrefix("fd00:10:96::/112"), Balancers: netip.MustParsePrefix("fd00:10:96::78:0/120"),
-	}
-)
-
-// prefixLen6 is the length of the network of IPv6 between node and world.
-const prefixLen6 = 64
-
 const (
-	nodeName   = "netdojo"
 	worldIface = "eth0"
 	runDir     = "/run/netdojo"
 	criSocket  = runDir + "/cri.sock"
@@ -69,13 +49,25 @@ const stopTimeout = 8 * time.Second
 
 // Config is what the node process is given.
 type Config struct {
-	Dir       string // the cluster's folder
-	BinDir    string // netdojo-helper, netdojo-coredns and netdojo-cilium
-	ImagesDir string // the image store
-	// Listeners are the host's sockets: the API's, one for each of Spec.Publish,
-	// and last the way to dial out.
-	Listeners []*os.File
+	Spec      cluster.Spec   // what the cluster is to be
+	Balancers []netip.Prefix // the host's addresses that it may listen on, those of IPv4 first
+	BinDir    string         // netdojo-helper, netdojo-coredns and netdojo-cilium
+	ImagesDir string         // the host's image store, which is only read
+	Outside   *os.File       // the node's end of an outside.Pair
 	Log       io.Writer
+}
+
+// BalancerHosts are the addresses of the host's loopback that a cluster's load
+// balancers ask for: of IPv4 in a range that another cluster hardly has. One that has
+// it keeps it; the launcher takes another then.
+func BalancerHosts(spec cluster.Spec) []netip.Prefix {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(spec.Name)) // a hash takes everything
+	hosts := []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 77, byte(h.Sum32() % 255), 0}), 24)}
+	if spec.Dual() {
+		hosts = append(hosts, netip.PrefixFrom(netip.IPv6Loopback(), 128))
+	}
+	return hosts
 }
 
 // ReadSpec reads what a cluster's folder asks for.
@@ -93,18 +85,27 @@ func ReadSpec(dir string) (cluster.Spec, error) {
 
 // node is a running node. Parts appear while it starts.
 type node struct {
-	cfg     Config
-	spec    cluster.Spec
-	log     *slog.Logger
-	trace   *trace
-	stop    context.CancelCauseFunc
-	apiPort int
-	images  *image.Store
+	cfg         Config
+	spec        cluster.Spec
+	log         *slog.Logger
+	trace       *trace
+	stop        context.CancelCauseFunc
+	apiPort     int
+	place.Place                // the node's name and addresses
+	further     []*furtherNode // of the first of several nodes: the others
 
+	images  atomic.Pointer[image.Store]
+	control atomic.Pointer[controlplane.ControlPlane]
 	agent   atomic.Pointer[datapath.Agent]
-	world   atomic.Pointer[world.World]
-	six     datapath.Addresses // the zero value in a cluster of IPv4
-	readyMs atomic.Int64       // since the start; 0 while not ready
+	runtime atomic.Pointer[cri.Server]
+	world   atomic.Pointer[world.World] // of the first node
+	groups  *cgroup.Groups              // nil where there are none
+	// ca is what pods trust beside the internet's, lookUp gives the addresses that the
+	// simulated world has for a name.
+	ca        []byte
+	lookUp    func(name string) []netip.Addr
+	beforePod func() error // called before each pod; nil for nothing
+	readyMs   atomic.Int64 // since the start; 0 while not ready
 
 	undos []undo // in the order of the starts; written by start only
 }
@@ -119,6 +120,15 @@ func (n *node) onStop(name string, stop func(context.Context) error) {
 	n.undos = append(n.undos, undo{name, stop})
 }
 
+// simulated is where a cluster's simulated world is; the zero value in one whose world is
+// the internet.
+func simulated(spec cluster.Spec) netip.Addr {
+	if spec.World == cluster.WorldInternet {
+		return netip.Addr{}
+	}
+	return place.Gateway.V4
+}
+
 // Run starts the node and blocks until ctx ends, a shutdown is asked for, or a
 // component fails. A start that fails ends at once: nothing inside is worth a
 // farewell yet, and the kernel ends the rest with this process.
@@ -126,23 +136,36 @@ func Run(ctx context.Context, cfg Config) error {
 	log := slog.New(slog.NewTextHandler(cfg.Log, &slog.HandlerOptions{Level: logLevel()}))
 	routeLogs(log)
 	controlplane.HurryUp()
-	spec, err := ReadSpec(cfg.Dir)
+	n := &node{cfg: cfg, spec: cfg.Spec, log: log, trace: &trace{start: time.Now()}, Place: place.Of(cfg.Spec, 0)}
+	n.beforePod, n.lookUp = sync.OnceValue(userns.SpeakAsNode), n.lookUpHere
+	n.further = furtherOf(n.spec)
+	return n.run(ctx, func(ctx context.Context, way *outside.Dialer) error {
+		lacking := n.examine()
+		err := n.start(ctx, way)
+		if err != nil {
+			return cmp.Or(<-lacking, err)
+		}
+		return nil
+	})
+}
+
+// run serves the node's socket, starts the node and blocks as Run says.
+func (n *node) run(ctx context.Context, start func(context.Context, *outside.Dialer) error) error {
+	ctx, n.stop = context.WithCancelCause(ctx)
+	way, err := outside.NewDialer(n.cfg.Outside)
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancelCause(ctx)
-	n := &node{cfg: cfg, spec: spec, log: log, stop: stop, trace: &trace{start: time.Now()}}
-	if spec.Dual() {
-		n.six = addresses6
-	}
-	srv, err := serve(n, filepath.Join(cfg.Dir, control.SocketName), log)
+	n.onStop("way to the outside", func(context.Context) error { return way.Close() })
+	door, err := way.Take(ctx, userns.ControlSocket)
 	if err != nil {
 		return err
 	}
-	lacking := n.examine()
-	if err := n.start(ctx); err != nil {
-		if lacks := <-lacking; lacks != nil {
-			return lacks
+	srv := serve(n, door, n.log)
+	if err := start(ctx, way); err != nil {
+		var lacks *ruleset.UnsupportedError
+		if errors.As(err, &lacks) {
+			return err
 		}
 		return asked(cmp.Or(context.Cause(ctx), err))
 	}
@@ -153,10 +176,10 @@ func Run(ctx context.Context, cfg Config) error {
 	for i := len(n.undos) - 1; i >= 0; i-- {
 		u := n.undos[i]
 		if e := u.stop(uctx); e != nil {
-			log.Warn("stop", "component", u.name, "error", e)
+			n.log.Warn("stop", "component", u.name, "error", e)
 		}
 	}
-	return errors.Join(err, srv.close(uctx))
+	return cmp.Or(err, srv.close(uctx))
 }
 
 // asked is nil for an end that was asked for.
@@ -198,12 +221,8 @@ func logLevel() slog.Level {
 
 // start starts everything and returns when the node is ready. The order is that
 // of need: the world gives the node its address, the rest starts side by side.
-func (n *node) start(ctx context.Context) error {
-	way, err := n.outside()
-	if err != nil {
-		return err
-	}
-	listeners, err := n.hostListeners()
+func (n *node) start(ctx context.Context, way *outside.Dialer) error {
+	listeners, err := n.hostListeners(ctx, way)
 	if err != nil {
 		return err
 	}
@@ -213,15 +232,21 @@ func (n *node) start(ctx context.Context) error {
 	if err := n.startWorld(ctx, way); err != nil {
 		return err
 	}
+	n.openGroups()
 	cp, err := n.startControlPlane(ctx, listeners[:1])
 	if err != nil {
 		return err
 	}
-	events, err := n.events(cp.AdminREST())
+	if err := n.startFurther(ctx, cp, way); err != nil {
+		return err
+	}
+	cert, key, ca := cp.KubeletServing()
+	own := access{admin: cp.AdminREST(), kubelet: cp.KubeletREST(), cert: cert, key: key, ca: ca}
+	events, err := n.events(own.admin)
 	if err != nil {
 		return err
 	}
-	k, err := n.startNode(ctx, cp, events)
+	k, err := n.startNode(ctx, own, events, way)
 	if err != nil {
 		return err
 	}
@@ -236,6 +261,9 @@ func (n *node) start(ctx context.Context) error {
 	if err := n.learnNames(ctx, cp.AdminREST()); err != nil {
 		return err
 	}
+	if err := n.startStorage(ctx, client); err != nil {
+		return err
+	}
 	if err := n.waitReady(ctx, cp, k); err != nil {
 		return err
 	}
@@ -244,35 +272,16 @@ func (n *node) start(ctx context.Context) error {
 	return nil
 }
 
-// outside takes the way to the internet off the descriptors. Images are pulled
-// through it; pods use it when the world is not simulated.
-func (n *node) outside() (*outside.Dialer, error) {
-	last := len(n.cfg.Listeners) - 1
-	if last < 1 {
-		return nil, errors.New("no way to the internet was handed in")
-	}
-	dialer, err := outside.NewDialer(n.cfg.Listeners[last])
-	if err != nil {
-		return nil, err
-	}
-	n.cfg.Listeners = n.cfg.Listeners[:last]
-	n.onStop("way to the internet", func(context.Context) error { return dialer.Close() })
-	return dialer, nil
-}
-
-// hostListeners turns the descriptors into listeners.
-func (n *node) hostListeners() ([]net.Listener, error) {
+// hostListeners takes the host's TCP sockets: the API's, and one for each port that is
+// published.
+func (n *node) hostListeners(ctx context.Context, way *outside.Dialer) ([]net.Listener, error) {
 	var listeners []net.Listener
-	for _, f := range n.cfg.Listeners {
-		l, err := net.FileListener(f)
+	for i := range 1 + len(n.spec.Publish) {
+		l, err := way.Take(ctx, userns.ListenerName(i))
 		if err != nil {
 			return nil, fmt.Errorf("take over a listening socket: %w", err)
 		}
-		f.Close()
 		listeners = append(listeners, l)
-	}
-	if len(listeners) == 0 {
-		return nil, errors.New("no listening socket was handed in")
 	}
 	n.apiPort = listeners[0].Addr().(*net.TCPAddr).Port
 	return listeners, nil

@@ -26,7 +26,16 @@ func (n *node) events(config *rest.Config) (record.EventRecorder, error) {
 	broadcaster := record.NewBroadcaster()
 	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
 	n.onStop("events", func(context.Context) error { broadcaster.Shutdown(); return nil })
-	return broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "netdojo", Host: nodeName}), nil
+	return broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "netdojo", Host: n.Name}), nil
+}
+
+// warn says on the pod what it should know of its limits.
+func warn(events record.EventRecorder, m cri.Notice) {
+	pod := &corev1.ObjectReference{
+		APIVersion: "v1", Kind: "Pod", Namespace: m.Namespace, Name: m.Pod, UID: types.UID(m.UID),
+		FieldPath: "spec.containers{" + m.Container + "}",
+	}
+	events.Event(pod, corev1.EventTypeWarning, m.Reason, m.Message)
 }
 
 // announce says on the pod that its image is not the real one.

@@ -21,9 +21,9 @@ type network struct {
 	api   <-chan struct{} // closed when the kubernetes Service leads to the API
 }
 
-// newNetwork looks until ctx ends whether the kubernetes Service leads to the
+// newNetwork looks until ctx ends whether the kubernetes Service, the first of its range, leads to the
 // API: the API server makes it some moments after it is ready.
-func newNetwork(ctx context.Context, agent *datapath.Agent) network {
+func newNetwork(ctx context.Context, agent *datapath.Agent, services netip.Prefix) network {
 	reached := make(chan struct{})
 	go func() {
 		select {
@@ -31,7 +31,7 @@ func newNetwork(ctx context.Context, agent *datapath.Agent) network {
 		case <-ctx.Done():
 			return
 		}
-		if awaitConnect(ctx, netip.AddrPortFrom(serviceCIDR.Masked().Addr().Next(), 443)) == nil {
+		if awaitConnect(ctx, netip.AddrPortFrom(services.Masked().Addr().Next(), 443)) == nil {
 			close(reached)
 		}
 	}()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/world/outside"
+	"github.com/netdojo/netdojo/internal/accept"
 )
 
 // publish relays connections of the host's listeners to Services. They enter by
@@ -27,8 +28,9 @@ func (n *node) publish(ctx context.Context, client kubernetes.Interface, listene
 	for i, l := range listeners {
 		spec := n.spec.Publish[i]
 		wg.Go(func() {
+			steady := accept.Steady(l)
 			for {
-				conn, err := l.Accept()
+				conn, err := steady.Accept()
 				if err != nil {
 					return
 				}
@@ -61,9 +63,9 @@ func (n *node) relay(ctx context.Context, client kubernetes.Interface, conn net.
 	addr := net.JoinHostPort(svc.Spec.ClusterIP, strconv.Itoa(p.ServicePort))
 	for _, port := range svc.Spec.Ports {
 		if int(port.Port) == p.ServicePort && port.NodePort != 0 {
-			node := nodeAddr
+			node := n.Addr.V4
 			if slices.Equal(svc.Spec.IPFamilies, []corev1.IPFamily{corev1.IPv6Protocol}) {
-				node = n.six.Node
+				node = n.Addr.V6
 			}
 			addr = net.JoinHostPort(node.String(), strconv.Itoa(int(port.NodePort)))
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/netdojo/netdojo/cluster/embedded/controlplane"
 	"github.com/netdojo/netdojo/cluster/embedded/kubelet"
+	"github.com/netdojo/netdojo/cluster/embedded/place"
 	"github.com/netdojo/netdojo/manifests"
 	"github.com/netdojo/netdojo/manifests/builtin"
 )
@@ -38,7 +39,7 @@ func upLoopback() error {
 	return nil
 }
 
-// waitReady returns when the node is Ready and cluster DNS, which it brings where
+// waitReady returns when the nodes are Ready and cluster DNS, which it brings where
 // the cluster was not born with it, answers.
 func (n *node) waitReady(ctx context.Context, cp *controlplane.ControlPlane, k *kubelet.Kubelet) error {
 	select {
@@ -63,6 +64,9 @@ func (n *node) waitReady(ctx context.Context, cp *controlplane.ControlPlane, k *
 	case <-k.Done():
 		return cmp.Or(context.Cause(ctx), k.Err())
 	}
+	if err := n.awaitFurther(ctx); err != nil {
+		return err
+	}
 	n.readyMs.Store(time.Since(n.trace.start).Milliseconds())
 	n.log.Info("ready", "ms", n.readyMs.Load())
 	return nil
@@ -71,7 +75,7 @@ func (n *node) waitReady(ctx context.Context, cp *controlplane.ControlPlane, k *
 // applyDNS brings CoreDNS into the cluster. It forwards what is not the
 // cluster's to the world.
 func (n *node) applyDNS(ctx context.Context, cp *controlplane.ControlPlane) error {
-	objects, err := builtin.CoreDNS(builtin.CoreDNSConfig{Upstream: n.world.Load().Resolver(), ServiceIP: clusterDNS})
+	objects, err := builtin.CoreDNS(builtin.CoreDNSConfig{Upstream: n.world.Load().Resolver(), ServiceIP: place.ClusterDNS})
 	if err != nil {
 		return err
 	}
@@ -91,7 +95,7 @@ func (n *node) applyDNS(ctx context.Context, cp *controlplane.ControlPlane) erro
 func waitDNS(ctx context.Context) error {
 	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, network, net.JoinHostPort(clusterDNS.String(), "53"))
+		return d.DialContext(ctx, network, net.JoinHostPort(place.ClusterDNS.String(), "53"))
 	}}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

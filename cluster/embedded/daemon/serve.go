@@ -3,14 +3,12 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
-	"github.com/netdojo/netdojo/cluster/agentapi"
+	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/control"
 )
 
@@ -22,15 +20,8 @@ type server struct {
 	done chan error
 }
 
-// serve opens the control socket. It works from the first moment of the node.
-func serve(n *node, socket string, log *slog.Logger) (*server, error) {
-	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("clear the control socket: %w", err)
-	}
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		return nil, fmt.Errorf("open the control socket: %w", err)
-	}
+// serve answers the host's control socket. It works from the first moment of the node.
+func serve(n *node, l net.Listener, log *slog.Logger) *server {
 	s := &server{node: n, done: make(chan error, 1)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", control.Answer(s.status))
@@ -39,12 +30,14 @@ func serve(n *node, socket string, log *slog.Logger) (*server, error) {
 	mux.HandleFunc("POST /v1/policy/enforced", control.Answer(s.enforced))
 	mux.HandleFunc("POST /v1/world/names", control.Answer(s.names))
 	mux.HandleFunc("POST /v1/explain", control.Answer(s.explain))
+	mux.HandleFunc("POST /v1/explain/each", control.Answer(s.explainEach))
 	mux.HandleFunc("POST /v1/matrix", control.Answer(s.matrix))
+	mux.HandleFunc("GET /v1/use", control.Answer(func(*http.Request) (any, error) { return n.use() }))
+	mux.HandleFunc("GET /v1/credentials", control.Answer(s.credentials))
 	mux.HandleFunc("GET /v1/images", control.Answer(s.images))
-	mux.HandleFunc("POST /v1/images", control.Answer(s.loadImages))
 	s.http = &http.Server{Handler: mux, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	go func() { s.done <- s.http.Serve(l) }()
-	return s, nil
+	return s
 }
 
 // callsGrace is how long calls in flight may take to end. Without it a client's
@@ -73,7 +66,11 @@ func (s *server) shutdown(*http.Request) (any, error) {
 }
 
 func (s *server) enforced(r *http.Request) (any, error) {
-	return agentapi.Enforced(r, s.node.agent.Load())
+	ref, err := control.Decode[cluster.PolicyRef](r)
+	if err != nil {
+		return nil, err
+	}
+	return struct{}{}, s.node.enforced(r.Context(), ref)
 }
 
 func (s *server) names(r *http.Request) (any, error) {
@@ -88,10 +85,19 @@ func (s *server) names(r *http.Request) (any, error) {
 	return struct{}{}, w.Serve(in.Names...)
 }
 
-func (s *server) images(*http.Request) (any, error) {
-	return s.node.images.List()
+func (s *server) credentials(*http.Request) (any, error) {
+	cp := s.node.control.Load()
+	if cp == nil {
+		return nil, control.TooEarly("the control plane")
+	}
+	ca, cert, key, err := cp.AdminCredentials()
+	return control.Credentials{CA: ca, Certificate: cert, Key: key}, err
 }
 
-func (s *server) loadImages(r *http.Request) (any, error) {
-	return s.node.images.Load(r.Context(), r.Body)
+func (s *server) images(*http.Request) (any, error) {
+	store := s.node.images.Load()
+	if store == nil {
+		return nil, control.TooEarly("the image store")
+	}
+	return store.List()
 }

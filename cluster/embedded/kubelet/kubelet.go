@@ -30,6 +30,8 @@ import (
 	"k8s.io/kubernetes/pkg/volume/util/hostutil"
 	"k8s.io/kubernetes/pkg/volume/util/subpath"
 	"k8s.io/mount-utils"
+
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 // Port is where the API server reaches the kubelet.
@@ -41,11 +43,11 @@ const LogDir = "/var/log/pods"
 
 // Config says how the kubelet is run.
 type Config struct {
-	NodeName   string
-	NodeAddr   netip.Addr // the node's InternalIP; the kubelet serves on it
-	NodeAddr6  netip.Addr // the node's second one, of IPv6; the zero Addr is none
-	RootDir    string     // volumes, plugins, checkpoints
-	CRISocket  string     // path of the runtime's unix socket; it has to be served already
+	NodeName string
+	// NodeAddr has the node's InternalIPs; the kubelet serves on that of IPv4.
+	NodeAddr   ipfamily.Pair[netip.Addr]
+	RootDir    string // volumes, plugins, checkpoints
+	CRISocket  string // path of the runtime's unix socket; it has to be served already
 	REST       *rest.Config
 	ClusterDNS netip.Addr
 	Domain     string // cluster domain; cluster.local when empty
@@ -141,13 +143,18 @@ func (k *Kubelet) Err() error {
 	}
 }
 
+// maxPods lets the whole catalogue be on one node, some 200 pods: those of labs that are
+// done stay, so that one can go back to them. A node has 254 addresses for pods, of which
+// some are still those of pods that end.
+const maxPods = 240
+
 // server is the kubelet's configuration: kubeadm's, less what needs cgroups.
 func (c *Config) server() (*options.KubeletServer, error) {
 	kc, err := options.NewKubeletConfiguration()
 	if err != nil {
 		return nil, err
 	}
-	kc.Address = c.NodeAddr.String()
+	kc.Address = c.NodeAddr.V4.String()
 	kc.Port = Port
 	kc.ReadOnlyPort = 0
 	kc.HealthzPort = 0
@@ -163,7 +170,7 @@ func (c *Config) server() (*options.KubeletServer, error) {
 	kc.ClusterDomain = orDefault(c.Domain, "cluster.local")
 	kc.ResolverConfig = orDefault(c.ResolvConf, "/etc/resolv.conf")
 	kc.PodLogsDir = LogDir
-	kc.MaxPods = 110
+	kc.MaxPods = maxPods
 	kc.MaxOpenFiles = openFiles()
 
 	kc.CgroupsPerQOS = false
@@ -198,9 +205,9 @@ func (c *Config) server() (*options.KubeletServer, error) {
 	f.RootDirectory = c.RootDir
 	f.CertDirectory = filepath.Join(c.RootDir, "pki")
 	f.HostnameOverride = c.NodeName
-	f.NodeIP = c.NodeAddr.String()
-	if c.NodeAddr6.IsValid() {
-		f.NodeIP += "," + c.NodeAddr6.String()
+	f.NodeIP = c.NodeAddr.V4.String()
+	if c.NodeAddr.V6.IsValid() {
+		f.NodeIP += "," + c.NodeAddr.V6.String()
 	}
 	f.NodeLabels = c.Labels
 	f.MinimumGCAge.Duration = 0

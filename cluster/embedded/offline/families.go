@@ -78,9 +78,9 @@ func (c *cluster) addresses(s *corev1.Service) []netip.Addr {
 	for _, f := range families {
 		switch {
 		case f == corev1.IPv4Protocol:
-			out = append(out, take(&c.nextSvc))
-		case c.nextSvc6.IsValid():
-			out = append(out, take(&c.nextSvc6))
+			out = append(out, take(&c.nextSvc.V4))
+		case c.nextSvc.V6.IsValid():
+			out = append(out, take(&c.nextSvc.V6))
 		}
 	}
 	return out

@@ -48,7 +48,7 @@ func TestFamilies(t *testing.T) {
 		}
 		return
 	}
-	const both = "IPv4 IPv6"
+	const both = "IPv4 and IPv6"
 	for name, tc := range map[string]struct {
 		to, port, proto string
 		want            []string // each connection's families, outcome and reason
@@ -75,7 +75,7 @@ func TestFamilies(t *testing.T) {
 			}
 			var got []string
 			for _, c := range res.Answer.Connections {
-				got = append(got, strings.Join(c.Families, " ")+" "+string(c.Outcome)+" "+string(c.Reason))
+				got = append(got, explain.FamiliesText(c.Families)+" "+string(c.Outcome)+" "+string(c.Reason))
 			}
 			if !slices.Equal(got, tc.want) {
 				t.Errorf("got %q, want %q", got, tc.want)

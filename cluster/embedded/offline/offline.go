@@ -24,7 +24,10 @@ import (
 	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/datapath/inquiry"
 	"github.com/netdojo/netdojo/datapath/policy"
+	"github.com/netdojo/netdojo/internal/ipfamily"
 	"github.com/netdojo/netdojo/manifests"
+	"github.com/netdojo/netdojo/manifests/object"
+	"github.com/netdojo/netdojo/policies"
 )
 
 // Addresses of the cluster that does not exist: those of the embedded one. It has the
@@ -61,11 +64,23 @@ func Run(ctx context.Context, in io.Reader, out io.Writer) error {
 // Answer answers one question.
 func Answer(ctx context.Context, q control.Offline) (control.OfflineResult, error) {
 	var res control.OfflineResult
+	if q.Variants != nil {
+		var err error
+		res.Variants, err = variants(ctx, q)
+		if fault := faultOf(err); fault != nil {
+			return control.OfflineResult{Fault: fault}, nil
+		}
+		return res, err
+	}
 	namespace := "default"
 	if q.Explain != nil && q.Explain.Namespace != "" {
 		namespace = q.Explain.Namespace
 	}
-	c, err := load(ctx, q, namespace)
+	objects, err := parse(q.Files)
+	var c *cluster
+	if err == nil {
+		c, err = load(ctx, q, objects, namespace)
+	}
 	if err == nil {
 		defer c.engine.Close()
 		switch {
@@ -106,38 +121,48 @@ type cluster struct {
 	engine    *policy.Engine
 	view      inquiry.View
 	namespace string // of objects without one
-	nextPod   netip.Addr
-	nextSvc   netip.Addr
-	nextPod6  netip.Addr // the zero Addr in a cluster of IPv4 alone
-	nextSvc6  netip.Addr
-	services  []*corev1.Service
-	noted     map[string]bool // kinds of objects that are passed over
+	// nextPod and nextSvc are the addresses that the next pod and Service get.
+	nextPod  ipfamily.Pair[netip.Addr]
+	nextSvc  ipfamily.Pair[netip.Addr]
+	services []*corev1.Service
+	noted    map[string]bool // kinds of objects that are passed over
+	refused  []string        // what the engine does not take as it is written
+	refusals []control.Refusal
 }
 
-func load(ctx context.Context, q control.Offline, namespace string) (*cluster, error) {
+// parse reads files of objects.
+func parse(files []control.File) ([]manifests.Object, error) {
 	var objects []manifests.Object
-	var names []string
 	var errs []error
-	for _, f := range q.Files {
-		found, err := manifests.Parse(f.Name, f.Data)
+	for _, f := range files {
+		found, err := object.Parse(f.Name, f.Data)
 		objects = append(objects, found...)
 		errs = append(errs, err)
-		names = append(names, f.Name)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fileError{err}
+	}
+	return objects, nil
+}
+
+// load makes an engine and tells it of the objects, which it does not change. They are
+// those of the question's files.
+func load(ctx context.Context, q control.Offline, objects []manifests.Object, namespace string) (*cluster, error) {
+	var names []string
+	for _, f := range q.Files {
+		names = append(names, f.Name)
 	}
 	cfg := policy.Config{
 		NodeName: "node", NodeAddrs: []netip.Addr{nodeAddr}, PodCIDRs: []netip.Prefix{podCIDR}, GCInterval: time.Hour,
 	}
 	c := &cluster{
-		namespace: namespace, nextPod: firstPod, nextSvc: firstSvc, noted: map[string]bool{},
-		view: inquiry.View{Source: strings.Join(names, ", "), Node: nodeAddr, APIServer: apiServer},
+		namespace: namespace, nextPod: ipfamily.Pair[netip.Addr]{V4: firstPod}, nextSvc: ipfamily.Pair[netip.Addr]{V4: firstSvc}, noted: map[string]bool{},
+		view: inquiry.View{Source: strings.Join(names, ", "), Node: ipfamily.Pair[netip.Addr]{V4: nodeAddr}, APIServer: apiServer},
 	}
 	if speaksIPv6(q, objects) {
-		cfg.IPv6, c.view.Node6 = true, nodeAddr6
+		cfg.IPv6, c.view.Node.V6 = true, nodeAddr6
 		cfg.NodeAddrs, cfg.PodCIDRs = append(cfg.NodeAddrs, nodeAddr6), append(cfg.PodCIDRs, podCIDR6)
-		c.nextPod6, c.nextSvc6 = firstPod6, firstSvc6
+		c.nextPod.V6, c.nextSvc.V6 = firstPod6, firstSvc6
 		c.view.Notes = append(c.view.Notes, "IPv6 is spoken of: the node and its pods are taken to have addresses of both families")
 	}
 	e, err := policy.New(ctx, cfg)
@@ -274,10 +299,14 @@ func (c *cluster) policy(ctx context.Context, o manifests.Object) error {
 // accepted notes what the engine refuses of an object, as the cluster would with
 // a condition and an event.
 func (c *cluster) accepted(o manifests.Object, err error) error {
-	var partly *policy.UnsupportedError
-	var invalid *policy.InvalidError
-	if errors.As(err, &partly) || errors.As(err, &invalid) {
-		c.view.Notes = append(c.view.Notes, fmt.Sprintf("%s:%d: %s %s: %v", o.File, o.Line, o.GetKind(), o.GetName(), err))
+	if rejection, ok := errors.AsType[*policies.Rejection](err); ok {
+		note := fmt.Sprintf("%s:%d: %s %s: %v", o.File, o.Line, o.GetKind(), o.GetName(), rejection)
+		c.view.Notes, c.refused = append(c.view.Notes, note), append(c.refused, note)
+		if rejection.Whole() {
+			c.refusals = append(c.refusals, control.Refusal{
+				File: o.File, Line: o.Line, Object: o.Ref(c.namespace).String(), Reason: rejection.Reason, Cure: rejection.Advice,
+			})
+		}
 		return nil
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +93,30 @@ func TestAnswer(t *testing.T) {
 				t.Errorf("notes: %q", res.Answer.Notes)
 			}
 		})
+	}
+}
+
+// TestMatrixServices: a matrix tells which Services lead to its rows, and to no others.
+func TestMatrixServices(t *testing.T) {
+	for namespace, want := range map[string][]string{
+		"shop":    {"shop/db:80/TCP shop/db"},
+		"nowhere": nil,
+		"":        {"kube-system/kube-dns:53/TCP kube-system/coredns", "kube-system/kube-dns:53/UDP kube-system/coredns", "kube-system/kube-dns:9153/TCP kube-system/coredns", "shop/db:80/TCP shop/db"},
+	} {
+		res, err := Answer(t.Context(), control.Offline{
+			Files:  []control.File{{Name: "shop.yaml", Data: []byte(shop)}},
+			Matrix: &explain.MatrixRequest{Namespace: namespace},
+		})
+		if err != nil || res.Fault != nil {
+			t.Fatalf("%v %+v", err, res.Fault)
+		}
+		var got []string
+		for _, s := range res.Matrix.Services {
+			got = append(got, fmt.Sprintf("%s:%d/%s %s", s.Name, s.Port, s.Protocol, strings.Join(s.To, " ")))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("namespace %q: %q", namespace, got)
+		}
 	}
 }
 

@@ -77,13 +77,13 @@ func (c *cluster) setPod(ctx context.Context, p *corev1.Pod) error {
 		p.Spec.ServiceAccountName = "default" // as admission sets it
 	}
 	addrs := []netip.Addr{nodeAddr}
-	if c.view.Node6.IsValid() {
+	if c.view.Node.V6.IsValid() {
 		addrs = append(addrs, nodeAddr6)
 	}
 	if !p.Spec.HostNetwork {
-		addrs[0] = take(&c.nextPod)
+		addrs[0] = take(&c.nextPod.V4)
 		if len(addrs) > 1 {
-			addrs[1] = take(&c.nextPod6)
+			addrs[1] = take(&c.nextPod.V6)
 		}
 		if _, err := c.engine.SetPod(ctx, p, addrs...); err != nil {
 			return err
@@ -117,7 +117,7 @@ func (c *cluster) afterPods(ctx context.Context) error {
 			ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "coredns", Labels: dnsPodLabel},
 			Spec: corev1.PodSpec{ServiceAccountName: "coredns", Containers: []corev1.Container{{
 				Name:  "coredns",
-				Ports: []corev1.ContainerPort{{Name: "dns", ContainerPort: 53, Protocol: corev1.ProtocolUDP}, {Name: "dns-tcp", ContainerPort: 53, Protocol: corev1.ProtocolTCP}},
+				Ports: []corev1.ContainerPort{{Name: "dns", ContainerPort: 53, Protocol: corev1.ProtocolUDP}, {Name: "dns-tcp", ContainerPort: 53, Protocol: corev1.ProtocolTCP}, {Name: "metrics", ContainerPort: 9153, Protocol: corev1.ProtocolTCP}},
 			}}},
 		}
 		if err := c.setPod(ctx, pod); err != nil {
@@ -128,7 +128,7 @@ func (c *cluster) afterPods(ctx context.Context) error {
 			ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kube-dns"},
 			Spec: corev1.ServiceSpec{
 				ClusterIP: clusterDNS.String(), Selector: dnsPodLabel,
-				Ports: []corev1.ServicePort{{Name: "dns", Port: 53, Protocol: corev1.ProtocolUDP}, {Name: "dns-tcp", Port: 53, Protocol: corev1.ProtocolTCP}},
+				Ports: []corev1.ServicePort{{Name: "dns", Port: 53, Protocol: corev1.ProtocolUDP}, {Name: "dns-tcp", Port: 53, Protocol: corev1.ProtocolTCP}, {Name: "metrics", Port: 9153, Protocol: corev1.ProtocolTCP}},
 			},
 		})
 	}

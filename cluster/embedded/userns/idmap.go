@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Root's clusters map this range: it lies above what systemd gives to
@@ -26,6 +28,8 @@ type idMap struct {
 	// external says that newuidmap and newgidmap have to write the maps, since
 	// they hold ids that are not the caller's own.
 	external bool
+	// groups says that processes inside may set their groups.
+	groups bool
 }
 
 // mapsRootBase says whether this process is a root that may give rootBase away:
@@ -55,7 +59,11 @@ func currentIDMap() idMap {
 	uid, gid := os.Getuid(), os.Getgid()
 	if mapsRootBase() {
 		m := []syscall.SysProcIDMap{{ContainerID: 0, HostID: rootBase, Size: rangeSize}}
-		return idMap{uids: m, gids: m}
+		return idMap{uids: m, gids: m, groups: true}
+	}
+	if n := furtherIDs(); n > 0 {
+		m := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: n}}
+		return idMap{uids: m, gids: m, groups: true}
 	}
 	own := idMap{
 		uids: []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}},
@@ -74,6 +82,54 @@ func currentIDMap() idMap {
 	own.gids = append(own.gids, syscall.SysProcIDMap{ContainerID: 1, HostID: sg.start, Size: min(sg.size, rangeSize-1)})
 	own.external = true
 	return own
+}
+
+// furtherIDs is how many ids from 0 on this process may give away: it is root of a user
+// namespace that has a range of them, such as a pod's with users of its own. 0 where it
+// is not, or may not.
+func furtherIDs() int {
+	if os.Getuid() != 0 || !mayMapIDs() {
+		return 0
+	}
+	n := rangeSize
+	for _, file := range []string{"/proc/self/uid_map", "/proc/self/gid_map"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return 0
+		}
+		n = min(n, idsFromZero(string(text)))
+	}
+	if n < rangeSize {
+		return 0
+	}
+	return n
+}
+
+// idsFromZero is how many ids an id map has from 0 on.
+func idsFromZero(idMap string) int {
+	for line := range strings.Lines(idMap) {
+		var inside, outside, size int
+		if _, err := fmt.Sscan(line, &inside, &outside, &size); err == nil && inside == 0 {
+			return size
+		}
+	}
+	return 0
+}
+
+// mayMapIDs says whether this process has CAP_SETUID and CAP_SETGID.
+func mayMapIDs() bool {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(text)) {
+		if hex, ok := strings.CutPrefix(line, "CapEff:"); ok {
+			caps, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
+			const both = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
+			return err == nil && caps&both == both
+		}
+	}
+	return false
 }
 
 func onPath(program string) bool {
@@ -133,8 +189,35 @@ func (m idMap) attr() *syscall.SysProcAttr {
 		return a
 	}
 	a.UidMappings, a.GidMappings = m.uids, m.gids
-	shifted := mapsRootBase()
-	a.GidMappingsEnableSetgroups = shifted
-	a.Credential = &syscall.Credential{NoSetGroups: !shifted}
+	a.GidMappingsEnableSetgroups = m.groups
+	a.Credential = &syscall.Credential{NoSetGroups: !m.groups}
 	return a
+}
+
+// sameIDs gives a child a user namespace of its own in which all ids are those of
+// this process's.
+func sameIDs(a *syscall.SysProcAttr) error {
+	for _, m := range []struct {
+		file string
+		maps *[]syscall.SysProcIDMap
+	}{{"/proc/self/uid_map", &a.UidMappings}, {"/proc/self/gid_map", &a.GidMappings}} {
+		f, err := os.Open(m.file)
+		if err != nil {
+			return fmt.Errorf("read the id map: %w", err)
+		}
+		defer f.Close()
+		for sc := bufio.NewScanner(f); sc.Scan(); {
+			var inside, outside, size int
+			if _, err := fmt.Sscan(sc.Text(), &inside, &outside, &size); err != nil {
+				return fmt.Errorf("read the id map %q: %w", sc.Text(), err)
+			}
+			*m.maps = append(*m.maps, syscall.SysProcIDMap{ContainerID: inside, HostID: inside, Size: size})
+		}
+	}
+	b, err := os.ReadFile("/proc/self/setgroups")
+	if err != nil {
+		return fmt.Errorf("read whether groups may be set: %w", err)
+	}
+	a.GidMappingsEnableSetgroups = strings.TrimSpace(string(b)) == "allow"
+	return nil
 }

@@ -8,18 +8,18 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// Init is the helper's role "init": PID 1 of the node. It builds the root,
-// starts the node's program, passes SIGTERM on, and reaps what loses its
+// Init is the helper's role "init": PID 1 of the node. It enters the
+// root that enter built, starts the node's program, passes SIGTERM on, and reaps what loses its
 // parent. When it returns, the kernel kills everything that is left.
 func Init() int {
 	runtime.LockOSThread()
-	dieWithParent()
+	dieWithSpeaker()
+	unix.Umask(0o022)
 	code, err := initNode()
 	if err != nil {
 		return report(err)
@@ -28,37 +28,39 @@ func Init() int {
 }
 
 func initNode() (int, error) {
-	c, err := configFromEnv()
-	if err != nil {
+	var in toInit
+	if err := hear(&in); err != nil {
 		return 0, err
 	}
 	if err := unix.Sethostname([]byte("netdojo")); err != nil {
 		return 0, fmt.Errorf("set the node's name: %w", err)
 	}
-	if err := buildRoot(c); err != nil {
+	if err := enterRoot(in.Root); err != nil {
 		return 0, err
 	}
-	n, err := strconv.Atoi(os.Getenv(EnvListeners))
+	told, err := tell(in.Node)
 	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", EnvListeners, err)
+		return 0, err
 	}
-	files := []*os.File{nil, os.Stdout, os.Stderr}
-	if files[0], err = os.Open("/dev/null"); err != nil {
-		return 0, fmt.Errorf("open /dev/null: %w", err)
+	defer told.close()
+	own, err := unix.FcntlInt(2, unix.F_DUPFD_CLOEXEC, NodeLog+1)
+	if err != nil {
+		return 0, fmt.Errorf("start the node: %w", err)
 	}
-	for i := range n {
-		files = append(files, os.NewFile(uintptr(3+i), "listener"))
-	}
+	ownLog := os.NewFile(uintptr(own), "own log")
+	nodeLog := os.NewFile(NodeLog, "log")
 	node, err := os.StartProcess(NodeBinDir+"/netdojo-cluster", []string{"netdojo-cluster", "node"}, &os.ProcAttr{
 		Dir:   "/",
-		Env:   nodeEnv(n),
-		Files: files,
+		Env:   append(shortEnv(), "ETCD_CLIENT_DEBUG=error"), // etcd's client writes past our log, a line for each retry
+		Files: []*os.File{told.r, ownLog, ownLog, NodeOutside: os.NewFile(NodeOutside, "outside"), NodeLog: nodeLog},
 	})
 	if err != nil {
 		return 0, fmt.Errorf("start the node: %w", err)
 	}
-	for _, f := range files[3:] {
-		f.Close()
+	unix.Close(NodeOutside)
+	// No pod runs before the node does: until here nobody else could speak.
+	if err := errors.Join(SpeakAsNode(), ownLog.Close()); err != nil {
+		return 0, err
 	}
 	stop := make(chan os.Signal, 2)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
@@ -68,22 +70,6 @@ func initNode() (int, error) {
 		}
 	}()
 	return reap(node.Pid)
-}
-
-// nodeEnv is what the node's program may know of the host: little.
-func nodeEnv(listeners int) []string {
-	env := []string{
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"HOME=/root", "TMPDIR=/tmp",
-		"ETCD_CLIENT_DEBUG=error", // etcd's client writes past our log, a line for each retry
-		EnvListeners + "=" + strconv.Itoa(listeners),
-	}
-	for _, name := range []string{"NETDOJO_DEBUG", "GOGC", "GOMEMLIMIT", "GODEBUG", "GOCOVERDIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"} {
-		if v, ok := os.LookupEnv(name); ok {
-			env = append(env, name+"="+v)
-		}
-	}
-	return env
 }
 
 // reap waits for every child until the node's process ends, and gives its code.

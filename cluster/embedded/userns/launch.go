@@ -3,20 +3,20 @@
 package userns
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -28,7 +28,7 @@ import (
 // SIGKILL to the launcher it leaves the lock held until the last process inside
 // is gone: the kernel reaps PID 1 of the node after all others, and the launcher
 // waits for that.
-const EndSignal = syscall.SIGUSR1
+const EndSignal = unix.SIGUSR1
 
 // Exec replaces this process by the helper's launch role.
 func Exec(c Config) error {
@@ -39,6 +39,7 @@ func Exec(c Config) error {
 // Launch is the helper's role "launch". It returns the exit code of the node.
 func Launch() int {
 	runtime.LockOSThread() // namespaces and the parent-death signal belong to this thread
+	unix.Umask(0o077)
 	c, err := configFromEnv()
 	if err == nil {
 		err = launch(c)
@@ -73,40 +74,185 @@ func launch(c Config) error {
 		return err
 	}
 	defer lock.Close()
-	files, err := listen(c)
+	claim, err := claimBalancers(c.Balancers)
 	if err != nil {
 		return err
 	}
-	conn, dialer, err := outside.Pair()
+	defer claim.Close()
+	c.Balancers = claim.got
+	open, err := listeners(c)
+	if err != nil {
+		return err
+	}
+	conn, node, err := outside.Pair()
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	files = append(files, dialer)
-	go func() {
-		if err := outside.Serve(conn); err != nil {
-			fmt.Fprintln(os.Stderr, "relay to the internet:", err)
-		}
-	}()
-	env := os.Environ()
-	if mapsRootBase() {
-		stage, err := stageForRoot(c)
-		if err != nil {
-			return err
-		}
-		env = append(env, envStage+"="+stage)
+	go serve(c, conn, open)
+	log, err := openLog(c.Dir)
+	if err != nil {
+		return err
 	}
+	if err := keepRoom(c.Dir); err != nil {
+		return err
+	}
+	// The stage may hide the folder from this thread.
+	fd, err := openFolder(c.Dir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	home := fmt.Sprintf("/proc/self/fd/%d", fd)
+	in, err := prepareRoot(c)
+	if err != nil {
+		return err
+	}
+	kills := oomKills()
+	asked, err := runEnter(in, node, log)
+	log.close()
+	if !asked {
+		err = errors.Join(err, recordEnd(home, err, kills))
+	}
+	return errors.Join(err, giveRoom(home))
+}
+
+// logPipes lead to the log: own from where only netdojo speaks, node from the node.
+type logPipes struct {
+	own, node *os.File
+	done      [2]<-chan struct{}
+}
+
+func openLog(dir string) (p logPipes, err error) {
+	w := stderrLog(dir)
+	if p.own, p.done[0], err = w.pipe(""); err == nil {
+		p.node, p.done[1], err = w.pipe(NodeMark)
+	}
+	return p, err
+}
+
+// close waits until all that was said is in the log.
+func (p logPipes) close() {
+	p.own.Close()
+	p.node.Close()
+	for _, done := range p.done {
+		<-done
+	}
+}
+
+// serve does what the node asks for, as far as the cluster is to have it.
+func serve(c Config, conn *net.UnixConn, open map[string]net.Listener) {
+	s := outside.NewServer(conn, outside.Rules{
+		Dial: c.Internet, Listen: c.Balancers, Listeners: open, Peer: isOwner,
+		Pull: func(ctx context.Context, img outside.Image) error { return pull(ctx, c, img) },
+	})
+	if err := s.Serve(); err != nil {
+		fmt.Fprintln(os.Stderr, "serve the node:", err)
+	}
+}
+
+// pull runs the program that gets images into the store. It has the host's network
+// and settings of proxies, but none of the user's credentials: a pod could else run
+// what only the user may have.
+func pull(ctx context.Context, c Config, img outside.Image) error {
+	question, err := json.Marshal(img)
+	if err != nil {
+		return fmt.Errorf("pull %s: %w", img.Ref, err)
+	}
+	cmd := exec.CommandContext(ctx, c.Daemon, "pull", "--images", c.Images, "--max-gib", strconv.Itoa(c.MaxImageGiB))
+	cmd.Stdin = bytes.NewReader(question)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent"}
+	for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "GODEBUG"} {
+		if v, ok := os.LookupEnv(name); ok {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
+	}
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		why, _, _ := strings.Cut(strings.TrimPrefix(said.String(), "netdojo: "), "\n")
+		if why == "" {
+			why = err.Error()
+		}
+		return errors.New(why)
+	}
+	return nil
+}
+
+// toInit is what init is told: a pod can read its memory.
+type toInit struct {
+	Root string `json:"root"`
+	Node Node   `json:"node"`
+}
+
+// inside is what enter is told.
+type inside struct {
+	Config
+	Root string `json:"root"` // where the node's root is built
+	Disk string `json:"disk"` // the node's disk, as enter may reach it
+}
+
+// prepareRoot makes the node's disk and says where enter finds things.
+func prepareRoot(c Config) (inside, error) {
+	disk := filepath.Join(c.Dir, NodeDir)
+	for _, dir := range []string{disk, filepath.Join(c.Dir, rootDir)} {
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			return inside{}, fmt.Errorf("make the node's disk: %w", err)
+		}
+	}
+	// The node's own umask makes what is inside; its top must let its users in.
+	if err := chmodFolder(disk, 0o755); err != nil {
+		return inside{}, fmt.Errorf("make the node's disk: %w", err)
+	}
+	in := inside{Config: c, Root: filepath.Join(c.Dir, rootDir), Disk: disk}
+	if !mapsRootBase() {
+		return in, nil
+	}
+	return stageForRoot(in)
+}
+
+// chmodFolder sets the mode of what is a folder, and no link to one.
+func chmodFolder(path string, mode uint32) error {
+	fd, err := openFolder(path)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Fchmod(fd, mode)
+}
+
+func openFolder(path string) (int, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return fd, nil
+}
+
+// runEnter starts the role enter and waits for the end of it and all below it. It
+// says whether the end was asked for by a signal.
+func runEnter(in inside, node *os.File, log logPipes) (asked bool, err error) {
 	ids := currentIDMap()
+	told, err := tell(in)
+	if err != nil {
+		return false, err
+	}
+	defer told.close()
 	cmd := exec.Command("/proc/self/exe", "enter")
-	cmd.Env = slices.Concat(env, []string{EnvListeners + "=" + strconv.Itoa(len(files))})
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.ExtraFiles = files
+	cmd.Env = shortEnv()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = told.r, log.own, log.own
+	cmd.ExtraFiles = []*os.File{NodeOutside - 3: node, NodeLog - 3: log.node}
 	cmd.SysProcAttr = ids.attr()
 	var mapped *os.File
 	if ids.external {
 		r, w, err := os.Pipe()
 		if err != nil {
-			return fmt.Errorf("make a pipe: %w", err)
+			return false, fmt.Errorf("make a pipe: %w", err)
 		}
 		mapped = w
 		cmd.ExtraFiles = append(cmd.ExtraFiles, r)
@@ -115,11 +261,17 @@ func launch(c Config) error {
 	}
 	stop := make(chan os.Signal, 2)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT, EndSignal)
-	if err := cmd.Start(); err != nil {
-		return namespaceProblem(err)
+	if err := leaveKeys(); err != nil {
+		return false, err
 	}
+	if err := cmd.Start(); err != nil {
+		return false, namespaceProblem(err)
+	}
+	node.Close()
+	var wasAsked atomic.Bool
 	go func() {
 		for s := range stop {
+			wasAsked.Store(true)
 			_ = cmd.Process.Signal(s)
 		}
 	}()
@@ -130,10 +282,37 @@ func launch(c Config) error {
 		}
 		mapped.Close()
 		if err != nil {
-			return errors.Join(err, cmd.Process.Kill(), ignoreExit(cmd.Wait()))
+			return false, errors.Join(err, cmd.Process.Kill(), ignoreExit(cmd.Wait()))
 		}
 	}
-	return cmd.Wait()
+	err = cmd.Wait()
+	return wasAsked.Load(), err
+}
+
+// leaveKeys gives this thread, and what it starts, a session keyring of its own: the
+// caller's may hold tickets and passwords, which whoever inherits it may read, in any
+// namespace (session-keyring(7)).
+func leaveKeys() error {
+	_, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // then nothing inside may use keys either
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("make a session keyring (keyrings(7)): %w", err)
+	}
+	return nil
+}
+
+// shortEnv is all that what runs inside knows of this process's environment: a pod
+// may read it.
+func shortEnv() []string {
+	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TMPDIR=/tmp"}
+	for _, name := range []string{"NETDOJO_DEBUG", "GOGC", "GOMEMLIMIT", "GODEBUG", "GOCOVERDIR"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
 }
 
 func ignoreExit(err error) error {
@@ -170,208 +349,4 @@ func readInt(file string) int {
 		return -1
 	}
 	return n
-}
-
-// Running tells whether a launcher holds the lock of a cluster's folder. It only
-// looks: taking the lock for a moment would make a starting launcher fail.
-func Running(dir string) bool {
-	f, err := os.Open(filepath.Join(dir, LockFile))
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	l := unix.Flock_t{Type: unix.F_WRLCK}
-	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l) == nil && l.Type != unix.F_UNLCK
-}
-
-// takeLock marks the cluster as running for as long as the file stays open.
-func takeLock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, LockFile), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the lock: %w", err)
-	}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
-		f.Close()
-		return nil, &Problem{What: "cluster in " + dir + " is already running", Fix: "stop it with `netdojo down`"}
-	}
-	if err := errors.Join(f.Truncate(0), second(f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0))); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("write the lock: %w", err)
-	}
-	return f, nil
-}
-
-func second(_ int, err error) error { return err }
-
-// listen opens the host's sockets and records the addresses that they got.
-func listen(c Config) ([]*os.File, error) {
-	var files []*os.File
-	var addrs []string
-	for _, addr := range c.Listen {
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			return nil, &Problem{What: "listen on " + addr, Err: err,
-				Fix: "choose another port, or end the program that holds this one (ss -ltnp)"}
-		}
-		f, err := l.(*net.TCPListener).File()
-		if err != nil {
-			return nil, fmt.Errorf("listen on %s: %w", addr, err)
-		}
-		addrs = append(addrs, l.Addr().String())
-		files = append(files, f)
-		if err := l.Close(); err != nil {
-			return nil, fmt.Errorf("listen on %s: %w", addr, err)
-		}
-	}
-	b, err := json.Marshal(addrs)
-	if err != nil {
-		return nil, fmt.Errorf("record the addresses: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(c.Dir, PortsFile), b, 0o644); err != nil {
-		return nil, fmt.Errorf("record the addresses: %w", err)
-	}
-	return files, nil
-}
-
-// stageForRoot makes the cluster's files reachable for the mapped root, which
-// is nobody on the host and could not walk through a folder such as /root: in a
-// mount namespace of this process they are bound below a folder that all may
-// pass. The files themselves are given to the mapped root.
-func stageForRoot(c Config) (string, error) {
-	for _, dir := range []string{c.Dir, c.Images} {
-		if err := chownTree(dir, rootBase); err != nil {
-			return "", err
-		}
-	}
-	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		return "", fmt.Errorf("make a mount namespace: %w", err)
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return "", fmt.Errorf("make mounts private: %w", err)
-	}
-	open := map[string]int{}
-	for _, b := range c.stageBinds() {
-		fd, err := unix.Open(b.from, unix.O_PATH|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return "", fmt.Errorf("open %s: %w", b.from, err)
-		}
-		open[b.to] = fd
-	}
-	const stage = "/tmp" // exists everywhere; hidden only in this mount namespace
-	if err := unix.Mount("netdojo", stage, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755,size=1m"); err != nil {
-		return "", fmt.Errorf("mount the stage: %w", err)
-	}
-	for _, b := range c.stageBinds() {
-		if err := bindInto(fmt.Sprintf("/proc/self/fd/%d", open[b.to]), filepath.Join(stage, b.to), 0); err != nil {
-			return "", err
-		}
-		unix.Close(open[b.to])
-	}
-	return stage, nil
-}
-
-type bind struct{ from, to string }
-
-// stageBinds are the host's paths that the node's root holds, and their names
-// on the stage.
-func (c Config) stageBinds() []bind {
-	binds := []bind{{c.Dir, "cluster"}, {c.Images, "images"}, {c.Daemon, "netdojo-cluster"}, {c.Helper, "netdojo-helper"}}
-	if c.CoreDNS != "" {
-		binds = append(binds, bind{c.CoreDNS, "netdojo-coredns"})
-	}
-	if c.Cilium != "" {
-		binds = append(binds, bind{c.Cilium, "netdojo-cilium"})
-	}
-	return binds
-}
-
-// chownTree gives a tree to an id. When its top has it already an earlier run
-// did so, files below may since be of users inside the cluster, and only what
-// the client wrote directly below the top is left to give.
-func chownTree(dir string, id int) error {
-	top, err := os.Lstat(dir)
-	if err != nil {
-		return fmt.Errorf("look at %s: %w", dir, err)
-	}
-	again := top.Sys().(*syscall.Stat_t).Uid == uint32(id)
-	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if err := os.Lchown(path, id, id); err != nil {
-			return err
-		}
-		if again && path != dir && d.IsDir() {
-			return fs.SkipDir
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("give %s to the cluster's user: %w", dir, err)
-	}
-	return nil
-}
-
-// Enter is the helper's role "enter": in the user namespace, it starts init in
-// the other namespaces and passes signals on.
-func Enter() int {
-	runtime.LockOSThread()
-	if fd := os.Getenv(envMapWait); fd != "" {
-		return report(waitForMapsAs(fd, []string{"enter"}))
-	}
-	dieWithParent()
-	n, err := strconv.Atoi(os.Getenv(EnvListeners))
-	if err != nil {
-		return report(fmt.Errorf("read %s: %w", EnvListeners, err))
-	}
-	cmd := exec.Command("/proc/self/exe", "init")
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	for i := range n {
-		cmd.ExtraFiles = append(cmd.ExtraFiles, os.NewFile(uintptr(3+i), "listener"))
-	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET |
-			syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS | syscall.CLONE_NEWCGROUP,
-		Pdeathsig: syscall.SIGKILL,
-	}
-	stop := make(chan os.Signal, 2)
-	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT, EndSignal)
-	if err := cmd.Start(); err != nil {
-		return report(namespaceProblem(err))
-	}
-	go func() {
-		for s := range stop {
-			if s == EndSignal {
-				s = syscall.SIGKILL
-			}
-			_ = cmd.Process.Signal(s)
-		}
-	}()
-	return report(cmd.Wait())
-}
-
-// waitForMapsAs blocks until the id maps are written, then starts the helper
-// anew with these arguments: only an exec as a mapped root gives back the
-// capabilities that the exec as an unmapped user took.
-func waitForMapsAs(fd string, args []string) error {
-	n, err := strconv.Atoi(fd)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", envMapWait, err)
-	}
-	pipe := os.NewFile(uintptr(n), "maps")
-	if _, err := io.ReadFull(pipe, make([]byte, 1)); err != nil {
-		return fmt.Errorf("wait for the id maps: %w", err)
-	}
-	if err := errors.Join(os.Unsetenv(envMapWait), pipe.Close()); err != nil {
-		return err
-	}
-	return syscall.Exec("/proc/self/exe", append([]string{"netdojo-helper"}, args...), os.Environ())
-}
-
-// dieWithParent asks for SIGKILL when the parent thread ends. An exec that
-// gains capabilities clears the wish, so each role makes it anew.
-func dieWithParent() {
-	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
-		os.Exit(3)
-	}
 }

@@ -13,48 +13,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// buildRoot makes the node's root file system and moves into it. The node sees
-// its own /proc, /sys, /dev, /etc and /var; the host's /usr is there, read-only,
-// for the stand-in images; nothing else of the host is.
-func buildRoot(c Config) error {
+// buildRoot makes the node's root file system. The node sees its own /proc, /sys,
+// /dev, /etc and /var; the host's /usr is there, read-only, for the stand-in images,
+// and so are netdojo's programs and the image store; nothing else of the host is.
+func buildRoot(in inside) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("detach the host's mounts: %w", err)
 	}
-	src := c
-	if stage := os.Getenv(envStage); stage != "" {
-		src = c.staged(stage)
-	}
-	root := filepath.Join(src.Dir, "root")
-	if err := os.MkdirAll(root, 0o755); err != nil {
-		return fmt.Errorf("make the node's root: %w", err)
-	}
-	if err := unix.Mount("netdojo", root, "tmpfs", unix.MS_NOSUID, "mode=755"); err != nil {
+	if err := unix.Mount("netdojo", in.Root, "tmpfs", unix.MS_NOSUID, "mode=755"); err != nil {
 		return fmt.Errorf("mount the node's root: %w", err)
 	}
-	build := []func(Config, string) error{mountHostPrograms, writeEtc, mountOwn, mountKernel, mountDev}
-	for _, f := range build {
-		if err := f(src, root); err != nil {
+	for _, f := range []func(inside) error{mountHostPrograms, writeEtc, mountOwn, mountDevices, makeKernelDirs} {
+		if err := f(in); err != nil {
 			return err
 		}
+	}
+	// Else what the host mounts below /usr later would come up in the node, writable.
+	private := unix.MountAttr{Propagation: unix.MS_PRIVATE}
+	if err := unix.MountSetattr(unix.AT_FDCWD, in.Root, unix.AT_RECURSIVE, &private); err != nil {
+		return fmt.Errorf("detach the node's mounts: %w", err)
+	}
+	return nil
+}
+
+// enterRoot moves into the root that buildRoot made, in a user namespace below that
+// one's: what was mounted there is locked here. What belongs to namespaces of this
+// process is mounted first.
+func enterRoot(root string) error {
+	// A locked mount cannot become the root, but a copy of the whole tree can.
+	if err := unix.Mount(root, root, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("copy the node's root: %w", err)
+	}
+	if err := mountKernel(root); err != nil {
+		return err
 	}
 	return pivot(root)
 }
 
-// staged is the configuration with the paths that stageForRoot bound.
-func (c Config) staged(stage string) Config {
-	at := func(name string) string { return filepath.Join(stage, name) }
-	c.Dir, c.Images, c.Daemon, c.Helper = at("cluster"), at("images"), at("netdojo-cluster"), at("netdojo-helper")
-	if c.CoreDNS != "" {
-		c.CoreDNS = at("netdojo-coredns")
-	}
-	if c.Cilium != "" {
-		c.Cilium = at("netdojo-cilium")
-	}
-	return c
-}
-
 // mountHostPrograms shows /usr and what goes with it, read-only.
-func mountHostPrograms(_ Config, root string) error {
+func mountHostPrograms(in inside) error {
+	root := in.Root
 	if err := bindInto("/usr", filepath.Join(root, "usr"), unix.MOUNT_ATTR_RDONLY); err != nil {
 		return err
 	}
@@ -112,7 +110,7 @@ func showEtc(name, root string) error {
 	return nil
 }
 
-func writeEtc(_ Config, root string) error {
+func writeEtc(in inside) error {
 	files := map[string]string{
 		"etc/passwd":        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
 		"etc/group":         "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
@@ -123,7 +121,7 @@ func writeEtc(_ Config, root string) error {
 		"etc/machine-id":    "6e6574646f6a6f000000000000000001\n",
 	}
 	for name, text := range files {
-		path := filepath.Join(root, name)
+		path := filepath.Join(in.Root, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return fmt.Errorf("make /%s: %w", name, err)
 		}
@@ -134,62 +132,73 @@ func writeEtc(_ Config, root string) error {
 	return nil
 }
 
-// mountOwn shows the cluster's folder, its disk as /var and its programs.
-func mountOwn(c Config, root string) error {
-	node := filepath.Join(c.Dir, NodeDir)
-	for _, dir := range []string{"log", "lib/kubelet", "lib/netdojo/images", "run"} {
-		if err := os.MkdirAll(filepath.Join(node, dir), 0o755); err != nil {
-			return fmt.Errorf("make the node's disk: %w", err)
+// mountOwn shows the node's disk as /var, the image store and the programs. On the
+// disk no file is a device or makes its caller another user: it lies on the host.
+func mountOwn(in inside) error {
+	if err := bindInto(in.Disk, filepath.Join(in.Root, "var"), unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV); err != nil {
+		return err
+	}
+	for _, b := range []struct{ from, to string }{
+		{in.Images, NodeImagesDir},
+		{in.Daemon, NodeBinDir + "/netdojo-cluster"},
+		{in.Helper, NodeBinDir + "/netdojo-helper"},
+		{in.CoreDNS, NodeBinDir + "/netdojo-coredns"},
+		{in.Cilium, NodeBinDir + "/netdojo-cilium"},
+	} {
+		if b.from == "" {
+			continue
 		}
-	}
-	binds := []bind{
-		{c.Dir, NodeClusterDir},
-		{node, "/var"},
-		{c.Images, NodeImagesDir},
-		{c.Daemon, NodeBinDir + "/netdojo-cluster"},
-		{c.Helper, NodeBinDir + "/netdojo-helper"},
-	}
-	if c.CoreDNS != "" {
-		binds = append(binds, bind{c.CoreDNS, NodeBinDir + "/netdojo-coredns"})
-	}
-	if c.Cilium != "" {
-		binds = append(binds, bind{c.Cilium, NodeBinDir + "/netdojo-cilium"})
-	}
-	for _, b := range binds {
-		if err := bindOne(b.from, filepath.Join(root, b.to)); err != nil {
+		if err := bindInto(b.from, filepath.Join(in.Root, b.to), unix.MOUNT_ATTR_RDONLY); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mountKernel mounts what the kernel shows of this namespace.
-func mountKernel(_ Config, root string) error {
-	for _, m := range []struct {
-		dir, fstype, opts string
-		flags             uintptr
-	}{
-		{"proc", "proc", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
-		{"sys", "sysfs", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY},
-		{"tmp", "tmpfs", "mode=1777", unix.MS_NOSUID | unix.MS_NODEV},
-		{"run", "tmpfs", "mode=755", unix.MS_NOSUID | unix.MS_NODEV},
-		{"root", "tmpfs", "mode=700", unix.MS_NOSUID | unix.MS_NODEV},
-	} {
-		target := filepath.Join(root, m.dir)
-		if err := os.MkdirAll(target, 0o755); err != nil {
+// kernelMounts is what the kernel shows of the namespaces of init, and memory.
+var kernelMounts = []struct {
+	dir, fstype, opts string
+	flags             uintptr
+}{
+	{"proc", "proc", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
+	{"sys", "sysfs", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY},
+	{"tmp", "tmpfs", "mode=1777", unix.MS_NOSUID | unix.MS_NODEV},
+	{"run", "tmpfs", "mode=755", unix.MS_NOSUID | unix.MS_NODEV},
+	{"root", "tmpfs", "mode=700", unix.MS_NOSUID | unix.MS_NODEV},
+	{"dev/shm", "tmpfs", "mode=1777", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
+	{"dev/mqueue", "mqueue", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
+}
+
+func makeKernelDirs(in inside) error {
+	for _, m := range kernelMounts {
+		if err := os.MkdirAll(filepath.Join(in.Root, m.dir), 0o755); err != nil {
 			return fmt.Errorf("make /%s: %w", m.dir, err)
-		}
-		if err := unix.Mount(m.fstype, target, m.fstype, m.flags, m.opts); err != nil {
-			return &Problem{What: "mount /" + m.dir + " of the node", Err: err,
-				Fix: "the surroundings hide parts of /" + m.dir + " (a container does): run netdojo on the host, or in a container with --privileged"}
 		}
 	}
 	return nil
 }
 
-// mountDev makes a /dev with the devices that any container may have.
-func mountDev(_ Config, root string) error {
-	dev := filepath.Join(root, "dev")
+func mountKernel(root string) error {
+	for _, m := range kernelMounts {
+		if err := unix.Mount(m.fstype, filepath.Join(root, m.dir), m.fstype, m.flags, m.opts); err != nil {
+			return &Problem{What: "mount /" + m.dir + " of the node", Err: err,
+				Fix: "the surroundings hide parts of /" + m.dir + " (a container does): run netdojo on the host, or in a container with --privileged"}
+		}
+	}
+	pts := filepath.Join(root, "dev/pts")
+	err := unix.Mount("devpts", pts, "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5")
+	if err != nil { // gid 5 is not mapped for a user without subordinate ids
+		err = unix.Mount("devpts", pts, "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
+	}
+	if err != nil {
+		return fmt.Errorf("mount /dev/pts: %w", err)
+	}
+	return nil
+}
+
+// mountDevices makes a /dev with the devices that any container may have.
+func mountDevices(in inside) error {
+	dev := filepath.Join(in.Root, "dev")
 	if err := os.MkdirAll(dev, 0o755); err != nil {
 		return fmt.Errorf("make /dev: %w", err)
 	}
@@ -210,24 +219,8 @@ func mountDev(_ Config, root string) error {
 			return fmt.Errorf("make /dev/%s: %w", name, err)
 		}
 	}
-	pts := filepath.Join(dev, "pts")
-	shm := filepath.Join(dev, "shm")
-	mqueue := filepath.Join(dev, "mqueue")
-	if err := errors.Join(os.Mkdir(pts, 0o755), os.Mkdir(shm, 0o755), os.Mkdir(mqueue, 0o755)); err != nil {
-		return fmt.Errorf("make /dev: %w", err)
-	}
-	err := unix.Mount("devpts", pts, "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5")
-	if err != nil { // gid 5 is not mapped for a user without subordinate ids
-		err = unix.Mount("devpts", pts, "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
-	}
-	if err != nil {
-		return fmt.Errorf("mount /dev/pts: %w", err)
-	}
-	if err := unix.Mount("shm", shm, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=1777"); err != nil {
-		return fmt.Errorf("mount /dev/shm: %w", err)
-	}
-	if err := unix.Mount("mqueue", mqueue, "mqueue", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-		return fmt.Errorf("mount /dev/mqueue: %w", err)
+	if err := os.Mkdir(filepath.Join(dev, "pts"), 0o755); err != nil {
+		return fmt.Errorf("make /dev/pts: %w", err)
 	}
 	return nil
 }
@@ -246,18 +239,6 @@ func pivot(root string) error {
 		return fmt.Errorf("let the host's root go: %w", err)
 	}
 	return os.Chdir("/")
-}
-
-// bindOne binds a file or folder, without what is mounted below it (the node's
-// own root is, below the cluster's folder), onto a path that it makes.
-func bindOne(from, to string) error {
-	if err := mountPoint(from, to); err != nil {
-		return err
-	}
-	if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("bind %s: %w", from, err)
-	}
-	return nil
 }
 
 // bindInto binds a file or folder, with all mounted below it, onto a path that

@@ -8,26 +8,28 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+
+	"github.com/netdojo/netdojo/internal/hostfile"
 )
 
 // Remove is the helper's role "remove": it deletes folders that hold files of
 // ids which only the cluster's user namespace may touch. It starts itself in
 // such a namespace, without any other.
 func Remove(paths []string) int {
-	if os.Getenv(envStage) == "inside" {
+	if os.Getenv(envRemove) != "" {
 		dieWithParent()
 		var errs []error
 		for _, p := range paths {
-			errs = append(errs, os.RemoveAll(p))
+			errs = append(errs, hostfile.RemoveAll(p))
 		}
 		return report(errors.Join(errs...))
 	}
 	if fd := os.Getenv(envMapWait); fd != "" {
-		os.Setenv(envStage, "inside")
+		os.Setenv(envRemove, "1")
 		return report(waitForMapsAs(fd, append([]string{"remove"}, paths...)))
 	}
 	if os.Getuid() == 0 { // root may delete anything
-		os.Setenv(envStage, "inside")
+		os.Setenv(envRemove, "1")
 		return Remove(paths)
 	}
 	return report(removeInNamespace(paths))
@@ -36,7 +38,7 @@ func Remove(paths []string) int {
 func removeInNamespace(paths []string) error {
 	ids := currentIDMap()
 	cmd := exec.Command("/proc/self/exe", append([]string{"remove"}, paths...)...)
-	cmd.Env = append(os.Environ(), envStage+"=inside")
+	cmd.Env = append(os.Environ(), envRemove+"=1")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = ids.attr()
 	if !ids.external {

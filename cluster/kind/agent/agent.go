@@ -15,7 +15,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -30,6 +30,7 @@ import (
 	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/datapath"
 	"github.com/netdojo/netdojo/datapath/cni/server"
+	"github.com/netdojo/netdojo/internal/ipfamily"
 	"github.com/netdojo/netdojo/manifests"
 	"github.com/netdojo/netdojo/manifests/builtin"
 	"github.com/netdojo/netdojo/manifests/builtin/crds"
@@ -52,6 +53,7 @@ type Config struct {
 	// ControlAddr and FlowAddr are addresses of the node's loopback.
 	ControlAddr, FlowAddr string
 	RunDir                string // on the node, the same path there and here
+	MetricsAddr           string // where Prometheus finds the agent's metrics; empty for nowhere
 	CiliumDir             string // where Cilium's own tools find the agent; empty for nowhere
 	BinDir, ConfDir       string // of the node's container runtime
 	Program               string // netdojo-helper
@@ -107,37 +109,12 @@ func (a *agent) handler() http.Handler {
 		return agentapi.Enforced(r, a.datapath.Load())
 	}))
 	mux.HandleFunc("POST /v1/explain/each", control.Answer(func(r *http.Request) (any, error) {
-		return agentapi.ExplainEach(r, a.datapath.Load(), a.resolve)
+		return agentapi.ExplainEach(r, a.datapath.Load(), agentapi.Resolver(a.cfg.World))
 	}))
 	mux.HandleFunc("POST /v1/matrix", control.Answer(func(r *http.Request) (any, error) {
 		return agentapi.Matrix(r, a.datapath.Load())
 	}))
 	return mux
-}
-
-// resolveTimeout bounds a question to the world, which is a neighbour.
-const resolveTimeout = time.Second
-
-// resolve gives the addresses that the simulated world has for a name; none where
-// the outside is the internet, which nobody is asked about without need.
-func (a *agent) resolve(name string) []netip.Addr {
-	if !a.cfg.World.IsValid() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
-	defer cancel()
-	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, network, netip.AddrPortFrom(a.cfg.World, 53).String())
-	}}
-	addrs, err := r.LookupNetIP(ctx, "ip4", strings.TrimSuffix(name, ".")+".")
-	if err != nil {
-		return nil
-	}
-	for i := range addrs {
-		addrs[i] = addrs[i].Unmap()
-	}
-	return addrs
 }
 
 func (a *agent) status() control.Status {
@@ -171,11 +148,15 @@ func (a *agent) start(ctx context.Context) error {
 		return fmt.Errorf("make the folder of the run: %w", err)
 	}
 	dp, err := datapath.Start(ctx, datapath.Config{
-		NodeName: a.cfg.NodeName, NodeAddr: node.addr, WorldIface: a.cfg.Iface,
-		PodCIDR: node.pods, ClusterCIDR: a.cfg.ClusterCIDR, ServiceCIDR: a.cfg.ServiceCIDR, BalancerCIDR: balancers,
+		NodeName: a.cfg.NodeName, WorldIface: a.cfg.Iface,
+		ClusterCIDR: ipfamily.Pair[netip.Prefix]{V4: a.cfg.ClusterCIDR},
+		Addresses: ipfamily.Pair[datapath.Addresses]{V4: datapath.Addresses{
+			Node: node.addr, Pods: node.pods, Services: a.cfg.ServiceCIDR, Balancers: balancers,
+		}},
 		World: a.cfg.World, DNSDenyCode: a.cfg.DNSDenyCode,
 		REST: a.cfg.REST, FlowSocket: filepath.Join(a.cfg.RunDir, control.FlowSocket), FlowAddress: a.cfg.FlowAddr,
-		RunDir: a.cfg.RunDir, CiliumDir: a.cfg.CiliumDir, Version: builtin.CiliumVersion, Logger: a.cfg.Logger,
+		MetricsAddress: a.cfg.MetricsAddr,
+		RunDir:         a.cfg.RunDir, CiliumDir: a.cfg.CiliumDir, Version: builtin.CiliumVersion, Logger: a.cfg.Logger,
 	})
 	if err != nil {
 		return fmt.Errorf("start the datapath: %w", err)
@@ -213,20 +194,18 @@ const nodePause = 100 * time.Millisecond
 
 // node waits until the node has its address and its range of pods.
 func (a *agent) node(ctx context.Context, client kubernetes.Interface) (nodeInfo, error) {
-	tick := time.NewTicker(nodePause)
-	defer tick.Stop()
-	for {
-		n, err := client.CoreV1().Nodes().Get(ctx, a.cfg.NodeName, metav1.GetOptions{})
-		info, complete := read(n)
-		if err == nil && complete {
-			return info, nil
-		}
-		select {
-		case <-ctx.Done():
-			return info, fmt.Errorf("wait for the addresses of node %s: %w", a.cfg.NodeName, errors.Join(ctx.Err(), err))
-		case <-tick.C:
-		}
+	var info nodeInfo
+	var last error
+	err := wait.PollUntilContextCancel(ctx, nodePause, true, func(ctx context.Context) (complete bool, err error) {
+		var n *corev1.Node
+		n, last = client.CoreV1().Nodes().Get(ctx, a.cfg.NodeName, metav1.GetOptions{})
+		info, complete = read(n)
+		return complete && last == nil, nil
+	})
+	if err != nil {
+		return info, fmt.Errorf("wait for the addresses of node %s: %w", a.cfg.NodeName, errors.Join(err, last))
 	}
+	return info, nil
 }
 
 func read(n *corev1.Node) (info nodeInfo, complete bool) {

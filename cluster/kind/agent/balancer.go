@@ -17,6 +17,7 @@ import (
 
 	"github.com/netdojo/netdojo/cluster/loadbalancer"
 	"github.com/netdojo/netdojo/datapath/route"
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 // balancerRange is where load balancers get addresses from, of the network that the
@@ -86,7 +87,7 @@ func (a *agent) balance(ctx context.Context, client kubernetes.Interface, node n
 	events := record.NewBroadcaster()
 	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
 	c, err := loadbalancer.Start(ctx, loadbalancer.Config{
-		Client: client, Addrs: within, Announce: announced.Set,
+		Client: client, Addrs: ipfamily.Pair[netip.Prefix]{V4: within}, Announce: announced.Set,
 		Events: events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "netdojo", Host: a.cfg.NodeName}),
 		Logger: a.cfg.Logger.With("component", "load balancers"),
 	})

@@ -16,12 +16,14 @@ import (
 	"os"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/netdojo/netdojo/cluster/control"
 	"github.com/netdojo/netdojo/cluster/world"
 	"github.com/netdojo/netdojo/cluster/world/learn"
+	"github.com/netdojo/netdojo/policies"
 )
 
 // Config says which network the container is on.
@@ -115,21 +117,18 @@ func learnNames(ctx context.Context, cfg Config, w *world.World) (stop func(), e
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
-	tick := time.NewTicker(lookPause)
-	defer tick.Stop()
-	for {
-		try, cancel := context.WithTimeout(ctx, 5*time.Second)
-		_, err := client.Discovery().RESTClient().Get().AbsPath("/apis/cilium.io/v2/ciliumclusterwidenetworkpolicies").Param("limit", "1").DoRaw(try)
-		cancel()
-		if err == nil {
-			return learn.Watch(ctx, cfg.REST, w.Serve, cfg.Logger)
-		}
-		select {
-		case <-ctx.Done():
-			return func() {}, nil
-		case <-tick.C:
-		}
+	kind, _ := policies.Find(policies.CiliumClusterwideNetworkPolicy)
+	list := client.Discovery().RESTClient().Get().AbsPath("/apis", kind.Group, kind.Version, kind.Resource).Param("limit", "1")
+	err = wait.PollUntilContextCancel(ctx, lookPause, true, func(ctx context.Context) (bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		_, err := list.DoRaw(ctx)
+		return err == nil, nil
+	})
+	if err != nil {
+		return func() {}, nil // ctx ended: there is nothing to learn
 	}
+	return learn.Watch(ctx, cfg.REST, w.Serve, cfg.Logger)
 }
 
 // Serve asks the world at socket to serve names.
@@ -140,19 +139,15 @@ func Serve(ctx context.Context, socket string, names []string) error {
 // Await returns when the world at socket serves.
 func Await(ctx context.Context, socket string) error {
 	c := client(socket)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		_, err := c.Status(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the world: %w", errors.Join(ctx.Err(), err))
-		case <-tick.C:
-		}
+	var last error
+	err := wait.PollUntilContextCancel(ctx, 20*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		_, last = c.Status(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the world: %w", errors.Join(err, last))
 	}
+	return nil
 }
 
 func client(socket string) *control.Client {

@@ -9,11 +9,12 @@ import (
 	"log/slog"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/netdojo/netdojo/policies"
 )
 
 // Watch calls serve with the names of each policy, as it comes and changes,
@@ -40,15 +41,15 @@ func Watch(ctx context.Context, config *rest.Config, serve func(names ...string)
 			log.Info("names of a policy", "policy", u.GetName(), "error", err)
 		}
 	}
-	for _, resource := range []string{"ciliumnetworkpolicies", "ciliumclusterwidenetworkpolicies"} {
-		gvr := schema.GroupVersionResource{Group: "cilium.io", Version: "v2", Resource: resource}
-		_, err := informers.ForResource(gvr).Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	for _, name := range []string{policies.CiliumNetworkPolicy, policies.CiliumClusterwideNetworkPolicy} {
+		kind, _ := policies.Find(name)
+		_, err := informers.ForResource(kind.GVR()).Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc:    learn,
 			UpdateFunc: func(_, obj any) { learn(obj) },
 		})
 		if err != nil {
 			cancel()
-			return nil, fmt.Errorf("watch %s for names: %w", resource, err)
+			return nil, fmt.Errorf("watch %s for names: %w", kind.Resource, err)
 		}
 	}
 	informers.Start(ctx.Done())

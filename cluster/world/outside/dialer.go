@@ -4,18 +4,17 @@ package outside
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// Dialer makes connections, and listens, through a server in another network
-// namespace. It is safe for concurrent use.
+// Dialer is the node's end. It is safe for concurrent use.
 type Dialer struct {
 	conn *net.UnixConn
 	done chan struct{} // closed when no answer comes any more
@@ -27,6 +26,7 @@ type Dialer struct {
 }
 
 type result struct {
+	answer answer
 	socket *os.File
 	err    error
 }
@@ -52,33 +52,55 @@ func (d *Dialer) Dial(ctx context.Context, network, addr string) (net.Conn, erro
 	if err != nil {
 		return nil, fmt.Errorf("dial the outside: %w", err)
 	}
-	return d.connect(ctx, request{Network: network + family(at), Addr: addr})
+	return d.connect(ctx, request{Op: opDial, Network: network + family(at), Addr: addr})
 }
 
 // DialDNS connects to the first resolver that the host uses.
 func (d *Dialer) DialDNS(ctx context.Context, network string) (net.Conn, error) {
-	return d.connect(ctx, request{Network: network})
+	return d.connect(ctx, request{Op: opDial, Network: network})
 }
 
 // Listen opens a TCP socket on an address of the host's loopback. Connections to
 // it are accepted here.
 func (d *Dialer) Listen(ctx context.Context, addr netip.AddrPort) (net.Listener, error) {
-	socket, err := d.ask(ctx, request{Network: "tcp" + family(addr), Addr: addr.String(), Listen: true})
+	return d.listener(ctx, request{Op: opListen, Network: "tcp" + family(addr), Addr: addr.String()})
+}
+
+// Take gets the connections of a listener that was open before the node started.
+// Each can be taken once.
+func (d *Dialer) Take(ctx context.Context, name string) (net.Listener, error) {
+	return d.listener(ctx, request{Op: opTake, Name: name})
+}
+
+func (d *Dialer) listener(ctx context.Context, r request) (net.Listener, error) {
+	got, err := d.ask(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	defer socket.Close()
-	return net.FileListener(socket)
+	packets, err := unixConn(got.socket)
+	if err != nil {
+		return nil, err
+	}
+	return &listener{packets: packets, local: got.answer.Local}, nil
 }
 
 // ListenPacket opens a UDP socket there.
 func (d *Dialer) ListenPacket(ctx context.Context, addr netip.AddrPort) (net.PacketConn, error) {
-	socket, err := d.ask(ctx, request{Network: "udp" + family(addr), Addr: addr.String(), Listen: true})
+	got, err := d.ask(ctx, request{Op: opListen, Network: "udp" + family(addr), Addr: addr.String()})
 	if err != nil {
 		return nil, err
 	}
-	defer socket.Close()
-	return net.FilePacketConn(socket)
+	packets, err := unixConn(got.socket)
+	if err != nil {
+		return nil, err
+	}
+	return &datagrams{UnixConn: packets, local: got.answer.Local}, nil
+}
+
+// Pull has the server get an image into the host's store.
+func (d *Dialer) Pull(ctx context.Context, img Image) error {
+	_, err := d.ask(ctx, request{Op: opPull, Image: img})
+	return err
 }
 
 // family is what the network's name of an address ends with.
@@ -90,20 +112,28 @@ func family(addr netip.AddrPort) string {
 }
 
 func (d *Dialer) connect(ctx context.Context, r request) (net.Conn, error) {
-	socket, err := d.ask(ctx, r)
+	got, err := d.ask(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	defer socket.Close()
-	return net.FileConn(socket)
+	if socketType(r.Network) == unix.SOCK_STREAM {
+		return streamOf(got.socket, got.answer.Local, got.answer.Remote)
+	}
+	packets, err := unixConn(got.socket)
+	if err != nil {
+		return nil, err
+	}
+	return &datagrams{UnixConn: packets, local: got.answer.Local, remote: got.answer.Remote}, nil
 }
 
-func (d *Dialer) ask(ctx context.Context, r request) (*os.File, error) {
+// ask has the server do something. An answer without an error has a socket, but for
+// that to a pull.
+func (d *Dialer) ask(ctx context.Context, r request) (result, error) {
 	answered := make(chan result, 1)
 	d.mu.Lock()
 	if d.err != nil {
 		d.mu.Unlock()
-		return nil, d.err
+		return result{}, d.err
 	}
 	d.last++
 	r.ID = d.last
@@ -114,30 +144,27 @@ func (d *Dialer) ask(ctx context.Context, r request) (*os.File, error) {
 	}
 	d.mu.Unlock()
 	if err != nil {
-		return nil, err
+		return result{}, err
 	}
 	select {
 	case got := <-answered:
-		return got.socket, got.err
+		if got.err == nil && got.socket == nil && r.Op != opPull {
+			got.err = errors.New("an answer came without its socket")
+		}
+		return got, got.err
 	case <-ctx.Done():
 	}
 	// The answer comes all the same, and with it perhaps a socket.
 	d.mu.Lock()
-	_ = d.write(request{ID: r.ID, Cancel: true})
+	_ = d.write(request{ID: r.ID, Op: opCancel})
 	d.mu.Unlock()
-	if got := <-answered; got.socket != nil {
-		return nil, errors.Join(ctx.Err(), got.socket.Close())
-	}
-	return nil, ctx.Err()
+	got := <-answered
+	return result{}, errors.Join(ctx.Err(), closeFile(got.socket))
 }
 
 // write sends one request. The caller holds mu.
 func (d *Dialer) write(r request) error {
-	packet, err := json.Marshal(r)
-	if err == nil {
-		_, err = d.conn.Write(packet)
-	}
-	if err != nil {
+	if err := send(d.conn, r, nil); err != nil {
 		return fmt.Errorf("ask for a connection to the outside: %w", err)
 	}
 	return nil
@@ -145,46 +172,23 @@ func (d *Dialer) write(r request) error {
 
 // receive hands answers to those who wait until the server goes away.
 func (d *Dialer) receive() error {
-	packet, rights := make([]byte, maxPacket), make([]byte, syscall.CmsgSpace(4))
 	for {
-		n, m, _, _, err := d.conn.ReadMsgUnix(packet, rights)
+		var a answer
+		socket, err := receive(d.conn, &a)
 		if err != nil {
 			return err
 		}
-		if n == 0 {
-			return net.ErrClosed
-		}
-		var a answer
-		if err := json.Unmarshal(packet[:n], &a); err != nil {
-			return fmt.Errorf("read an answer: %w", err)
-		}
-		got := result{err: a.err()}
-		if got.err == nil {
-			got.socket, got.err = received(rights[:m])
-		}
+		got := result{answer: a, socket: socket, err: a.err()}
 		d.mu.Lock()
 		waiter := d.waiting[a.ID]
 		delete(d.waiting, a.ID)
 		d.mu.Unlock()
 		if waiter != nil {
 			waiter <- got
-		} else if got.socket != nil {
-			_ = got.socket.Close()
+		} else {
+			_ = closeFile(got.socket)
 		}
 	}
-}
-
-// received is the socket that came with an answer.
-func received(rights []byte) (*os.File, error) {
-	messages, err := syscall.ParseSocketControlMessage(rights)
-	if err != nil || len(messages) != 1 {
-		return nil, errors.Join(errors.New("an answer came without its socket"), err)
-	}
-	fds, err := syscall.ParseUnixRights(&messages[0])
-	if err != nil || len(fds) != 1 {
-		return nil, errors.Join(errors.New("an answer came without its socket"), err)
-	}
-	return os.NewFile(uintptr(fds[0]), "outside"), nil
 }
 
 // end fails everyone who waits.

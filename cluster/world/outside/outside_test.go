@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,7 +36,7 @@ func TestMain(m *testing.M) {
 // serveHere gives the namespace an echo server at 44.0.0.1:4000, says that it is
 // there, and dials for the test.
 func serveHere() error {
-	if err := addressOnLoopback([4]byte{44, 0, 0, 1}); err != nil {
+	if err := stranger(); err != nil {
 		return err
 	}
 	ln, err := net.Listen("tcp4", "44.0.0.1:4000")
@@ -69,7 +70,22 @@ func serveHere() error {
 	if err != nil {
 		return err
 	}
-	return Serve(conn)
+	return NewServer(conn, Rules{Dial: true}).Serve()
+}
+
+// stranger makes 44.0.0.1 an address that answers here without being one of an
+// interface's: the range is routed to lo.
+func stranger() error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	_, all, err := net.ParseCIDR("44.0.0.0/24")
+	if err != nil {
+		return err
+	}
+	return errors.Join(netlink.LinkSetUp(lo), addressOnLoopback([4]byte{192, 0, 2, 7}),
+		netlink.RouteAdd(&netlink.Route{LinkIndex: lo.Attrs().Index, Dst: all, Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL, Scope: unix.RT_SCOPE_HOST}))
 }
 
 // addressOnLoopback brings lo up with one more address, by ioctl.
@@ -141,7 +157,7 @@ func TestDial(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+			if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := conn.Write([]byte("hello")); err != nil {
@@ -165,6 +181,7 @@ func TestDialFails(t *testing.T) {
 		{"no route", "45.0.0.1:80", syscall.ENETUNREACH},
 		{"the host's loopback", "127.0.0.1:22", syscall.ENETUNREACH},
 		{"a cloud's metadata", "169.254.169.254:80", syscall.ENETUNREACH},
+		{"an address of an interface", "192.0.2.7:80", syscall.ENETUNREACH},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -195,15 +212,21 @@ func TestDialFails(t *testing.T) {
 	})
 }
 
-// newHere is a dialer whose server is in the same namespace.
+// newHere is a dialer whose server is in the same namespace, and listens on loopback.
 func newHere(t *testing.T) *Dialer {
+	t.Helper()
+	return newRuled(t, Rules{Listen: []netip.Prefix{netip.MustParsePrefix("127.77.1.0/24"), netip.MustParsePrefix("::1/128")}})
+}
+
+// newRuled is one whose server has these rules.
+func newRuled(t *testing.T, rules Rules) *Dialer {
 	t.Helper()
 	server, file, err := Pair()
 	if err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- Serve(server) }()
+	go func() { served <- NewServer(server, rules).Serve() }()
 	d, err := NewDialer(file)
 	if err != nil {
 		t.Fatal(err)
@@ -269,18 +292,21 @@ func testListen(t *testing.T, at netip.AddrPort) {
 	if _, err := d.Listen(t.Context(), addr); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("the same address again: %v", err)
 	}
-	// The server has kept no socket: closing this one frees the address.
+	// The server keeps no socket: closing this one frees the address.
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	again, err := d.Listen(t.Context(), addr)
+	for errors.Is(err, syscall.EADDRINUSE) && t.Context().Err() == nil { // the server hears of it a moment later
+		again, err = d.Listen(t.Context(), addr)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := again.Close(); err != nil {
 		t.Error(err)
 	}
-	for _, addr := range []string{"0.0.0.0:0", "192.0.2.1:80", "[::]:0", "[2001:db8::1]:80"} {
+	for _, addr := range []string{"0.0.0.0:0", "127.0.0.1:0", "127.77.2.1:0", "192.0.2.1:80", "[::]:0", "[2001:db8::1]:80"} {
 		if l, err := d.Listen(t.Context(), netip.MustParseAddrPort(addr)); !errors.Is(err, syscall.EADDRNOTAVAIL) {
 			t.Errorf("listens on %s: %v, %v", addr, l, err)
 		}

@@ -7,10 +7,13 @@ import (
 
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
 	"k8s.io/component-base/cli"
 	"k8s.io/component-base/logs"
 	kubectl "k8s.io/kubectl/pkg/cmd"
 	"k8s.io/kubectl/pkg/cmd/util"
+
+	"github.com/netdojo/netdojo/cluster/kubeconfig"
 )
 
 // Main runs kubectl with the process's surroundings and ends the process with
@@ -26,6 +29,10 @@ func Main(args []string) {
 	// was built in. The rates are those of kubectl's own main.
 	flags := genericclioptions.NewConfigFlags(true).WithDeprecatedPasswordFlag().
 		WithDiscoveryBurst(300).WithDiscoveryQPS(50).WithWarningPrinter(streams)
+	flags.WrapConfigFn = func(c *rest.Config) *rest.Config {
+		c.Wrap(kubeconfig.SameServer)
+		return c
+	}
 	cmd := kubectl.NewDefaultKubectlCommandWithArgs(kubectl.KubectlOptions{
 		Arguments: argv, ConfigFlags: flags, IOStreams: streams,
 	})

@@ -21,6 +21,7 @@ import (
 	"github.com/netdojo/netdojo/datapath/explain"
 	"github.com/netdojo/netdojo/internal/oracle"
 	"github.com/netdojo/netdojo/manifests"
+	manifest "github.com/netdojo/netdojo/manifests/object"
 )
 
 var (
@@ -160,7 +161,7 @@ func TestAgreeDualStack(t *testing.T) {
 func (r *random) agree(t *testing.T) {
 	r.Tiers = true
 	for _, x := range r.targets { // every target answers while there is no policy
-		if code := r.dial(client, x); code != 0 {
+		if code := r.dial(client, x, true); code != 0 {
 			t.Fatalf("without policies, %s → %s: exit code %d", client, x, code)
 		}
 	}
@@ -176,7 +177,7 @@ func (r *random) agree(t *testing.T) {
 				conn.From = netip.MustParseAddr(to.lab.podIPs[from])
 				want := r.world.Allowed(conn)
 				said := r.ask(t, from, to)
-				code := r.dial(from, to)
+				code := r.dial(from, to, want)
 				saw := code == 0
 				mu.Lock()
 				defer mu.Unlock()
@@ -216,7 +217,7 @@ func (r *random) apply(t *testing.T, set int) (docs []string, refs []manifests.R
 	var raw [][]byte
 	for _, doc := range r.Policies(1 + r.IntN(3)) {
 		text := strings.ReplaceAll(string(doc), `"random-`, fmt.Sprintf(`"random-%d-`, set))
-		objects, err := manifests.Parse("policy.yaml", []byte(text))
+		objects, err := manifest.Parse("policy.yaml", []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,7 +234,7 @@ func (r *random) apply(t *testing.T, set int) (docs []string, refs []manifests.R
 	if err := r.world.SetPolicies(raw); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for _, ref := range refs {
 		u, err := r.lab.apply.Get(ctx, ref)
@@ -250,7 +251,7 @@ func (r *random) apply(t *testing.T, set int) (docs []string, refs []manifests.R
 
 func (r *random) remove(t *testing.T, refs []manifests.Ref) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, ref := range refs {
 		uid, err := r.lab.apply.Delete(ctx, ref)
@@ -279,10 +280,11 @@ func (r *random) ask(t *testing.T, from string, to target) bool {
 	return a.Outcome == explain.Allowed
 }
 
-// dial runs a probe and gives its exit code; -1 when it could not be run.
-func (r *random) dial(from string, x target) int {
-	_, command := x.lab.target(x.to)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+// dial runs a probe, with patience where it is to get through, and gives its exit code;
+// -1 when it could not be run.
+func (r *random) dial(from string, x target, want bool) int {
+	_, command := x.lab.target(x.to, want)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	_, code, err := r.exec(ctx, from, command...)
 	if err != nil {

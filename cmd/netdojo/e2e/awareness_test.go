@@ -61,8 +61,8 @@ func TestAwareness(t *testing.T) {
 		must("kubectl delete cnp --all && kubectl delete --now -f $DEMO/http-sw-app.yaml -f $LAB/manifests")
 	})
 	must("kubectl apply -f $DEMO/http-sw-app.yaml -f $LAB/manifests")
-	must("kubectl wait --for=condition=Available deployment --all --timeout=60s")
-	must("kubectl wait --for=condition=Ready pod --all --timeout=60s")
+	must("kubectl wait --for=condition=Available deployment --all --timeout=120s")
+	must("kubectl wait --for=condition=Ready pod --all --timeout=120s")
 
 	backend := "BACKEND=$(kubectl get pods -l app=backend -o jsonpath='{.items[0].metadata.name}'); set -o pipefail; "
 	kubernetesIO := backend + "kubectl exec ${BACKEND} -- curl -Ik --connect-timeout 5 https://kubernetes.io | head -1"

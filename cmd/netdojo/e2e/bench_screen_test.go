@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"github.com/netdojo/netdojo/labs"
 )
 
 // watchedTerminal is a pseudo-terminal that keeps what a program draws.
@@ -79,9 +81,17 @@ func (term *watchedTerminal) quit(t *testing.T) {
 	term.reading.Wait()
 }
 
-// benchScreen measures the start of the screen in milliseconds, and the CPU that
-// it takes in percent of one core while nothing happens.
-func benchScreen(t *testing.T) (first, idle figures) {
+// forget forgets what was drawn.
+func (term *watchedTerminal) forget() {
+	term.mu.Lock()
+	defer term.mu.Unlock()
+	term.drawn.Reset()
+}
+
+// benchScreen measures the start of the screen in milliseconds, the CPU that it takes
+// in percent of one core while nothing happens, and the milliseconds from a save to the
+// problems on the screen.
+func benchScreen(t *testing.T) (first, idle, saved figures) {
 	h := newHome(t, t.TempDir())
 	for range runs {
 		start := time.Now()
@@ -93,6 +103,20 @@ func benchScreen(t *testing.T) (first, idle figures) {
 	defer h.must("down", "--purge")
 	term := openTerminal(t, h)
 	term.sees(t, "network policies")
+	// Down to lab 04, whose summary is drawn when the cursor is there.
+	lab, err := labs.Open("04")
+	if err != nil {
+		t.Fatal(err)
+	}
+	catalogue, err := labs.Catalogue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(catalogue, func(l *labs.Lab) bool { return l.ID == lab.ID })
+	if _, err := term.WriteString(strings.Repeat("\x1b[B", at)); err != nil {
+		t.Fatal(err)
+	}
+	term.sees(t, lab.Summary)
 	if _, err := term.WriteString("\r"); err != nil {
 		t.Fatal(err)
 	}
@@ -103,8 +127,33 @@ func benchScreen(t *testing.T) (first, idle figures) {
 		time.Sleep(3 * time.Second) // nothing happens
 		idle = append(idle, 100*(cpu(t, term.cmd.Process.Pid)-before).Seconds()/time.Since(start).Seconds())
 	}
+	saved = benchSaved(t, h, term)
 	term.quit(t)
-	return first, idle
+	return first, idle, saved
+}
+
+// benchSaved saves a policy that selects no pod, each time for another reason, and waits
+// until that is drawn.
+func benchSaved(t *testing.T, h *home, term *watchedTerminal) (out figures) {
+	t.Helper()
+	policy, err := os.ReadFile("../../../labs/catalogue/04/solution/backend-egress-allow-fqdn.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(h.state, "work", "netdojo", "04", "4.1.yaml")
+	for i := range runs {
+		// All letters are others than those before, so that they are drawn in one piece.
+		typo := strings.Repeat(string(rune('a'+i)), 12)
+		text := bytes.Replace(policy, []byte("app: backend"), []byte("app: "+typo), 1)
+		term.forget()
+		start := time.Now()
+		if err := os.WriteFile(file, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		term.sees(t, typo)
+		out = append(out, float64(time.Since(start).Microseconds())/1000)
+	}
+	return out
 }
 
 // cpu is the time that a process's threads have run, by the scheduler's clock in

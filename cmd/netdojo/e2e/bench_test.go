@@ -46,6 +46,8 @@ func TestBenchmarks(t *testing.T) {
 	row("`netdojo run 04`: nothing → last verdict proven", "s", benchRun(t, false), "≤ 6 s", "by hand: minutes")
 	row("`netdojo run 04` on a running cluster", "s", benchRun(t, true), "≤ 2 s", "")
 
+	row("`netdojo grade`: 30 submissions of lab 04, a state of its own each, two jobs", "s", benchGrade(t), "≤ 60 s, stretch 30", "")
+
 	_, h := sharedCluster(t)
 	l := newLab(t, h)
 	l34 := benchPolicy(t, l, "tcp://default/server:8080",
@@ -56,9 +58,10 @@ func TestBenchmarks(t *testing.T) {
 	row("policy applied → first refused connection, FQDN", "ms", fqdn, "p50 ≤ 25, p99 ≤ 100", "real Cilium 169–273 ms")
 	row("memory of the whole cluster with pods (PSS, all processes)", "MB", benchMemory(t), "≤ 450 MB", "1.0–1.1 GiB")
 
-	first, idle := benchScreen(t)
+	first, idle, saved := benchScreen(t)
 	row("`netdojo` typed → first frame of the screen", "ms", first, "≤ 100 ms", "")
 	row("CPU of the screen on an open lab where nothing happens", "%", idle, "< 1 %", "")
+	row("a file saved → what is wrong with it on the screen, lab 04", "ms", saved, "≤ 150 ms", "")
 	update, frame := benchFrame(t)
 	row("the screen takes a second's worth of 10,000 flows a minute, 200 checks", "ms", update, "≤ 2 ms", "")
 	row("the screen draws a frame then", "ms", frame, "≤ 8 ms", "")
@@ -199,7 +202,7 @@ func benchRun(t *testing.T, running bool) figures {
 // that connects all the time, by the clock of the flow.
 func benchPolicy(t *testing.T, l *lab, to, policy string) figures {
 	var f figures
-	addr, command := l.target(to)
+	addr, command := l.target(to, false)
 	dial := command[len(command)-1]
 	loop := []string{"bash", "-c", "while :; do timeout 1 bash -c '" + dial + "' 2>/dev/null; done"}
 	ctx, stop := context.WithCancel(t.Context())

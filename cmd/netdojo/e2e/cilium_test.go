@@ -57,7 +57,7 @@ func TestCilium(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		test func(*testing.T, *home, *lab)
-	}{{"cilium-dbg", testCiliumDbg}, {"monitor", testMonitor}, {"hubble", testHubble}} {
+	}{{"cilium-dbg", testCiliumDbg}, {"monitor", testMonitor}, {"hubble", testHubble}, {"detection", testDetection}} {
 		t.Run(tc.name, func(t *testing.T) {
 			mine := *shared
 			mine.t, l.t = t, t
@@ -68,6 +68,146 @@ func TestCilium(t *testing.T) {
 	}
 	l.t = t
 }
+
+// testDetection asks what `cilium connectivity test` asks before it begins, and waits for
+// a policy as it does.
+func testDetection(t *testing.T, home *home, _ *lab) {
+	if got := home.must("kubectl", "-n", "kube-system", "get", "configmap", "cilium-config", "-o",
+		"jsonpath={.data.enable-ipv4} {.data.enable-ipv6} {.data.routing-mode} {.data.policy-cidr-match-mode}"); got != "true false native " {
+		t.Errorf("cilium-config says %q", got)
+	}
+	home.must("kubectl", "get", "clusterrole", "cilium")
+	var config struct {
+		MonitorAggregation     string
+		EnableICMPRules        bool
+		EnableK8sNetworkPolicy bool
+	}
+	text := mustCilium(home, "cat", "/var/run/cilium/state/agent-runtime-config.json")
+	if err := json.Unmarshal([]byte(text), &config); err != nil || config.MonitorAggregation != "medium" || !config.EnableICMPRules || !config.EnableK8sNetworkPolicy {
+		t.Errorf("the agent's settings: %+v, %v", config, err)
+	}
+	var metrics []models.Metric
+	if err := json.Unmarshal([]byte(mustCilium(home, "cilium", "metrics", "list", "-o", "json")), &metrics); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{"cilium_forward_count_total", "cilium_drop_count_total"} {
+		if !slices.ContainsFunc(metrics, func(m models.Metric) bool {
+			return m.Name == want && m.Labels["direction"] == "EGRESS" && m.Value >= 1
+		}) {
+			t.Errorf("no %s in %v", want, metrics)
+		}
+	}
+	port := strconv.Itoa(freePort(t))
+	follow(t, home.command("kubectl", "-n", "kube-system", "port-forward", "ds/cilium", port+":9962").Cmd)
+	eventually(t, "Prometheus reads the cilium pod", 30*time.Second, func() bool {
+		out, err := exec.Command("curl", "-sS", "http://127.0.0.1:"+port+"/metrics").CombinedOutput()
+		return err == nil && strings.Contains(string(out), "cilium_forward_count_total{direction=")
+	})
+	// A policy that selects no pod: each endpoint reaches its revision all the same.
+	file := filepath.Join(t.TempDir(), "nobody.yaml")
+	policy := `{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: nobody}, spec: {endpointSelector: {matchLabels: {no: body}}, ingress: [{}]}}`
+	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	revision := func() string {
+		return strings.TrimSpace(mustCilium(home, "cilium", "policy", "get", "-o", "jsonpath={.revision}"))
+	}
+	before := revision()
+	home.must("kubectl", "apply", "-f", file)
+	defer home.must("kubectl", "delete", "-f", file)
+	eventually(t, "the policy has a revision", 20*time.Second, func() bool { return revision() != before })
+	mustCilium(home, "cilium", "policy", "wait", revision(), "--max-wait-time", "10")
+}
+
+// TestClientsOfConnectivityTest: the images of Cilium's connectivity test with its
+// commands, and what its clients reach of the world without -k.
+func TestClientsOfConnectivityTest(t *testing.T) {
+	h, _ := sharedCluster(t)
+	file := filepath.Join(t.TempDir(), "pods.yaml")
+	if err := os.WriteFile(file, []byte(connectivityPods), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.must("kubectl", "apply", "-f", file)
+	defer h.must("kubectl", "delete", "-f", file, "--now")
+	h.must("kubectl", "-n", "connectivity", "wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+	curl := func(args ...string) string {
+		return h.must(append([]string{"kubectl", "-n", "connectivity", "exec", "client", "--", "curl", "-sS", "--max-time", "10"}, args...)...)
+	}
+	for _, url := range []string{"https://k8s.io.", "https://1.1.1.1", "http://1.0.0.1", "https://kubernetes.io"} {
+		if got := curl("-o", "/dev/null", "-w", "%{http_code}", url); got != "200" {
+			t.Errorf("%s: %s", url, got)
+		}
+	}
+	if got := curl("-H", "Authorization: Bearer 123456", "http://echo:8080/auth-header-required"); !strings.Contains(got, "authorized") {
+		t.Errorf("with its header: %s", got)
+	}
+	if got := curl("http://echo:8081/path"); !strings.Contains(got, "URL=/path\n") {
+		t.Errorf("Istio's echo: %s", got)
+	}
+	node := h.must("kubectl", "-n", "connectivity", "get", "pod", "echo", "-o", "jsonpath={.status.hostIP}")
+	if got := curl("http://" + node + ":40000/by-host-port"); !strings.Contains(got, "URL=/by-host-port\n") {
+		t.Errorf("by its hostPort: %s", got)
+	}
+	ip := h.must("kubectl", "-n", "connectivity", "get", "pod", "client", "-o", "jsonpath={.status.podIP}")
+	if got := curl("http://echo:8080/client-ip"); !strings.Contains(got, `"::ffff:`+ip+`"`) {
+		t.Errorf("the client %s is %s", ip, got)
+	}
+}
+
+// connectivityPods are those of the connectivity test: an echo server beside a DNS server
+// that answers for the pod alone, and a client that waits.
+const connectivityPods = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: connectivity}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: dns, namespace: connectivity}
+data:
+  Corefile: |
+    . {
+      local
+      ready
+      log
+    }
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: echo, namespace: connectivity, labels: {kind: echo}}
+spec:
+  containers:
+  - name: echo
+    image: quay.io/cilium/json-mock:v1.3.8
+    env: [{name: PORT, value: "8080"}]
+    readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
+  - name: advanced
+    image: gcr.io/k8s-staging-gateway-api/echo-advanced:v1
+    args: [--tcp=9090, --port=8081, --grpc=7070]
+    ports: [{containerPort: 8081, hostPort: 40000}]
+    readinessProbe: {httpGet: {path: /, port: 8081}, periodSeconds: 1}
+  - name: dns-test-server
+    image: docker.io/coredns/coredns:1.12.0
+    args: [-conf, /etc/coredns/Corefile]
+    readinessProbe: {httpGet: {path: /ready, port: 8181}, periodSeconds: 1}
+    volumeMounts: [{name: dns, mountPath: /etc/coredns, readOnly: true}]
+  volumes: [{name: dns, configMap: {name: dns}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: echo, namespace: connectivity}
+spec: {selector: {kind: echo}, ports: [{name: mock, port: 8080}, {name: advanced, port: 8081}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client, namespace: connectivity}
+spec:
+  containers:
+  - name: client
+    image: quay.io/cilium/alpine-curl:v1.10.0
+    command: [/usr/bin/pause]
+    securityContext: {capabilities: {add: [NET_RAW]}}
+`
 
 // testCiliumDbg types the commands of courses: their columns are Cilium's, and
 // their values follow from what was done.
@@ -259,13 +399,20 @@ func freePort(t *testing.T) int {
 // socket, and on this machine over the Service hubble-relay.
 func testHubble(t *testing.T, home *home, l *lab) {
 	port := strconv.Itoa(freePort(t))
+	home.must("kubectl", "-n", "kube-system", "rollout", "status", "deployment/hubble-relay", "--timeout=60s")
 	follow(t, home.command("kubectl", "-n", "kube-system", "port-forward", "svc/hubble-relay", port+":80").Cmd)
 	outside := func(args ...string) *exec.Cmd {
 		return &exec.Cmd{Path: filepath.Join(binDir, "netdojo-cilium"), Env: home.env, Args: append([]string{"hubble", "--server", "127.0.0.1:" + port}, args...)}
 	}
 	eventually(t, "hubble reaches the relay's Service", 30*time.Second, func() bool {
-		return outside("status").Run() == nil
+		out, err := outside("status").Output()
+		return err == nil && strings.Contains(string(out), "Connected Nodes: 1/1")
 	})
+
+	// What a verdict matched: the name's addresses on any port.
+	if out := mustCilium(home, "hubble", "observe", "--type", "policy-verdict", "--to-fqdn", "kubernetes.io"); !strings.Contains(out, "policy-verdict:L3-Only EGRESS ALLOWED") {
+		t.Errorf("no match in\n%s", out)
+	}
 
 	type flow struct {
 		Verdict, Summary string
@@ -339,6 +486,30 @@ func testHubble(t *testing.T, home *home, l *lab) {
 		l.check(probe{client, cilium, false})
 		return strings.Contains(followed.String(), "EGRESS DENIED (TCP Flags: SYN)")
 	})
+	// netdojo's own command needs neither the pod nor a port-forward.
+	for kind, want := range map[string]string{
+		"policy-verdict": `<> .* policy-verdict:none EGRESS DENIED BY under-test \(CiliumNetworkPolicy\) \(TCP Flags: SYN\)`,
+		"drop":           `<> .* Policy denied DROPPED \(TCP Flags: SYN\)`,
+	} {
+		out := home.must("hubble", "observe", "--type", kind, "--verdict", "DROPPED", "--from-pod", "default/client", "--last", "1", "--print-policy-names")
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("netdojo hubble observe --type %s:\n%s", kind, out)
+		}
+	}
+	// How the connection to the name went: opened, answered and ended.
+	for flags, arrow := range map[string]string{"SYN": "->", "SYN, ACK": "<-", "ACK, FIN": "(->|<-)"} {
+		want := regexp.MustCompile(`default/client:\d+ \(ID:\d+\) ` + arrow + ` .*:443 .* to-(stack|endpoint) FORWARDED \(TCP Flags: ` + flags + `\)`)
+		eventually(t, "a trace of "+flags, 20*time.Second, func() bool {
+			return want.MatchString(home.must("hubble", "observe", "--type", "trace", "--pod", "default/client", "--protocol", "tcp"))
+		})
+	}
+	// netdojo's own readers tell of no packet but those that are judged.
+	if out := home.must("flows", "--last", "100"); strings.Contains(out, "SYN, ACK") || !strings.Contains(out, "TCP Flags: SYN") {
+		t.Errorf("netdojo flows:\n%s", out)
+	}
+	if r := home.run("hubble", "observe", "--no-such-flag"); r.code != 1 || !strings.Contains(r.stderr, "unknown flag: --no-such-flag") {
+		t.Errorf("netdojo hubble does not end as hubble does: %+v", r)
+	}
 	if out := mustCilium(home, "hubble", "status"); !strings.Contains(out, "Healthcheck (via unix:///var/run/cilium/hubble.sock): Ok") {
 		t.Errorf("status:\n%s", out)
 	}

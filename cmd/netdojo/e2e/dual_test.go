@@ -19,9 +19,7 @@ import (
 // dualCluster brings up a cluster with IPv6 beside IPv4, of this test alone.
 func dualCluster(t *testing.T) (*home, cluster.Handle) {
 	t.Helper()
-	if _, err := os.Stat("/proc/sys/net/ipv6"); err != nil {
-		t.Skip("needs IPv6 in the kernel")
-	}
+	needIPv6(t)
 	home := newHome(t, t.TempDir())
 	home.must("up", "--ip-family", "dual")
 	t.Cleanup(func() { home.must("down", "--purge") })
@@ -31,6 +29,14 @@ func dualCluster(t *testing.T) (*home, cluster.Handle) {
 		t.Fatal(err)
 	}
 	return home, h
+}
+
+// needIPv6 skips a test where the kernel has no IPv6.
+func needIPv6(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err != nil {
+		t.Skip("needs IPv6 in the kernel")
+	}
 }
 
 // TestPoliciesIPv6 is TestPolicies, with connections of IPv6 in a cluster of both.
@@ -101,7 +107,7 @@ func TestDualStack(t *testing.T) {
 	curl("fd00:77::2", "http://[fd00:77::2]:30080/public")
 	curl("192.168.77.2", "http://192.168.77.2:30080/public")
 	curl(l.world["kubernetes.io"].String(), "-6", "https://kubernetes.io")
-	d.kubectl("exec", "server", "-c", "http", "--", "curl", "-gsf", "-o", "/dev/null", "--connect-timeout", "2", "http://["+six+"]/public") // itself
+	d.kubectl("exec", "server", "-c", "http", "--", "curl", "-gsf", "-o", "/dev/null", "--connect-timeout", "20", "http://["+six+"]/public") // itself
 
 	remove := l.policies(cnp(`{` + onServer + `, ingress: [{fromEndpoints: [{matchLabels: {app: client}}]}]}`))
 	curl(both, "-6", "http://both/public")
@@ -136,7 +142,7 @@ func TestDualStack(t *testing.T) {
 	home.must("down")
 	wantTold(t, home.run("up"), 3, "was made with --ip-family dual", "--fresh")
 	home.must("up", "--ip-family", "dual")
-	d.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+	d.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=120s")
 	if got := jsonpath("{.spec.clusterIPs[1]}", "service", "both"); got != both {
 		t.Errorf("the Service has another address after a stop: %s, was %s", got, both)
 	}
@@ -177,8 +183,8 @@ spec:
 	if got := d.kubectl("get", "service", "balanced", "-o", "jsonpath={.status.loadBalancer.ingress[2].ports[*].error}"); got != "netdojo.dev/PortTaken" {
 		t.Errorf("of the ports of ::1 the status says %q", got)
 	}
-	host := func(port int) int {
-		client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	host := func(port int, patience time.Duration) int {
+		client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 		resp, err := client.Get(fmt.Sprintf("http://[::1]:%d/public", port))
 		if err != nil {
 			return 0
@@ -186,33 +192,33 @@ spec:
 		_ = resp.Body.Close()
 		return resp.StatusCode
 	}
-	eventually(t, "the host reaches the load balancer", 10*time.Second, func() bool { return host(free) == 200 })
+	eventually(t, "the host reaches the load balancer", 10*time.Second, func() bool { return host(free, 2*time.Second) == 200 })
 	url := fmt.Sprintf("http://[%s]:%d/public", addrs[3], free)
-	inPod := func() int {
-		_, code, err := l.exec(t.Context(), client, "curl", "-gsf", "-o", "/dev/null", "--connect-timeout", "1", url)
+	inPod := func(seconds string) int {
+		_, code, err := l.exec(t.Context(), client, "curl", "-gsf", "-o", "/dev/null", "--connect-timeout", seconds, url)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return code
 	}
-	if code := inPod(); code != 0 {
+	if code := inPod("20"); code != 0 {
 		t.Errorf("a pod, %s: curl's exit code %d", url, code)
 	}
 
 	remove := l.policies(cnp(`{` + onServer + `, ingress: [{fromEntities: [cluster]}]}`))
-	if got := host(free); got != 0 {
+	if got := host(free, 2*time.Second); got != 0 {
 		t.Errorf("the host, which is outside: status %d", got)
 	}
-	if code := inPod(); code != 0 {
+	if code := inPod("20"); code != 0 {
 		t.Errorf("a pod that the policy allows: curl's exit code %d", code)
 	}
 	remove()
 	remove = l.policies(cnp(`{` + onServer + `, ingress: [{fromCIDR: [0.0.0.0/0]}]}`))
 	defer remove()
-	if got := host(free); got != 200 {
+	if got := host(free, time.Minute); got != 200 {
 		t.Errorf("the host by IPv6, where the outside of IPv6 is allowed: status %d", got)
 	}
-	if code := inPod(); code != 28 {
+	if code := inPod("1"); code != 28 {
 		t.Errorf("a pod that the policy does not name: curl's exit code %d", code)
 	}
 	eventually(t, "the drop names the Service that was dialled", 5*time.Second, func() bool {

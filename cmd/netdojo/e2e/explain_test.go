@@ -33,6 +33,11 @@ func TestExplain(t *testing.T) {
 		}
 	}
 
+	// The ends as `netdojo run` prints them.
+	if same := home.must("explain", "default/app=client", "http://server", "--expect", "denied"); !strings.Contains(same, "default/client → svc default/server:80") {
+		t.Errorf("by labels and URL:\n%s", same)
+	}
+
 	r := home.run("explain", "client", "server", "--port", "8080", "-o", "json", "--expect", "allowed")
 	if r.code != 1 {
 		t.Errorf("exit code %d where the verdict differs from --expect", r.code)

@@ -41,6 +41,7 @@ func TestHTTPAwareness(t *testing.T) {
 		"read-public":  {checks.Allowed, checks.CauseOK, 200},
 		"write-public": {checks.DeniedL7, checks.CausePolicyL7, 403},
 		"read-private": {checks.DeniedL7, checks.CausePolicyL7, 403},
+		"read-entry":   {checks.DeniedL7, checks.CausePolicyL7, 403},
 		"other-public": {checks.Denied, checks.CausePolicyDrop, 0},
 	} {
 		c := found[id]
@@ -115,11 +116,12 @@ func knownWrongAnswers(d *desk) {
 	}
 	hints := map[string]string{
 		"ports-only": "it has no rules for HTTP", "any-method": "a rule without a method",
-		"path-as-prefix": "A path is not a prefix", "wrong-peer": "fromEndpoints names do not exist",
+		"path-as-prefix": "A path is not a prefix", "path-below": "the path and no more", "second-policy": "Rules add up", "wrong-peer": "fromEndpoints names do not exist",
 	}
 	for _, dir := range dirs {
 		d.t.Run(dir.Name(), func(t *testing.T) {
 			here := &desk{d.home, t}
+			here.kubectl("delete", "cnp", "--all") // the answer before may have had one more
 			here.kubectl("apply", "-f", httpLab+"wrong/"+dir.Name()+"/"+httpPolicy)
 			run, r := here.session("check", "05")
 			if r.code != 1 || len(run.Tasks) != 1 {

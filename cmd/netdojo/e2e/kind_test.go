@@ -3,65 +3,19 @@
 package e2e
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
 	"sort"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"github.com/netdojo/netdojo/checks"
-	"github.com/netdojo/netdojo/runner/record"
 )
 
 // kindBin is where `make kind-image` leaves kind, and the stock kubectl.
 var kindBin = filepath.Join(filepath.Dir(binDir), ".kind")
-
-// finding is what two runs of a check must agree on: all but names that differ
-// from run to run, and times.
-type finding struct {
-	Check, To string
-	Phase     checks.Phase
-	Verdict   checks.Kind
-	Cause     checks.Cause
-	ExitCode  string
-	Status    int
-	Control   bool
-	Drop      string // direction, reason and policies
-}
-
-func findings(t *testing.T, out string) []finding {
-	t.Helper()
-	var run record.Run
-	if err := json.Unmarshal([]byte(out), &run); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	var all []finding
-	for _, task := range run.Tasks {
-		for _, c := range task.Checks {
-			f := finding{
-				Check: c.ID, To: c.To, Phase: c.Phase, Verdict: c.Verdict, Cause: c.Cause, ExitCode: "null",
-				Status: c.HTTPStatus, Control: c.Evidence.Control != nil,
-			}
-			if c.ExitCode != nil {
-				f.ExitCode = strconv.Itoa(*c.ExitCode)
-			}
-			if d := c.Evidence.Drop; d != nil {
-				f.Drop = d.Direction + " " + d.Reason
-				for _, p := range d.Policies {
-					f.Drop += " " + p.Kind + "/" + p.Name
-				}
-			}
-			all = append(all, f)
-		}
-	}
-	return all
-}
 
 // TestKindMainJob compares a lab on kind with the same on the embedded cluster,
 // with one node and with two.
@@ -99,42 +53,13 @@ func TestKindAcrossNodes(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		test func(*testing.T, *home)
-	}{{"explain", explainAcrossNodes}, {"cilium", toolsAcrossNodes}, {"load balancer", balanceAcrossNodes}} {
+	}{{"explain", explainAcrossNodes}, {"cilium", func(t *testing.T, h *home) { toolsAcrossNodes(t, h, "e2e-across-control-plane", "e2e-across-worker") }}, {"load balancer", balanceAcrossNodes}} {
 		t.Run(tc.name, func(t *testing.T) {
 			mine := h.in("e2e-across")
 			mine.t = t
 			tc.test(t, mine)
 		})
 	}
-}
-
-// acrossNodes runs the lab across on a cluster e2e-across of two nodes, which it
-// brings up, and gives the drops after the policy by check.
-func acrossNodes(t *testing.T, h *home, args ...string) map[string]string {
-	t.Helper()
-	h.must(append([]string{"up", "--nodes", "2", "--name", "e2e-across"}, args...)...)
-	lab, err := filepath.Abs("testdata/across")
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := h.must("run", lab, "--keep", "--name", "e2e-across", "--output", "json")
-	drops := map[string]string{}
-	for _, f := range findings(t, out) {
-		if f.Phase == checks.After {
-			drops[f.Check] = f.Drop
-		}
-	}
-	pods := h.in("e2e-across").must("kubectl", "get", "pods", "-n", "across", "-o", "custom-columns=A:.metadata.labels.app,N:.spec.nodeName", "--no-headers")
-	where := map[string]string{}
-	for _, line := range strings.Split(strings.TrimSpace(pods), "\n") {
-		if f := strings.Fields(line); len(f) == 2 {
-			where[f[0]] = f[1]
-		}
-	}
-	if where["friend"] == "" || where["friend"] == where["server"] || where["stranger"] == where["server"] {
-		t.Errorf("pods are on these nodes: %v", where)
-	}
-	return drops
 }
 
 // TestKindScripts shows what a user of kind sees of netdojo's clusters.

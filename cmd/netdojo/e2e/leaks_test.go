@@ -77,11 +77,12 @@ type tree struct {
 
 func clusterTree(t *testing.T, state, name string) (tr tree, launcher int) {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(state, "clusters", name, userns.LockFile))
+	l, err := userns.FindLauncher(filepath.Join(state, "clusters", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if launcher, err = strconv.Atoi(strings.TrimSpace(string(b))); err != nil {
+	launcher = l.PID
+	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	children := map[int][]int{}
@@ -191,8 +192,8 @@ func TestKilledDaemonLeavesNothingAndComesBack(t *testing.T) {
 	}
 	eventually(t, "everything of the cluster is gone", 5*time.Second, func() bool { return len(tr.left(t)) == 0 })
 	look(t).compare(t, before)
-	if r := h.run("status"); !strings.Contains(r.stdout, "stopped") {
-		t.Errorf("status does not say that it stopped: %s%s", r.stdout, r.stderr)
+	if r := h.run("status"); !strings.Contains(r.stdout, "its launcher was killed") {
+		t.Errorf("status does not say why it ended: %s%s", r.stdout, r.stderr)
 	}
 	h.must("up")
 	if out := h.must("kubectl", "get", "configmap", "kept", "-o", "jsonpath={.data.a}"); out != "b" {
@@ -213,9 +214,9 @@ func TestInterruptedUp(t *testing.T) {
 			if err := c.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
-			// At the first moment netdojo may not listen for signals yet.
+			// At the first moment netdojo may not listen for signals yet, and has said nothing.
 			early := 128 + int(syscall.SIGTERM)
-			if r := c.wait(); r.code != 130 && (r.code != early || after > 50*time.Millisecond) {
+			if r := c.wait(); r.code != 130 && (r.code != early || r.stdout+r.stderr != "") {
 				t.Errorf("exit code %d, want 130\n%s%s", r.code, r.stdout, r.stderr)
 			}
 			if userns.Running(filepath.Join(h.state, "clusters", cluster.DefaultName)) {

@@ -22,8 +22,11 @@ import (
 	"github.com/netdojo/netdojo/cluster/embedded"
 )
 
-// binDir is where `make build` puts the programs.
+// binDir is where `make build` puts the programs, or NETDOJO_TEST_BIN.
 var binDir = func() string {
+	if dir := os.Getenv("NETDOJO_TEST_BIN"); dir != "" {
+		return dir
+	}
 	dir, err := filepath.Abs("../../../bin")
 	if err != nil {
 		panic(err)
@@ -35,6 +38,9 @@ var binDir = func() string {
 var programs = []string{"netdojo", "netdojo-cluster", "netdojo-coredns", "netdojo-kubectl", "netdojo-cilium"}
 
 func TestMain(m *testing.M) {
+	if what := os.Getenv(attackEnv); what != "" {
+		os.Exit(attack(what))
+	}
 	if what := os.Getenv(withoutEnv); what != "" {
 		fmt.Fprintln(os.Stderr, startWithout(what))
 		os.Exit(125)
@@ -59,6 +65,7 @@ type home struct {
 	bin   string // where the programs are
 	state string
 	env   []string
+	as    *syscall.Credential // who runs the commands; nil is the test's user
 }
 
 func newHome(t testing.TB, state string) *home {
@@ -68,7 +75,7 @@ func newHome(t testing.TB, state string) *home {
 
 // in is the same home, where commands mean another cluster.
 func (h *home) in(name string) *home {
-	return &home{t: h.t, bin: h.bin, state: h.state, env: append(slices.Clone(h.env), "NETDOJO_CLUSTER="+name)}
+	return &home{t: h.t, bin: h.bin, state: h.state, as: h.as, env: append(slices.Clone(h.env), "NETDOJO_CLUSTER="+name)}
 }
 
 // result is a finished command.
@@ -114,6 +121,9 @@ type command struct {
 func (h *home) command(args ...string) *command {
 	c := &command{Cmd: exec.Command(filepath.Join(h.bin, "netdojo"), args...), t: h.t}
 	c.Env = h.env
+	if h.as != nil { // who may not be allowed to be where the test is
+		c.Dir, c.SysProcAttr = "/", &syscall.SysProcAttr{Credential: h.as}
+	}
 	c.Stdout, c.Stderr = &c.out, &c.err
 	return c
 }
@@ -141,9 +151,14 @@ func (c *command) wait() result {
 	return result{code, c.out.String(), c.err.String()}
 }
 
+// busy is what is waited at least for what comes at once: other tests may have the
+// machine.
+const busy = time.Minute
+
 // eventually polls until ok says true, and fails the test after the deadline.
 func eventually(t testing.TB, what string, limit time.Duration, ok func() bool) {
 	t.Helper()
+	limit = max(limit, busy)
 	for deadline := time.Now().Add(limit); ; {
 		if ok() {
 			return

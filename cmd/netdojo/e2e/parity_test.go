@@ -204,7 +204,7 @@ func (l *lab) generated(t *testing.T) []row {
 
 // meet runs a probe and says how it ended.
 func (l *lab) meet(from, to string) string {
-	addr, command := l.target(to)
+	addr, command := l.target(to, false)
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	flows, err := l.h.Flows(ctx, 0)

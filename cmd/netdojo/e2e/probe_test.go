@@ -25,6 +25,7 @@ import (
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/manifests"
+	manifest "github.com/netdojo/netdojo/manifests/object"
 )
 
 // lab is a cluster with the pods of the policy table.
@@ -110,7 +111,7 @@ var asIPv6 = strings.NewReplacer(
 // create applies YAML documents and returns what they are.
 func (l *lab) create(file, text string) []manifests.Ref {
 	l.t.Helper()
-	objects, err := manifests.Parse(file, []byte(text))
+	objects, err := manifest.Parse(file, []byte(text))
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -128,7 +129,7 @@ func (l *lab) create(file, text string) []manifests.Ref {
 func (l *lab) policies(text string) (remove func()) {
 	l.t.Helper()
 	refs := l.create("policy.yaml", l.expand(text))
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, r := range refs {
 		if p, ok := policyRef(r); ok {
@@ -143,7 +144,7 @@ func (l *lab) policies(text string) (remove func()) {
 		}
 	}
 	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		for _, r := range refs {
 			uid, err := l.apply.Delete(ctx, r)
@@ -198,9 +199,14 @@ func (l *lab) exec(ctx context.Context, pod string, command ...string) (stdout s
 }
 
 // target is where a probe goes: the address that the datapath sees and the
-// command that dials it.
-func (l *lab) target(to string) (addr string, command []string) {
+// command that dials it. Of one that is to be denied the second is soon over; another
+// may take what a busy machine takes.
+func (l *lab) target(to string, allowed bool) (addr string, command []string) {
 	l.t.Helper()
+	seconds := "1"
+	if allowed {
+		seconds = "20"
+	}
 	scheme, rest, _ := strings.Cut(to, "://")
 	host, port, _ := strings.Cut(rest, ":")
 	var dial string
@@ -230,15 +236,15 @@ func (l *lab) target(to string) (addr string, command []string) {
 	}
 	switch scheme {
 	case "get", "post":
-		return addr, []string{"curl", "-sf", "-X", strings.ToUpper(scheme), "-o", "/dev/null", "--connect-timeout", "1", "http://" + bracketed(dial) + ":" + port}
+		return addr, []string{"curl", "-sf", "-X", strings.ToUpper(scheme), "-o", "/dev/null", "--connect-timeout", seconds, "http://" + bracketed(dial) + ":" + port}
 	case "https":
-		return addr, []string{"curl", l.of("-4sIk", "-6sIk"), "-o", "/dev/null", "--connect-timeout", "1", "https://" + dial}
+		return addr, []string{"curl", l.of("-4sIk", "-6sIk"), "-o", "/dev/null", "--connect-timeout", seconds, "https://" + dial}
 	case "tcp":
-		return addr, []string{"timeout", "1", "bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/%s/%s", dial, port)}
+		return addr, []string{"timeout", seconds, "bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/%s/%s", dial, port)}
 	case "udp":
-		return addr, []string{"timeout", "1", "bash", "-c", fmt.Sprintf("exec 3<>/dev/udp/%s/%s; echo hello >&3; head -n1 <&3", dial, port)}
+		return addr, []string{"timeout", seconds, "bash", "-c", fmt.Sprintf("exec 3<>/dev/udp/%s/%s; echo hello >&3; head -n1 <&3", dial, port)}
 	case "icmp":
-		return addr, []string{"ping", "-c1", "-W1", dial}
+		return addr, []string{"ping", "-c1", "-W" + seconds, dial}
 	}
 	l.t.Fatalf("no such probe: %s", to)
 	return "", nil
@@ -256,8 +262,8 @@ func bracketed(host string) string {
 // with a drop that the datapath reports for it.
 func (l *lab) check(p probe) {
 	l.t.Helper()
-	addr, command := l.target(p.to)
-	ctx, cancel := context.WithTimeout(l.t.Context(), 15*time.Second)
+	addr, command := l.target(p.to, p.want)
+	ctx, cancel := context.WithTimeout(l.t.Context(), 2*time.Minute)
 	defer cancel()
 	flows, err := l.h.Flows(ctx, 0)
 	if err != nil {
@@ -285,7 +291,7 @@ func (l *lab) check(p probe) {
 func (l *lab) findDrop(ctx context.Context, flows cluster.FlowStream, from, addr string) error {
 	stop := context.AfterFunc(ctx, func() { flows.Close() })
 	defer stop()
-	timer := time.AfterFunc(2*time.Second, func() { flows.Close() })
+	timer := time.AfterFunc(20*time.Second, func() { flows.Close() })
 	defer timer.Stop()
 	for {
 		f, err := flows.Recv()
@@ -314,7 +320,7 @@ func (l *lab) findDrop(ctx context.Context, flows cluster.FlowStream, from, addr
 func removePods(t *testing.T, l *lab) {
 	t.Helper()
 	data, _ := os.ReadFile("testdata/policy-pods.yaml")
-	objects, err := manifests.Parse("policy-pods.yaml", data)
+	objects, err := manifest.Parse("policy-pods.yaml", data)
 	if err != nil {
 		t.Error(err)
 	}

@@ -33,7 +33,7 @@ func TestReplacedPrograms(t *testing.T) {
 		return h.must(append([]string{"kubectl", "-n", "kube-system", verb, "pod", "-l", "k8s-app=kube-dns"}, args...)...)
 	}
 	dns("delete", "--wait")
-	dns("wait", "--for=condition=Ready", "--timeout=60s")
+	dns("wait", "--for=condition=Ready", "--timeout=120s")
 	if out := dns("get", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}"); strings.Trim(out, "0 ") != "" {
 		t.Errorf("restarts of cluster DNS: %s", out)
 	}

@@ -3,21 +3,79 @@
 package e2e
 
 import (
+	"fmt"
+	"image/color"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 )
 
-// defaults spell the terminal's own colours, which what draws does not know.
-var defaults = strings.NewReplacer("\x1b[39m", "\x1b[38;2;201;205;212m", "\x1b[49m", "\x1b[48;2;23;23;23m")
+// theme is the colours of a terminal of which pictures are made, and where they go.
+type theme struct {
+	folder     string // of the pictures, below docs/screens
+	text, back color.RGBA
+}
+
+var themes = map[string]theme{
+	"dark":  {"", color.RGBA{201, 205, 212, 255}, color.RGBA{23, 23, 23, 255}},
+	"light": {"light", color.RGBA{31, 35, 40, 255}, color.RGBA{252, 252, 252, 255}},
+}
+
+var sgr = regexp.MustCompile(`\x1b\[([0-9;]*)m`)
+
+// spelled names the terminal's own colours, which what draws does not know.
+func (c theme) spelled(text string) string {
+	rgb := func(c color.RGBA) string { return fmt.Sprintf("2;%d;%d;%d", c.R, c.G, c.B) }
+	fore, back := "38;"+rgb(c.text), "48;"+rgb(c.back)
+	now := fore // what draws forgets it at bold
+	named := sgr.ReplaceAllStringFunc(text, func(seq string) string {
+		in := strings.Split(sgr.FindStringSubmatch(seq)[1], ";")
+		var out []string
+		for i := 0; i < len(in); i++ {
+			switch p := in[i]; p {
+			case "", "0":
+				out, now = append(out, "0", fore, back), fore
+			case "39":
+				out, now = append(out, fore), fore
+			case "49":
+				out = append(out, back)
+			case "38", "48": // 5 and a number, or 2 and three
+				n := 3
+				if i+1 < len(in) && in[i+1] == "2" {
+					n = 5
+				}
+				n = min(n, len(in)-i)
+				if out = append(out, in[i:i+n]...); p == "38" {
+					now = strings.Join(in[i:i+n], ";")
+				}
+				i += n - 1
+			case "1", "2":
+				out = append(out, p, now)
+			default:
+				out = append(out, p)
+			}
+		}
+		return "\x1b[" + strings.Join(out, ";") + "m"
+	})
+	return "\x1b[" + fore + ";" + back + "m" + named
+}
+
+func html(c color.RGBA) string { return fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B) }
 
 // TestScreens makes the pictures of the documentation: each page of the real
-// program on a real cluster. NETDOJO_FREEZE is the program that draws a terminal's
-// text as a picture.
+// program on a real cluster, on a dark and a light terminal. NETDOJO_FREEZE is the
+// program that draws a terminal's text as a picture.
 func TestScreens(t *testing.T) {
+	for name, c := range themes {
+		t.Run(name, c.screens)
+	}
+}
+
+func (c theme) screens(t *testing.T) {
 	if _, err := exec.LookPath("convert"); err != nil {
 		t.Fatal("convert is missing: install the package imagemagick")
 	}
@@ -25,7 +83,7 @@ func TestScreens(t *testing.T) {
 	if freeze == "" {
 		t.Fatal("NETDOJO_FREEZE is not set: run `make screens`")
 	}
-	dir, err := filepath.Abs("../../../docs/screens")
+	dir, err := filepath.Abs(filepath.Join("../../../docs/screens", c.folder))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +96,12 @@ func TestScreens(t *testing.T) {
 	t.Cleanup(func() { h.must("down", "--purge") })
 
 	program := "env -u NO_COLOR -u TMUX TERM=xterm-256color COLORTERM=truecolor " + filepath.Join(binDir, "netdojo")
-	w := h.openWindow(t, "120", "40", program)
+	// tmux answers by its window's style when a program asks for the colours.
+	conf := filepath.Join(state, "tmux.conf")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, "set -g window-style 'fg=%s,bg=%s'\n", html(c.text), html(c.back)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := h.openWindowBy(t, conf, "120", "40", program)
 	picture := func(name string) {
 		t.Helper()
 		time.Sleep(300 * time.Millisecond) // the last frame is drawn, and the shell has printed
@@ -48,9 +111,9 @@ func TestScreens(t *testing.T) {
 		}
 		png := filepath.Join(dir, name+".png")
 		cmd := exec.Command(freeze, "--language", "ansi", "--window", "--padding", "16", "--margin", "0", "--border.radius", "6",
-			"--line-height", "1.2", "--font.size", "14", "--background", "#171717", "--output", png)
+			"--line-height", "1.2", "--font.size", "14", "--background", html(c.back), "--output", png)
 		file := filepath.Join(t.TempDir(), "screen.ansi")
-		if err := os.WriteFile(file, []byte(defaults.Replace(string(text))), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(c.spelled(string(text))), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		cmd.Args = append(cmd.Args, file)
@@ -69,6 +132,15 @@ func TestScreens(t *testing.T) {
 
 	w.sees(20*time.Second, "Cilium network policies", "cluster netdojo not running")
 	picture("start")
+	w.keys("c")
+	eventually(t, "every cluster was looked at", 60*time.Second, func() bool {
+		text := w.screen()
+		return strings.Contains(text, "kind with real Cilium") && !strings.Contains(text, "looking at it")
+	})
+	w.keys("Down")
+	picture("choices")
+	w.keys("Escape")
+	w.choose("04")
 	w.keys("Enter")
 	w.sees(30*time.Second, "Provision the cluster", "running")
 	picture("provisioning")
@@ -78,7 +150,29 @@ func TestScreens(t *testing.T) {
 	w.keys("kubectl get pods --show-labels", "Enter")
 	w.sees(20*time.Second, "1/1     Running")
 	picture("lab")
-	w.keys("C-g", "h", "h", "h")
+	answer := filepath.Join(state, "work", "netdojo", "04", "mine.yaml")
+	policy, err := os.ReadFile("../../../labs/catalogue/04/solution/backend-egress-allow-fqdn.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	save := func(text string) {
+		if err := os.WriteFile(answer, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(strings.NewReplacer("app: backend", "app: backned", "matchName", "matchNme").Replace(string(policy)))
+	w.keys("C-g", "F")
+	w.sees(20*time.Second, "Problems in your files (")
+	picture("problems")
+	save(string(policy))
+	w.sees(20*time.Second, "no problem found")
+	w.keys("W")
+	w.sees(20*time.Second, "2 of 2 checks as expected, by the policy engine")
+	picture("preview")
+	if err := os.Remove(answer); err != nil {
+		t.Fatal(err)
+	}
+	w.keys("h", "h", "h")
 	w.sees(5*time.Second, "Hint 3 of 4")
 	picture("hints")
 	w.keys("8", "y")
@@ -110,6 +204,19 @@ func TestScreens(t *testing.T) {
 	picture("help")
 	w.keys("x")
 	w.sees(5*time.Second, "Explanation of cilium-io")
+	w.keys("Escape")
+
+	// A lab with more than one workload, for its map.
+	w.sees(20*time.Second, "Cilium network policies")
+	w.choose("c1")
+	w.keys("Enter")
+	w.sees(90*time.Second, "Now it is your turn: what do you expect")
+	w.keys("s", "y")
+	w.sees(60*time.Second, "checks as expected: task c1.1 is done")
+	w.keys("M")
+	w.sees(20*time.Second, "Map of the network")
+	w.keys("z")
+	picture("map")
 	w.keys("q")
 	w.sees(20*time.Second, "left with 0")
 }

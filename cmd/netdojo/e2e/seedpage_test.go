@@ -86,7 +86,7 @@ func TestSeedPageByHand(t *testing.T) {
 		run("delete", "-f", filepath.Join(lab, "manifests"), "--ignore-not-found")
 		run("delete", "-f", filepath.Join(lab, "solution"), "--ignore-not-found")
 	})
-	run("wait", "--for=condition=Available", "deployment", "--all", "--timeout=60s")
+	run("wait", "--for=condition=Available", "deployment", "--all", "--timeout=120s")
 
 	script, err := filepath.Abs("testdata/seed-page.sh")
 	if err != nil {

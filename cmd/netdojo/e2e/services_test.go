@@ -61,8 +61,8 @@ func TestServices(t *testing.T) {
 		d.kubectl("delete", "--now", "-f", httpLab+"manifests", "-f", file)
 	})
 	d.kubectl("apply", "-f", httpLab+"manifests", "-f", file)
-	d.kubectl("wait", "--for=condition=Available", "deployment", "--all", "--timeout=60s")
-	d.kubectl("wait", "--for=jsonpath={.status.loadBalancer.ingress}", "service/balanced", "--timeout=20s")
+	d.kubectl("wait", "--for=condition=Available", "deployment", "--all", "--timeout=120s")
+	d.kubectl("wait", "--for=jsonpath={.status.loadBalancer.ingress}", "service/balanced", "--timeout=120s")
 	addrs := strings.Fields(d.kubectl("get", "service", "balanced", "-o", "jsonpath={.status.loadBalancer.ingress[*].ip}"))
 	if len(addrs) != 2 || !strings.HasPrefix(addrs[0], "127.") {
 		t.Fatalf("addresses %q", addrs)
@@ -86,7 +86,7 @@ func TestServices(t *testing.T) {
 		return string(body)
 	}
 	inPod := func(pod string, args ...string) result {
-		return h.run(append([]string{"kubectl", "exec", "deploy/" + pod, "--", "curl", "-sS", "--connect-timeout", "5"}, args...)...)
+		return h.run(append([]string{"kubectl", "exec", "deploy/" + pod, "--", "curl", "-sS", "--connect-timeout", "20"}, args...)...)
 	}
 	const answer = "public information"
 	reached := func(from string, r result, want string) {

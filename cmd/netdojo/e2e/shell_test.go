@@ -57,7 +57,7 @@ func TestShellOnALab(t *testing.T) {
 
 	// A cluster without the lab cannot be judged.
 	h.must("kubectl", "delete", "deployment,service", "backend", "--wait")
-	h.must("kubectl", "wait", "--for=delete", "pod", "-l", "app=backend", "--timeout=30s")
+	h.must("kubectl", "wait", "--for=delete", "pod", "-l", "app=backend", "--timeout=120s")
 	wantTold(t, h.run("check", "04"), 3, "lab 04 is not on it: there is no Deployment default/backend, no Service default/backend",
 		"cure: deploy what is missing, and keep what is there: netdojo shell 04")
 }

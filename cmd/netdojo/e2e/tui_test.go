@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,12 @@ type window struct {
 // openWindow runs a shell command in a window of a size.
 func (h *home) openWindow(t *testing.T, width, height, command string) *window {
 	t.Helper()
+	return h.openWindowBy(t, os.DevNull, width, height, command)
+}
+
+// openWindowBy has tmux read its settings from a file.
+func (h *home) openWindowBy(t *testing.T, conf, width, height, command string) *window {
+	t.Helper()
 	if _, err := exec.LookPath("tmux"); err != nil {
 		t.Skip("needs tmux")
 	}
@@ -35,7 +42,7 @@ func (h *home) openWindow(t *testing.T, width, height, command string) *window {
 			t.Error(err)
 		}
 	})
-	cmd := w.tmux("-u", "-f", "/dev/null", "new-session", "-d", "-x", width, "-y", height, command+"; echo left with $?; exec sleep 600")
+	cmd := w.tmux("-u", "-f", conf, "new-session", "-d", "-x", width, "-y", height, command+"; echo left with $?; exec sleep 600")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("tmux: %v\n%s", err, out)
 	}
@@ -59,6 +66,7 @@ func (w *window) screen() string {
 // sees waits until every text stands on the screen.
 func (w *window) sees(limit time.Duration, texts ...string) {
 	w.t.Helper()
+	limit = max(limit, busy)
 	var screen, missing string
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		screen, missing = w.screen(), ""
@@ -91,7 +99,8 @@ func TestTerminalUI(t *testing.T) {
 	t.Cleanup(func() { h.must("down", "--purge") })
 
 	w := h.openWindow(t, "120", "40", filepath.Join(binDir, "netdojo"))
-	w.sees(10*time.Second, "04  Cilium network policies", "new", "cluster netdojo not running")
+	w.sees(10*time.Second, "04  Cilium network policies", "→ next", "later", "cluster netdojo not running")
+	w.choose("04")
 	w.keys("Enter")
 	w.sees(90*time.Second, "Now it is your turn.", "checks 0/2", "(netdojo-netdojo|default)")
 
@@ -110,9 +119,23 @@ func TestTerminalUI(t *testing.T) {
 		t.Fatal(err)
 	}
 	mine := filepath.Join(state, "work", "netdojo", "04", "backend-egress-allow-fqdn.yaml")
-	if err := os.WriteFile(mine, policy, 0o600); err != nil {
-		t.Fatal(err)
+	save := func(text string) {
+		if err := os.WriteFile(mine, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
+	// A typo is told when it is saved, and of the mended file what it would do.
+	save(strings.Replace(string(policy), "app: backend", "app: backned", 1))
+	w.sees(20*time.Second, "no pod of namespace default has app=backned")
+	// So is what the policy engine alone refuses.
+	save(string(policy) + `      toPorts: [{ports: [{port: "443", protocol: TCP}], serverNames: [kubernetes.io], rules: {http: [{method: GET}]}}]`)
+	w.sees(20*time.Second, "backend-egress-allow-fqdn is refused")
+	save(string(policy))
+	w.sees(20*time.Second, "backend-egress-allow-fqdn.yaml: no problem found.")
+	w.keys("C-g", "W")
+	w.sees(20*time.Second, "With backend-egress-allow-fqdn.yaml applied, 2 of 2 checks as expected", "allowed    ✓ denied       denied")
+	w.keys("3", "2")
+	w.sees(5*time.Second, "All keys are the shell's.")
 	w.keys("kubectl apply -f backend-egress-allow-fqdn.yaml", "Enter")
 
 	// The checks follow it without a key, and the deny comes with its rule.
@@ -134,12 +157,30 @@ func TestTerminalUI(t *testing.T) {
 	w.keys("kubectl delete cnp --all", "Enter")
 	w.sees(30*time.Second, "checks 1/2", "cilium-io allowed, expected denied")
 
-	w.keys("C-g", "q")
-	w.sees(20*time.Second, "left with 0")
+	// Ctrl-c in the text is for the program in the shell, and leaving names it.
+	w.keys(`bash -c 'echo u""p; exec sleep 1000'`, "Enter")
+	w.sees(10*time.Second, "││up ") // from here on a program has the terminal
+	w.keys("C-g", "1")
+	w.sees(5*time.Second, "▸ Task 4.1")
+	eventually(t, "leaving names the program", 5*time.Second, func() bool {
+		w.keys("q")
+		if strings.Contains(w.screen(), "Stop sleep in the shell and leave?") {
+			return true
+		}
+		w.keys("n")
+		return false
+	})
+	w.keys("n", "C-c")
+	w.sees(5*time.Second, "ctrl-c went to sleep in the shell.", "^C")
+
+	w.keys("q")
+	w.sees(20*time.Second, "left with 0", "Lab 04, Cilium network policies", "netdojo down takes it down")
 
 	// Another day.
 	again := h.openWindow(t, "80", "24", filepath.Join(binDir, "netdojo"))
-	again.sees(10*time.Second, "✓ done", "task 4.1: done", "cluster netdojo ready")
+	again.sees(10*time.Second, "cluster netdojo ready")
+	again.choose("04")
+	again.sees(10*time.Second, "✓ done", "task 4.1: done")
 	again.keys("Enter")
 	again.sees(60*time.Second, "Task 4.1", "checks 1/2", "1 of 2 checks as expected.")
 	again.keys("q")
@@ -151,18 +192,32 @@ func TestAccessible(t *testing.T) {
 	state := t.TempDir()
 	h := newHome(t, state)
 	h.env = append(h.env, "HOME="+state)
-	t.Cleanup(func() { h.must("down", "--purge") })
+	t.Cleanup(func() { h.must("down", "--purge", "--name", "plain") })
 
-	w := h.openWindow(t, "120", "200", filepath.Join(binDir, "netdojo")+" --accessible")
-	w.sees(10*time.Second, "1. Lab 04, Cilium network policies: new.", "Which lab?")
+	// The cluster is what the command line asks for.
+	w := h.openWindow(t, "120", "200", filepath.Join(binDir, "netdojo")+" --accessible --name plain --policy-cidr-match-mode nodes")
+	w.sees(10*time.Second, "Lab 04, Cilium network policies: later, intermediate, 15 minutes", "Which lab?")
 	w.keys("04", "Enter")
 	w.sees(90*time.Second, "Before the policy", "Command:")
 	w.keys("predict cilium-io denied", "Enter", "shell", "Enter")
-	w.sees(20*time.Second, "You predict denied for cilium-io.", "(netdojo-netdojo|default)")
+	w.sees(20*time.Second, "You predict denied for cilium-io.", "(netdojo-plain|default)")
+	spec, err := os.ReadFile(filepath.Join(state, "clusters", "plain", "cluster.json"))
+	if err != nil || !strings.Contains(string(spec), `"nodes"`) {
+		t.Errorf("the cluster was asked to be %s, %v", spec, err)
+	}
 	w.keys("kubectl get pods -l app=backend; exit", "Enter")
 	w.sees(20*time.Second, "1/1     Running", "The shell has ended.")
-	w.keys("solution", "Enter")
+	w.keys("solution", "Enter", "yes", "Enter")
 	w.sees(60*time.Second, "You predicted denied for cilium-io: right.", "default/backend-egress-allow-fqdn", "Task 4.1 is done.")
 	w.keys("quit", "Enter")
 	w.sees(10*time.Second, "Your progress is kept.", "left with 0")
+}
+
+// choose searches the start page for a lab and chooses it.
+func (w *window) choose(lab string) {
+	w.t.Helper()
+	w.sees(20*time.Second, "lab title") // the list's head: the labs are read
+	w.keys("/", lab, "Enter")
+	at := regexp.MustCompile(`(?m)^\s*\S+ ` + lab + `  `)
+	eventually(w.t, "lab "+lab+" is chosen", 10*time.Second, func() bool { return at.MatchString(w.screen()) })
 }

@@ -160,9 +160,12 @@ func replace(path string, data []byte, mode fs.FileMode) error {
 	return os.Rename(next, path)
 }
 
+// maxCall bounds a call's body, in bytes: it names one pod.
+const maxCall = 1 << 20
+
 func (c Config) attach(w http.ResponseWriter, r *http.Request) {
 	var in plugin.Sandbox
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxCall)).Decode(&in); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
@@ -179,7 +182,7 @@ func (c Config) attach(w http.ResponseWriter, r *http.Request) {
 
 func (c Config) detach(w http.ResponseWriter, r *http.Request) {
 	var in plugin.Sandbox
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxCall)).Decode(&in); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}

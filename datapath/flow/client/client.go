@@ -29,12 +29,26 @@ type Stream struct {
 	lost   uint64
 }
 
-// Flows follows the observer at that socket, beginning with the last flows
+// Flows follows what the datapath at that socket judges, beginning with the last flows
 // before now as asked. When it returns, whatever is published afterwards will
 // be received. The context ends the stream. An observer that is not there is
 // an error that wraps os.ErrNotExist or syscall.ECONNREFUSED.
 func Flows(ctx context.Context, socket string, last int) (*Stream, error) {
-	return Follow(ctx, socket, &observerpb.GetFlowsRequest{Number: uint64(max(0, last)), Follow: true})
+	return Follow(ctx, socket, Judged(&observerpb.GetFlowsRequest{Number: uint64(max(0, last)), Follow: true}))
+}
+
+// Event types of Cilium's monitor.
+const (
+	eventDrop  = 1
+	eventTrace = 4
+)
+
+// Judged narrows a request to netdojo's datapath down to what was judged: one flow for a
+// connection, and those of what proxies saw, without the drops and traces of packets.
+func Judged(req *observerpb.GetFlowsRequest) *observerpb.GetFlowsRequest {
+	packets := &flowpb.FlowFilter{EventType: []*flowpb.EventTypeFilter{{Type: eventDrop}, {Type: eventTrace}}}
+	req.Blacklist = append(req.Blacklist, packets)
+	return req
 }
 
 // Follow is Flows with any request, filters for example.

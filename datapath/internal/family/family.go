@@ -21,7 +21,7 @@ type Family struct {
 	Size                uint32
 	Source, Destination uint32
 	Datatype            nftables.SetDatatype // of an address
-	ICMP                byte                 // the number of its ICMP
+	ICMP, EchoReply     byte                 // the number of its ICMP, and of a ping's answer there
 	// Unspecified are sources that name nobody, Multicast what is no single host.
 	Unspecified, Multicast netip.Prefix
 }
@@ -30,13 +30,13 @@ type Family struct {
 var (
 	IPv4 = Family{
 		Name: "IPv4", Table: nftables.TableFamilyIPv4, Proto: unix.NFPROTO_IPV4, Route: unix.AF_INET,
-		Size: 4, Source: 12, Destination: 16, Datatype: nftables.TypeIPAddr, ICMP: unix.IPPROTO_ICMP,
+		Size: 4, Source: 12, Destination: 16, Datatype: nftables.TypeIPAddr, ICMP: unix.IPPROTO_ICMP, EchoReply: 0,
 		Unspecified: netip.MustParsePrefix("0.0.0.0/8"),
 		Multicast:   netip.MustParsePrefix("224.0.0.0/3"), // with class E and 255.255.255.255
 	}
 	IPv6 = Family{
 		Name: "IPv6", Table: nftables.TableFamilyIPv6, Proto: unix.NFPROTO_IPV6, Route: unix.AF_INET6,
-		Size: 16, Source: 8, Destination: 24, Datatype: nftables.TypeIP6Addr, ICMP: unix.IPPROTO_ICMPV6,
+		Size: 16, Source: 8, Destination: 24, Datatype: nftables.TypeIP6Addr, ICMP: unix.IPPROTO_ICMPV6, EchoReply: 129,
 		Unspecified: netip.MustParsePrefix("::/96"), // with the loopback
 		Multicast:   netip.MustParsePrefix("ff00::/8"),
 	}

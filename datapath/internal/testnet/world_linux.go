@@ -5,17 +5,17 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/netdojo/netdojo/internal/ipfamily"
 )
 
 // World is what lies behind a node: addresses of the link between the two, the
 // addresses at which the world is reached besides, and the prefixes that it
 // reaches through the node.
 type World struct {
-	Node, Addr netip.Addr
-	// Node6 and Addr6 are those of IPv6; the zero values are none.
-	Node6, Addr6 netip.Addr
-	Serves       []netip.Addr
-	Behind       []netip.Prefix
+	Node, Addr ipfamily.Pair[netip.Addr]
+	Serves     []netip.Addr
+	Behind     []netip.Prefix
 }
 
 // Connect makes the world and joins it by a link, eth0 at either end, to the
@@ -27,12 +27,12 @@ func (w World) Connect(t testing.TB) *Pod {
 	must(t, netlink.LinkAdd(&netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(world.ns),
 	}))
-	link, err := bringUp("eth0", ends(w.Node, w.Node6)...)
+	link, err := bringUp("eth0", ends(w.Node)...)
 	must(t, err)
 	t.Cleanup(func() { _ = netlink.LinkDel(link) })
 	_, err = bringUp("lo")
 	must(t, err)
-	for _, end := range ends(w.Addr, w.Addr6) {
+	for _, end := range ends(w.Addr) {
 		must(t, netlink.RouteReplace(&netlink.Route{
 			LinkIndex: link.Attrs().Index, Gw: end.Addr().AsSlice(), Dst: prefix(zero(end.Addr()), 0),
 		}))
@@ -42,10 +42,10 @@ func (w World) Connect(t testing.TB) *Pod {
 }
 
 // ends are the addresses of one end of the link.
-func ends(four, six netip.Addr) []netip.Prefix {
-	out := []netip.Prefix{netip.PrefixFrom(four, 24)}
-	if six.IsValid() {
-		out = append(out, netip.PrefixFrom(six, 64))
+func ends(of ipfamily.Pair[netip.Addr]) []netip.Prefix {
+	out := []netip.Prefix{netip.PrefixFrom(of.V4, 24)}
+	if of.V6.IsValid() {
+		out = append(out, netip.PrefixFrom(of.V6, 64))
 	}
 	return out
 }
@@ -60,7 +60,7 @@ func zero(a netip.Addr) netip.Addr {
 
 // setUp runs in the world.
 func (w World) setUp() error {
-	link, err := bringUp("eth0", ends(w.Addr, w.Addr6)...)
+	link, err := bringUp("eth0", ends(w.Addr)...)
 	if err != nil {
 		return err
 	}
@@ -72,12 +72,8 @@ func (w World) setUp() error {
 		return err
 	}
 	for _, p := range w.Behind {
-		via := w.Node
-		if p.Addr().Is6() {
-			via = w.Node6
-		}
 		err := netlink.RouteAdd(&netlink.Route{
-			LinkIndex: link.Attrs().Index, Gw: via.AsSlice(), Dst: prefix(p.Addr(), p.Bits()),
+			LinkIndex: link.Attrs().Index, Gw: w.Node.Of(p.Addr()).AsSlice(), Dst: prefix(p.Addr(), p.Bits()),
 		})
 		if err != nil {
 			return err

@@ -46,6 +46,7 @@ type Container struct {
 	TTY           bool     `json:"tty"` // of the container's own devpts
 	MaskedPaths   []string `json:"maskedPaths,omitempty"`
 	ReadOnlyPaths []string `json:"readOnlyPaths,omitempty"`
+	PIDMax        int      `json:"pidMax,omitempty"` // kernel.pid_max of the PID namespace that it begins
 }
 
 // Process says whom to run, where and as whom.
@@ -100,6 +101,11 @@ type Rlimit struct {
 	Resource int    `json:"resource"`
 	Soft     uint64 `json:"soft"`
 	Hard     uint64 `json:"hard"`
+}
+
+// Pause is what the helper's "pause" role is told.
+type Pause struct {
+	PIDMax int `json:"pidMax,omitempty"` // kernel.pid_max of the pod's PID namespace
 }
 
 // Exec is what the helper's "exec" role becomes: a further process in a running

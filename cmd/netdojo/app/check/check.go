@@ -19,6 +19,7 @@ type Options struct {
 	Env         *env.Env
 	Lab         string
 	Task        string
+	Seed        string
 	Output      string
 	WaitTimeout bool
 	Name        string
@@ -49,14 +50,18 @@ The exit code is 0 only if every verdict is as expected.`,
 		},
 	}
 	verdicts.Flags(cmd, &o.Task, &o.Output, &o.WaitTimeout)
-	env.NameFlag(cmd, &o.Name)
+	verdicts.SeedFlag(cmd, &o.Seed)
+	env.ChosenNameFlag(cmd, &o.Name)
 	return cmd
 }
 
 // Run judges.
 func Run(ctx context.Context, o *Options) error {
-	lab, err := verdicts.Lab(o.Lab, o.Task)
+	lab, err := verdicts.Own(o.Env, o.Lab, o.Task, o.Seed)
 	if err != nil {
+		return err
+	}
+	if o.Name, err = o.Env.Choose(ctx, o.Name); err != nil {
 		return err
 	}
 	st, provider, _, err := o.Env.Status(ctx, o.Name)
@@ -64,12 +69,14 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	if !st.Running {
-		return exit.WithCure(fmt.Errorf("cluster %s: %w", o.Name, cluster.ErrNotRunning),
+		err := exit.WithCure(fmt.Errorf("cluster %s: %w", o.Name, cluster.ErrNotRunning),
 			"bring it up with the lab's pods: %s", env.Command("shell "+o.Lab, o.Name))
+		return o.Env.OrRunning(ctx, err)
 	}
-	return verdicts.Show(ctx, o.Env, o.Output, runner.Options{
+	return verdicts.Show(ctx, o.Env, o.Output, runner.Target{
 		Provider: provider,
 		Spec:     cluster.Spec{Name: o.Name, Provider: st.Provider, Datapath: st.Datapath, World: st.World},
+		Keep:     true,
 		Lab:      lab, Task: o.Task, WaitTimeout: o.WaitTimeout, StateDir: o.Env.StateDir, Log: o.Env.Log,
-	}, runner.Check)
+	}, verdicts.With((*runner.Session).Check))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/netdojo/netdojo/cluster/existing"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
+	"github.com/netdojo/netdojo/internal/printable"
 )
 
 // Ask notes in spec that the user agrees, which it may say already. Without a
@@ -21,7 +22,7 @@ func Ask(ctx context.Context, e *env.Env, spec *cluster.Spec) error {
 	if spec.Provider != existing.Name || spec.Consent {
 		return nil
 	}
-	target, err := existing.Find(spec.Context)
+	target, err := existing.Find(ctx, spec.Context)
 	if err != nil {
 		return err
 	}
@@ -29,8 +30,8 @@ func Ask(ctx context.Context, e *env.Env, spec *cluster.Spec) error {
 	if !e.InTTY || !e.ErrTTY {
 		return exit.WithCure(exit.With(exit.Environment, errors.New("nobody can be asked about "+which)), "agree with --yes")
 	}
-	fmt.Fprintf(e.Err, "netdojo is to work on %s.\nIt makes namespaces called netdojo-LAB there", which)
-	if spec.World == "simulated" {
+	fmt.Fprintf(e.Err, "netdojo is to work on %s.\nIt makes namespaces called netdojo-LAB there", printable.Line(which))
+	if spec.World == cluster.WorldSimulated {
 		fmt.Fprint(e.Err, ", and has cluster DNS ask a simulated world for names outside")
 	}
 	fmt.Fprint(e.Err, ".\nnetdojo down takes all of it back. Go on? [y/N] ")

@@ -18,6 +18,8 @@ import (
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/preflight"
+	"github.com/netdojo/netdojo/internal/printable"
+	"github.com/netdojo/netdojo/labs"
 )
 
 // Schema names the form of the JSON output: {schema, checks: [doctor.Result]}.
@@ -27,6 +29,7 @@ const Schema = "netdojo.dev/doctor/v1"
 type Options struct {
 	Env    *env.Env
 	Spec   cluster.Spec // of it the provider, and what a provider's checks depend on
+	Course string       // what of a course is to be taken here: see coursePart; "" for none
 	Output string       // plain or json
 }
 
@@ -42,7 +45,13 @@ func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
 		Short: "Say whether this machine can run a cluster, and what to do where not",
 		Long: `Say for each requirement of a provider whether this machine meets it; where not,
 why, and what to do about it. For the provider existing the cluster of a context is
-looked at too, and not touched. The exit code is 3 if a requirement is not met.`,
+looked at too, and not touched. The exit code is 3 if a requirement is not met.
+
+With --course, also for what a course's labs need: their images, memory and disk for the
+largest of them, and what of the outside they ask. Run it on every laptop before the day.`,
+		Example: `  netdojo doctor
+  netdojo doctor --course day
+  netdojo doctor --course ./my-course --provider kind`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Output != "plain" && o.Output != "json" {
@@ -55,6 +64,7 @@ looked at too, and not touched. The exit code is 3 if a requirement is not met.`
 	cmd.Flags().IntVar(&o.Spec.APIPort, "api-port", 0, "also see whether this port is free")
 	cmd.Flags().StringVar(&o.Spec.Context, "context", "", "the context of your kubeconfig (provider existing; default: the current one)")
 	cmd.Flags().IntVar(&o.Spec.Nodes, "nodes", 0, "for so many nodes (provider kind)")
+	cmd.Flags().StringVar(&o.Course, "course", "", "also what these labs need: a course's folder, a track of the catalogue, or "+catalogueName)
 	cmd.Flags().StringVarP(&o.Output, "output", "o", "plain", "plain or json")
 	return cmd
 }
@@ -62,12 +72,26 @@ looked at too, and not touched. The exit code is 3 if a requirement is not met.`
 // Run examines the machine and prints what it finds. A failed requirement is
 // exit code 3.
 func Run(ctx context.Context, o *Options) error {
+	var taken []*labs.Lab
+	if o.Course != "" {
+		var err error
+		if taken, err = coursePart(o.Course); err != nil {
+			return err
+		}
+	}
 	results, ok := preflight.Thorough(ctx, o.Env, o.Spec)
 	if !ok {
 		return exit.WithCure(exit.Usagef("the doctor knows no provider %q", o.Spec.Provider), "choose %s, %s or %s", embedded.Name, kind.Name, existing.Name)
 	}
 	if err := context.Cause(ctx); err != nil {
 		return err
+	}
+	if o.Course != "" {
+		more, err := forCourse(ctx, o, taken)
+		if err != nil {
+			return err
+		}
+		results = append(results, more...)
 	}
 	if err := show(o, results); err != nil {
 		return err
@@ -88,7 +112,7 @@ func show(o *Options, results []examine.Result) error {
 			Checks []examine.Result `json:"checks"`
 		}{Schema, results})
 	}
-	w := tabwriter.NewWriter(o.Env.Out, 0, 8, 2, ' ', 0)
+	w := tabwriter.NewWriter(printable.NewWriter(o.Env.Out), 0, 8, 2, ' ', 0)
 	for _, r := range results {
 		fmt.Fprintf(w, "%s\t%s\n", r.State, r.Requirement)
 		if r.Cause != "" {

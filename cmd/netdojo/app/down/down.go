@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/netdojo/netdojo/cluster/kubeconfig"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/progress"
-	"github.com/netdojo/netdojo/runner"
+	"github.com/netdojo/netdojo/cure"
+	"github.com/netdojo/netdojo/runner/controls"
 )
 
 // Options are what the command line says.
@@ -42,7 +45,11 @@ func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
 // may still be in the kubeconfig after a crash, and goes.
 func Run(ctx context.Context, o *Options) error {
 	st, provider, found, err := o.Env.Status(ctx, o.Name)
-	if err != nil {
+	// Whatever keeps a cluster from telling its state is a reason to purge it.
+	if err != nil && (!found || !o.Purge) {
+		if found && len(cure.All(err)) == 0 {
+			err = exit.WithCure(err, "%s removes it with its saved objects", env.Command("down --purge", o.Name))
+		}
 		return err
 	}
 	if found {
@@ -54,7 +61,7 @@ func Run(ctx context.Context, o *Options) error {
 		}
 	}
 	if o.Purge {
-		if err := runner.Forget(o.Env.StateDir, o.Name); err != nil {
+		if err := (controls.Store{StateDir: o.Env.StateDir}).Forget(o.Name); err != nil {
 			return err
 		}
 	}
@@ -74,7 +81,15 @@ func Run(ctx context.Context, o *Options) error {
 		back = ", context " + former + " is the current one again"
 	}
 	fmt.Fprintf(o.Env.Out, "cluster %s %s%s\n", o.Name, how, back)
-	return nil
+	if found {
+		return nil
+	}
+	// Which one is to go is never guessed.
+	running, err := o.Env.Names(ctx)
+	if err == nil && len(running) > 0 {
+		fmt.Fprintf(o.Env.Err, "clusters that run: %s; take one down with --name\n", strings.Join(running, ", "))
+	}
+	return err
 }
 
 func forget(ctx context.Context, name string) (string, error) {

@@ -10,12 +10,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/image"
+	"github.com/netdojo/netdojo/cluster/kubeconfig"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/streams"
 )
@@ -43,6 +45,23 @@ type Env struct {
 type Kind struct {
 	Name string
 	New  func(*Env) (cluster.Provider, error)
+	// Kubeconfig says how much is believed of its clusters' own kubeconfigs.
+	Kubeconfig kubeconfig.Source
+}
+
+// Work is the folder of a learner's answers to a lab on a cluster, there or not.
+func (e *Env) Work(cluster, lab string) string {
+	return filepath.Join(e.StateDir, "work", cluster, lab)
+}
+
+// Source says how much is believed of the kubeconfigs of a provider's clusters.
+func (e *Env) Source(provider string) kubeconfig.Source {
+	for _, k := range e.Kinds {
+		if k.Name == provider {
+			return k.Kubeconfig
+		}
+	}
+	return kubeconfig.Loopback
 }
 
 // StateDir is $NETDOJO_STATE_DIR, or netdojo's folder in the XDG state home.
@@ -61,6 +80,22 @@ func StateDir() (string, error) {
 	}
 	return filepath.Join(home, ".local", "state", "netdojo"), nil
 }
+
+// MaxImageGiB is $NETDOJO_MAX_IMAGE_GIB, what an image may take; 0 is the default.
+func MaxImageGiB() (int, error) {
+	text := os.Getenv(image.MaxSizeVar)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxImageGiB {
+		return 0, exit.WithCure(exit.Usagef("%s=%q is no number of GiB", image.MaxSizeVar, text), "use a whole number from 1 to %d, or unset it", maxImageGiB)
+	}
+	return n, nil
+}
+
+// maxImageGiB is more than any image has.
+const maxImageGiB = 1024
 
 // Daemon is where the embedded cluster's program is looked for: beside this one.
 func Daemon() (string, error) {
@@ -82,17 +117,8 @@ func DefaultName() string {
 	return cluster.DefaultName
 }
 
-// A name becomes a folder, a host name and part of a context's name.
-var nameForm = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$`)
-
-// CheckName says what is wrong with a cluster's name.
-func CheckName(name string) error {
-	if nameForm.MatchString(name) {
-		return nil
-	}
-	return exit.WithCure(exit.Usagef("%q cannot name a cluster", name),
-		"use up to 40 lower-case letters, digits and dashes, with no dash at the ends")
-}
+// CheckName is cluster.CheckName of what a user typed: an error of usage.
+func CheckName(name string) error { return exit.With(exit.Usage, cluster.CheckName(name)) }
 
 // KindNames lists the providers, the default first.
 func (e *Env) KindNames() []string {
@@ -115,11 +141,13 @@ func (e *Env) Provider(name string) (cluster.Provider, error) {
 }
 
 // Status finds the cluster of that name among all providers: the one that runs,
-// else one that has state. Found is false when nobody knows it.
+// else one that has state. Found is false when nobody knows it. One whose state
+// cannot be told is an error, with the provider that has it: Down may still end it.
 func (e *Env) Status(ctx context.Context, name string) (st cluster.Status, p cluster.Provider, found bool, err error) {
 	if err := CheckName(name); err != nil {
 		return st, nil, false, err
 	}
+	var unknown error // why st says nothing
 	for _, k := range e.Kinds {
 		candidate, err := k.New(e)
 		if err != nil {
@@ -133,39 +161,49 @@ func (e *Env) Status(ctx context.Context, name string) (st cluster.Status, p clu
 			if n != name || found && st.Running {
 				continue
 			}
-			s, err := candidate.Status(ctx, name)
-			if err != nil {
-				return st, nil, false, fmt.Errorf("status of cluster %s: %w", name, err)
+			s, serr := candidate.Status(ctx, name)
+			if serr != nil {
+				serr = fmt.Errorf("status of cluster %s: %w", name, serr)
+				s = cluster.Status{Name: name, Provider: k.Name, Detail: serr.Error(), Unknown: true}
 			}
 			if !found || s.Running {
-				st, p, found = s, candidate, true
+				st, p, found, unknown = s, candidate, true, serr
 			}
 		}
 	}
-	return st, p, found, nil
+	return st, p, found, unknown
 }
 
-// All gives the state of every cluster of every provider, by provider and name.
+// All gives the state of every cluster of every provider, by provider and name. A
+// cluster or provider that cannot tell keeps no other from it: the error names each
+// of them, beside the clusters, and they are listed with what is wrong as a detail.
 func (e *Env) All(ctx context.Context) ([]cluster.Status, error) {
 	all := []cluster.Status{}
+	var errs []error
 	for _, k := range e.Kinds {
 		p, err := k.New(e)
 		if err != nil {
-			return nil, err
+			errs = append(errs, err)
+			continue
 		}
 		names, err := p.List(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("list %s clusters: %w", k.Name, err)
+			errs = append(errs, fmt.Errorf("list %s clusters: %w", k.Name, err))
+			continue
 		}
 		for _, name := range names {
 			st, err := p.Status(ctx, name)
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
 			if err != nil {
-				return nil, fmt.Errorf("status of cluster %s: %w", name, err)
+				st = cluster.Status{Name: name, Provider: k.Name, Detail: err.Error(), Unknown: true}
+				errs = append(errs, fmt.Errorf("status of cluster %s: %w", name, err))
 			}
 			all = append(all, st)
 		}
 	}
-	return all, nil
+	return all, errors.Join(errs...)
 }
 
 // Running gives the state of a cluster that must run; its private kubeconfig is
@@ -176,7 +214,7 @@ func (e *Env) Running(ctx context.Context, name string) (cluster.Status, cluster
 		return st, nil, err
 	}
 	if !st.Running {
-		return st, nil, NotRunning(name, st.Detail)
+		return st, nil, e.OrRunning(ctx, NotRunning(name, st.Detail))
 	}
 	return st, p, nil
 }
@@ -215,7 +253,8 @@ func Command(command, name string) string {
 	return command
 }
 
-// NameFlag adds --name, which tells the cluster that is meant.
+// NameFlag adds --name for a command that may make or remove the cluster that is meant,
+// which is not guessed.
 func NameFlag(cmd *cobra.Command, name *string) {
 	cmd.Flags().StringVar(name, "name", DefaultName(), "the cluster's name")
 }

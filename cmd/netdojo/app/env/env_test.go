@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
+	"github.com/netdojo/netdojo/cure"
 )
 
 func TestStateDir(t *testing.T) {
@@ -38,7 +39,7 @@ func TestStateDir(t *testing.T) {
 	t.Setenv(StateDirVar, "")
 	t.Setenv("XDG_STATE_HOME", "")
 	t.Setenv("HOME", "")
-	if _, err := StateDir(); err == nil || len(exit.Cures(err)) != 1 {
+	if _, err := StateDir(); err == nil || len(cure.All(err)) != 1 {
 		t.Errorf("without a home: %v, want an error with a cure", err)
 	}
 }
@@ -76,11 +77,24 @@ func TestSignals(t *testing.T) {
 	raise(syscall.SIGTERM)
 	select {
 	case <-ctx.Done():
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("SIGTERM does not end the context")
 	}
 	if !errors.Is(context.Cause(ctx), exit.ErrInterrupted) {
 		t.Errorf("cause %v", context.Cause(ctx))
+	}
+	since := func(past time.Duration) {
+		s.mu.Lock()
+		s.first = time.Now().Add(-past)
+		s.mu.Unlock()
+	}
+	since(-time.Hour) // however long this test is kept waiting, no time has passed
+	s.take()          // timeout(1) sends its signal a second time
+	since(twice)
+	select {
+	case code := <-codes:
+		t.Fatalf("a signal that came with the first ends the process with %d", code)
+	default:
 	}
 	raise(syscall.SIGINT)
 	select {
@@ -88,7 +102,7 @@ func TestSignals(t *testing.T) {
 		if code != exit.Interrupted {
 			t.Errorf("the second signal exits with %d", code)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the second signal does not end the process")
 	}
 }

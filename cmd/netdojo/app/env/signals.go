@@ -6,17 +6,24 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 )
 
+// twice is how long after the first signal another one is the same request: timeout(1)
+// sends its signal to the process and then to the process's group, and whoever supervises
+// does so too, within microseconds. Ended at once, a command would leave what it had begun.
+// It is shorter than a person takes between two keys.
+const twice = 200 * time.Millisecond
+
 // Signals turns the first SIGINT or SIGTERM into the end of a context and the
-// second into the end of the process. A command that runs a program of the
-// user's own hands them over. Safe for concurrent use.
+// second, unless it comes with the first, into the end of the process. A command that runs
+// a program of the user's own hands them over. Safe for concurrent use.
 type Signals struct {
-	mu     sync.Mutex // guards held and seen
+	mu     sync.Mutex // guards held and first
 	held   int        // how many want signals dropped
-	seen   bool       // a signal ended the context
+	first  time.Time  // when a signal ended the context; zero before
 	cancel context.CancelCauseFunc
 	ch     chan os.Signal
 	done   chan struct{}
@@ -48,11 +55,11 @@ func (s *Signals) take() {
 	defer s.mu.Unlock()
 	switch {
 	case s.held > 0:
-	case s.seen:
-		s.quit(exit.Interrupted)
-	default:
-		s.seen = true
+	case s.first.IsZero():
+		s.first = time.Now()
 		s.cancel(exit.ErrInterrupted)
+	case time.Since(s.first) >= twice:
+		s.quit(exit.Interrupted)
 	}
 }
 

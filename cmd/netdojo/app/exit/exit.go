@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/netdojo/netdojo/cure"
+	"github.com/netdojo/netdojo/internal/printable"
 )
 
 // The exit codes of every command but kubectl and shell, which end with the
@@ -85,6 +88,15 @@ func onlyInterrupted(err error) bool {
 	return err == ErrInterrupted || err == context.Canceled
 }
 
+// Told is err, or nil where it is silent: it says nothing beside another error.
+func Told(err error) error {
+	var coded *codeError
+	if errors.As(err, &coded) && coded.err == nil {
+		return nil
+	}
+	return err
+}
+
 // Usagef is an error of the command line itself.
 func Usagef(format string, args ...any) error {
 	return With(Usage, fmt.Errorf(format, args...))
@@ -111,39 +123,11 @@ func Print(w io.Writer, err error) {
 	if err == nil || errors.As(err, &coded) && coded.err == nil {
 		return
 	}
-	fmt.Fprintf(w, "error: %s\n", strings.TrimSpace(err.Error()))
-	for _, cure := range Cures(err) {
-		fmt.Fprintf(w, "cure: %s\n", cure)
+	// Errors quote what clusters, files and arguments say.
+	fmt.Fprintf(w, "error: %s\n", printable.Text(strings.TrimSpace(err.Error())))
+	for _, text := range cure.All(err) {
+		fmt.Fprintf(w, "cure: %s\n", printable.Text(text))
 	}
-}
-
-// Cures collects what the errors in err's tree know to do about it, in order
-// and without repetition.
-func Cures(err error) []string {
-	var cures []string
-	seen := map[string]bool{}
-	var walk func(error)
-	walk = func(err error) {
-		if err == nil {
-			return
-		}
-		if c, ok := err.(interface{ Cure() string }); ok {
-			if cure := c.Cure(); cure != "" && !seen[cure] {
-				seen[cure] = true
-				cures = append(cures, cure)
-			}
-		}
-		switch e := err.(type) {
-		case interface{ Unwrap() error }:
-			walk(e.Unwrap())
-		case interface{ Unwrap() []error }:
-			for _, inner := range e.Unwrap() {
-				walk(inner)
-			}
-		}
-	}
-	walk(err)
-	return cures
 }
 
 // curedError adds a cure to an error.

@@ -42,6 +42,10 @@ func TestPrint(t *testing.T) {
 	}{
 		"plain":  {errors.New("boom"), "error: boom\n"},
 		"silent": {exit.Silent(1), ""},
+		"escapes of others": {
+			exit.WithCure(errors.New("pod \x1b]0;owned\x07 says\n\u009b2J\u202e"), "ask \x1b[2J"),
+			"error: pod \\x1b]0;owned\\x07 says\n\\u009b2J\\u202e\ncure: ask \\x1b[2J\n",
+		},
 		"cure below a wrap": {
 			fmt.Errorf("up: %w", cured),
 			"error: up: port 6443 is taken\ncure: choose another with --api-port\n",

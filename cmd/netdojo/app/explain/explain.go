@@ -14,6 +14,7 @@ import (
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/datapath/explain"
+	"github.com/netdojo/netdojo/internal/printable"
 )
 
 // Options are what the command line says.
@@ -48,6 +49,10 @@ FROM and TO are a pod ([NAMESPACE/]NAME), a workload (deploy/NAME), labels
 host, remote-node, kube-apiserver, cluster, all). TO may also be a Service (svc/NAME or its DNS name)
 or a DNS name outside. Without --port, the ports that TO declares are asked about.
 
+They are taken as other commands print them too: default/app=web as the checks of a
+lab do, NAME:PORT as netdojo flows does, and as TO a URL, whose port, host and path
+are asked about.
+
 With -f nothing has to run: the objects of the files are told to the same engine,
 with made-up addresses for their pods.
 
@@ -55,6 +60,7 @@ The exit code is 0 whatever the verdict is; with --expect it is 1 when the verdi
 differs.`,
 		Example: `  netdojo explain deploy/frontend svc/backend
   netdojo explain default/client kubernetes.io --port 443
+  netdojo explain default/app=web http://backend:8080/public
   netdojo explain app=web kube-system/coredns --dns example.com
   netdojo explain default/client www.cilium.io --sni www.cilium.io
   netdojo explain frontend backend -f ./manifests --expect denied`,
@@ -75,7 +81,7 @@ differs.`,
 			return run(cmd.Context(), o)
 		},
 	}
-	env.NameFlag(cmd, &o.Name)
+	env.ChosenNameFlag(cmd, &o.Name)
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.Files, "filename", "f", nil, "read these files or folders instead of a cluster (- is standard input)")
 	f.StringVarP(&o.Request.Namespace, "namespace", "n", "default", "the namespace of names without one")
@@ -99,6 +105,9 @@ func (o *Options) complete() error {
 	}
 	if o.Expect != "" && o.Expect != string(explain.Allowed) && o.Expect != string(explain.Denied) {
 		return exit.Usagef("--expect is allowed or denied, not %q", o.Expect)
+	}
+	if err := o.takeEnds(); err != nil {
+		return err
 	}
 	request := o.Method != "" || o.Path != "" || o.Host != "" || len(o.Header) > 0
 	if request && o.Request.DNS != "" || o.Request.SNI != "" && (request || o.Request.DNS != "") {
@@ -150,7 +159,7 @@ func Run(ctx context.Context, o *Options) error {
 		enc.SetEscapeHTML(false)
 		err = enc.Encode(a)
 	} else {
-		err = a.Write(o.Env.Out)
+		err = a.Write(printable.NewWriter(o.Env.Out))
 	}
 	if err != nil {
 		return err
@@ -161,9 +170,12 @@ func Run(ctx context.Context, o *Options) error {
 	return nil
 }
 
-func (o *Options) ask(ctx context.Context) (*explain.Answer, error) {
+func (o *Options) ask(ctx context.Context) (_ *explain.Answer, err error) {
 	if len(o.Files) > 0 {
 		return embedded.ExplainFiles(ctx, o.Env.Daemon, o.Env.In, o.Files, o.Request)
+	}
+	if o.Name, err = o.Env.Choose(ctx, o.Name); err != nil {
+		return nil, err
 	}
 	h, err := o.Env.Open(ctx, o.Name)
 	if err != nil {

@@ -12,10 +12,13 @@ import (
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
+	"github.com/netdojo/netdojo/internal/printable"
 )
 
 // Options are what the command line says.
@@ -24,9 +27,13 @@ type Options struct {
 	Name    string
 	Follow  bool
 	Last    int
-	Pod     string // [NAMESPACE/]NAME or its beginning
+	Pod     string // [NAMESPACE/]NAME or its beginning, or [NAMESPACE/]LABELS
 	Verdict string // a flow.Verdict in lower case; "" takes all
 	Output  string // plain or json
+
+	// What Pod means where it is labels; nil where it is a name.
+	selector  labels.Selector
+	namespace string // "" for all
 }
 
 // New makes the command. Run may be replaced in tests.
@@ -52,11 +59,11 @@ it, so that hubble observe --input-file reads it.`,
 			return run(cmd.Context(), o)
 		},
 	}
-	env.NameFlag(cmd, &o.Name)
+	env.ChosenNameFlag(cmd, &o.Name)
 	f := cmd.Flags()
 	f.BoolVarP(&o.Follow, "follow", "f", false, "go on with what comes")
 	f.IntVar(&o.Last, "last", 20, "how many past flows to begin with, before they are narrowed down")
-	f.StringVar(&o.Pod, "pod", "", "only flows from or to pods whose name begins so: [NAMESPACE/]NAME")
+	f.StringVar(&o.Pod, "pod", "", "only flows from or to pods whose name begins so, or that have the labels: [NAMESPACE/]NAME or [NAMESPACE/]app=web")
 	f.StringVar(&o.Verdict, "verdict", "", "only these: "+strings.Join(verdictNames(), ", "))
 	f.StringVarP(&o.Output, "output", "o", "plain", "plain or json")
 	return cmd
@@ -69,6 +76,9 @@ func verdictNames() []string {
 func (o *Options) check() error {
 	if o.Output != "plain" && o.Output != "json" {
 		return exit.Usagef("--output is plain or json, not %q", o.Output)
+	}
+	if err := o.checkPod(); err != nil {
+		return err
 	}
 	if o.Last < 0 {
 		return exit.Usagef("--last %d is less than nothing", o.Last)
@@ -98,7 +108,10 @@ type history interface {
 const quiet = 300 * time.Millisecond
 
 // Run shows flows.
-func Run(ctx context.Context, o *Options) error {
+func Run(ctx context.Context, o *Options) (err error) {
+	if o.Name, err = o.Env.Choose(ctx, o.Name); err != nil {
+		return err
+	}
 	h, err := o.Env.Open(ctx, o.Name)
 	if err != nil {
 		return err
@@ -145,7 +158,7 @@ func show(ctx context.Context, o *Options, stream cluster.FlowStream) error {
 		if !o.wants(f) {
 			continue
 		}
-		text := Line(f)
+		text := printable.Line(Line(f))
 		if o.Output == "json" {
 			if text, err = jsonLine(f); err != nil {
 				return fmt.Errorf("encode a flow: %w", err)
@@ -168,9 +181,41 @@ func (o *Options) isPod(e *flowpb.Endpoint) bool {
 	if e.GetPodName() == "" {
 		return false
 	}
+	if o.selector != nil {
+		return (o.namespace == "" || e.GetNamespace() == o.namespace) && o.selector.Matches(podLabels(e))
+	}
 	name, full := o.Pod, e.GetPodName()
 	if strings.Contains(name, "/") {
 		full = e.GetNamespace() + "/" + full
 	}
 	return strings.HasPrefix(full, name)
+}
+
+// checkPod reads Pod as labels where it has an =. What is before the first slash is
+// their namespace, unless it can be none: then it begins a label's key.
+func (o *Options) checkPod() error {
+	if !strings.Contains(o.Pod, "=") {
+		return nil
+	}
+	selector := o.Pod
+	if namespace, rest, ok := strings.Cut(o.Pod, "/"); ok && len(validation.IsDNS1123Label(namespace)) == 0 {
+		o.namespace, selector = namespace, rest
+	}
+	var err error
+	if o.selector, err = labels.Parse(selector); err != nil {
+		return exit.WithCure(exit.Usagef("--pod: %w", err), "write NAMESPACE/app=web,tier=front")
+	}
+	return nil
+}
+
+// podLabels are the labels that a pod has in Kubernetes.
+func podLabels(e *flowpb.Endpoint) labels.Set {
+	set := labels.Set{}
+	for _, label := range e.GetLabels() {
+		if pair, ok := strings.CutPrefix(label, "k8s:"); ok {
+			key, value, _ := strings.Cut(pair, "=")
+			set[key] = value
+		}
+	}
+	return set
 }

@@ -26,7 +26,7 @@ func dropped() *flowpb.Flow {
 		L4: &flowpb.Layer4{Protocol: &flowpb.Layer4_TCP{TCP: &flowpb.TCP{
 			SourcePort: 40000, DestinationPort: 443,
 		}}},
-		Source:           &flowpb.Endpoint{Namespace: "default", PodName: "backend-1"},
+		Source:           &flowpb.Endpoint{Namespace: "default", PodName: "backend-1", Labels: []string{"k8s:app=backend", "k8s:example.com/tier=back"}},
 		Destination:      &flowpb.Endpoint{Labels: []string{"reserved:world"}},
 		DestinationNames: []string{"cilium.io."},
 		Summary:          "TCP Flags: SYN",
@@ -120,6 +120,11 @@ func TestShowNarrowsDown(t *testing.T) {
 		"with namespace":    {"", "kube-system/core", 1},
 		"another namespace": {"", "other/backend", 0},
 		"both":              {"forwarded", "backend", 0},
+		"by labels":         {"", "app=backend", 1},
+		"in a namespace":    {"", "default/app=backend", 1},
+		"in another one":    {"", "kube-system/app=backend", 0},
+		"other labels":      {"", "default/app=frontend", 0},
+		"a key's domain":    {"", "example.com/tier=back", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, out, _ := streams.Test("")

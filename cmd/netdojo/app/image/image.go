@@ -2,12 +2,14 @@
 package image
 
 import (
+	"archive/tar"
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -16,6 +18,8 @@ import (
 	images "github.com/netdojo/netdojo/cluster/image"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
+	"github.com/netdojo/netdojo/internal/hostfile"
+	"github.com/netdojo/netdojo/internal/printable"
 )
 
 // Schema names the form of ls's JSON output: {schema, images: [image.Info]}.
@@ -107,29 +111,53 @@ func find(e *env.Env) (store, error) {
 	return nil, errors.New("no provider here has an image store")
 }
 
+// maxArchive bounds an archive as it is read.
+const maxArchive = 32 << 30
+
+// looksLikeArchive reads no more than the head: what is no tar, such as a stream of
+// zeros, is not copied to a disk to find that out.
+func looksLikeArchive(r *bufio.Reader) error {
+	const block = 512 // of tar
+	head, err := r.Peek(block)
+	if len(head) > 2 && head[0] == 0x1f && head[1] == 0x8b {
+		return nil // gzip
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if _, err := tar.NewReader(bytes.NewReader(head)).Next(); err != nil {
+		return images.ErrNotAnArchive
+	}
+	return nil
+}
+
 // Load loads an archive and names what it held.
 func Load(ctx context.Context, o *LoadOptions) error {
 	in := o.Env.In
 	if o.File != "-" {
-		f, err := os.Open(o.File)
+		f, err := hostfile.OpenNamed(ctx, o.File, hostfile.Limits{Size: maxArchive})
 		if err != nil {
 			return exit.With(exit.Usage, err)
 		}
 		defer f.Close()
 		in = f
-	} else if o.Env.InTTY {
+	} else if in = hostfile.Stream(ctx, "standard input", in, hostfile.Limits{Size: maxArchive}); o.Env.InTTY {
 		return exit.WithCure(exit.Usagef("standard input is a terminal"), "pipe an archive into it: docker save IMAGE | netdojo image load -")
 	}
 	s, err := find(o.Env)
 	if err != nil {
 		return err
 	}
-	infos, err := s.LoadImages(ctx, in)
+	archive := bufio.NewReader(in)
+	if err := looksLikeArchive(archive); err != nil {
+		return exit.With(exit.Usage, fmt.Errorf("load %s: %w", o.File, err))
+	}
+	infos, err := s.LoadImages(ctx, archive)
 	if err != nil {
 		return fmt.Errorf("load %s: %w", o.File, err)
 	}
 	for _, i := range infos {
-		fmt.Fprintf(o.Env.Out, "loaded %s\n", name(i))
+		fmt.Fprintf(o.Env.Out, "loaded %s\n", printable.Line(name(i)))
 	}
 	return nil
 }
@@ -155,7 +183,7 @@ func List(ctx context.Context, o *ListOptions) error {
 			Images []images.Info `json:"images"`
 		}{Schema, infos})
 	}
-	w := tabwriter.NewWriter(o.Env.Out, 0, 8, 3, ' ', 0)
+	w := tabwriter.NewWriter(printable.NewWriter(o.Env.Out), 0, 8, 3, ' ', 0)
 	fmt.Fprintln(w, "IMAGE\tSIZE\tFROM")
 	for _, i := range infos {
 		if i.StandIn == "" {

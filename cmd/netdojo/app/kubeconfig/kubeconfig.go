@@ -3,10 +3,11 @@ package kubeconfig
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/tools/clientcmd"
 
 	merge "github.com/netdojo/netdojo/cluster/kubeconfig"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
@@ -40,19 +41,27 @@ func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
 			return run(cmd.Context(), o)
 		},
 	}
-	env.NameFlag(cmd, &o.Name)
+	env.ChosenNameFlag(cmd, &o.Name)
 	cmd.Flags().BoolVar(&o.Path, "path", false, "print the file's path")
 	cmd.Flags().BoolVar(&o.Merge, "merge", false, "merge its context into your kubeconfig and make it the current one")
 	return cmd
 }
 
 // Run prints or merges the kubeconfig of a running cluster.
-func Run(ctx context.Context, o *Options) error {
+func Run(ctx context.Context, o *Options) (err error) {
+	if o.Name, err = o.Env.Choose(ctx, o.Name); err != nil {
+		return err
+	}
 	st, _, err := o.Env.Running(ctx, o.Name)
 	if err != nil {
 		return err
 	}
+	source := o.Env.Source(st.Provider)
 	if o.Path {
+		// Whoever is given the path hands it to kubectl, which runs what it says.
+		if _, err := merge.Read(st.Kubeconfig, source); err != nil {
+			return err
+		}
 		fmt.Fprintln(o.Env.Out, st.Kubeconfig)
 		return nil
 	}
@@ -61,16 +70,23 @@ func Run(ctx context.Context, o *Options) error {
 		if err != nil {
 			return err
 		}
-		path, err := files.Merge(ctx, o.Name, st.Kubeconfig)
+		path, err := files.Merge(ctx, o.Name, st.Kubeconfig, source)
+		if errors.Is(err, merge.ErrNowhere) {
+			return exit.WithCure(err, "set KUBECONFIG to a file, or leave it unset for ~/.kube/config")
+		}
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(o.Env.Out, "context %s is the current one in %s\n", merge.ContextName(o.Name), path)
 		return nil
 	}
-	data, err := os.ReadFile(st.Kubeconfig)
+	config, err := merge.Read(st.Kubeconfig, source)
 	if err != nil {
-		return fmt.Errorf("read the cluster's kubeconfig: %w", err)
+		return err
+	}
+	data, err := clientcmd.Write(*config)
+	if err != nil {
+		return fmt.Errorf("encode the cluster's kubeconfig: %w", err)
 	}
 	_, err = o.Env.Out.Write(data)
 	return err

@@ -4,7 +4,6 @@ package kubectl
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,66 +11,56 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/netdojo/netdojo/cluster/kubeconfig"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/become"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
-	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 )
 
-// Options are what the command line says. Args are kubectl's, untouched.
-type Options struct {
-	Env  *env.Env
-	Args []string
+var tool = become.Tool{
+	Name: "kubectl", Program: "netdojo-kubectl",
+	Missing: "make build puts it beside netdojo; or use a kubectl of yours with netdojo kubeconfig",
+	Prepare: prepare,
 }
 
 // New makes the command. Run may be replaced in tests.
-func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
-	o := &Options{Env: e}
-	if run == nil {
-		run = Run
-	}
-	return &cobra.Command{
+func New(e *env.Env, run func(context.Context, *become.Options) error) *cobra.Command {
+	return tool.Command(&cobra.Command{
 		Use:   "kubectl [ARGUMENTS]",
 		Short: "Run kubectl on the cluster",
 		Long: `Run kubectl on the cluster: kubectl's own code, with the cluster's private
-kubeconfig. All arguments are kubectl's; NETDOJO_CLUSTER says which cluster.`,
-		DisableFlagParsing: true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Args = args
-			return run(cmd.Context(), o)
-		},
-	}
+kubeconfig. All arguments are kubectl's; NETDOJO_CLUSTER says which cluster, else
+it is that of the current context, else the only one that runs.`,
+	}, e, run)
 }
 
-// Run becomes kubectl, which ends the process with its own code. It returns only
-// when kubectl could not be started.
-func Run(ctx context.Context, o *Options) error {
-	program := filepath.Join(filepath.Dir(o.Env.Daemon), programName)
-	if _, err := os.Stat(program); err != nil {
-		return exit.WithCure(fmt.Errorf("find kubectl: %w", err), "make build puts it beside netdojo; or use a kubectl of yours with netdojo kubeconfig")
+// prepare points kubectl at the cluster.
+func prepare(ctx context.Context, o *become.Options) error {
+	if !needsCluster(o.Args) {
+		return nil
 	}
-	if needsCluster(o.Args) {
-		st, _, err := o.Env.Running(ctx, env.DefaultName())
-		if err != nil {
+	name, err := o.Env.Choose(ctx, "")
+	if err != nil {
+		return err
+	}
+	st, _, err := o.Env.Running(ctx, name)
+	if err != nil {
+		return err
+	}
+	// kubectl's cache of what the API offers is ours to clean up too.
+	if os.Getenv(cacheVar) == "" {
+		if err := os.Setenv(cacheVar, filepath.Join(o.Env.StateDir, "kubectl")); err != nil {
 			return err
 		}
-		// kubectl's cache of what the API offers is ours to clean up too.
-		if os.Getenv(cacheVar) == "" {
-			if err := os.Setenv(cacheVar, filepath.Join(o.Env.StateDir, "kubectl")); err != nil {
-				return err
-			}
-		}
-		// A shell of ours has a copy, in which its user may have chosen a namespace.
-		if os.Getenv(env.ShellVar) == "" {
-			if err := os.Setenv("KUBECONFIG", st.Kubeconfig); err != nil {
-				return err
-			}
-		}
 	}
-	// kubectl handles signals itself, or counts on their usual effect.
-	o.Env.Signals.Default()
-	if err := become(program, o.Args); err != nil {
-		return fmt.Errorf("start kubectl: %w", err)
+	// kubectl runs what its kubeconfig says.
+	if _, err := kubeconfig.Read(st.Kubeconfig, o.Env.Source(st.Provider)); err != nil {
+		return err
 	}
-	return nil
+	// A shell of ours has a copy, in which its user may have chosen a namespace.
+	if os.Getenv(env.ShellVar) != "" {
+		return nil
+	}
+	return os.Setenv("KUBECONFIG", st.Kubeconfig)
 }
 
 // cacheVar is where kubectl is told where to cache (default: ~/.kube/cache).

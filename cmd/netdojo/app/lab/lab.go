@@ -11,6 +11,7 @@ import (
 
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
+	"github.com/netdojo/netdojo/internal/printable"
 	"github.com/netdojo/netdojo/labs"
 )
 
@@ -33,7 +34,7 @@ func New(e *env.Env, lint func(*LintOptions) error) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLint(e, lint))
+	cmd.AddCommand(newNew(e, nil), newImport(e, nil), newLint(e, lint), newTest(e, nil), newWatch(e, nil), newLock(e))
 	return cmd
 }
 
@@ -45,8 +46,9 @@ func newLint(e *env.Env, run func(*LintOptions) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lint DIR...",
 		Short: "Find what is wrong with a lab's folder, without a cluster",
-		Long: `Find what is wrong with a lab's folder, without a cluster: each problem with its
-file, line and column, and a cure. The exit code is 1 where there are problems.`,
+		Long: `Find what is wrong with a lab's folder, or with a course's folder and the labs in
+it, without a cluster: each problem with its file, line and column, and a cure. The
+exit code is 1 where there are problems.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if o.Output != "plain" && o.Output != "json" {
@@ -69,7 +71,7 @@ func Lint(o *LintOptions) error {
 		} else if !info.IsDir() {
 			return exit.WithCure(exit.Usagef("%s is no folder", dir), "give the folder that holds %s", labs.FileName)
 		}
-		for _, p := range labs.Lint(os.DirFS(dir)) {
+		for _, p := range labs.LintFolder(labs.FolderFS(dir)) {
 			p.File = filepath.Join(dir, filepath.FromSlash(p.File))
 			problems = append(problems, p)
 		}
@@ -94,9 +96,9 @@ func show(o *LintOptions, problems []labs.Problem) error {
 		}{LintSchema, problems})
 	}
 	for _, p := range problems {
-		fmt.Fprintln(o.Env.Out, p)
+		fmt.Fprintln(o.Env.Out, printable.Text(p.String()))
 		if p.Cure != "" {
-			fmt.Fprintf(o.Env.Out, "  cure: %s\n", p.Cure)
+			fmt.Fprintf(o.Env.Out, "  cure: %s\n", printable.Text(p.Cure))
 		}
 	}
 	if len(problems) == 0 {

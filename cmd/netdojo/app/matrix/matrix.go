@@ -12,15 +12,21 @@ import (
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	explaincmd "github.com/netdojo/netdojo/cmd/netdojo/app/explain"
 	"github.com/netdojo/netdojo/datapath/explain"
+	"github.com/netdojo/netdojo/internal/printable"
 )
 
-// Options are what the command line says.
-type Options struct {
-	Env     *env.Env
+// Source is of what a matrix is.
+type Source struct {
 	Name    string
 	Files   []string // with any, they are read instead of a cluster
 	Request explain.MatrixRequest
-	Output  string // plain or json
+}
+
+// Options are what the command line says.
+type Options struct {
+	Env *env.Env
+	Source
+	Output string // plain or json
 }
 
 // New makes the command. Run may be replaced in tests.
@@ -45,14 +51,19 @@ verdict of the running policy engine. No connection is opened.`,
 			return run(cmd.Context(), o)
 		},
 	}
-	env.NameFlag(cmd, &o.Name)
+	o.Source.Flags(cmd)
+	cmd.Flags().StringVarP(&o.Output, "output", "o", "plain", "plain or json")
+	return cmd
+}
+
+// Flags are those of what is asked, and of whom.
+func (o *Source) Flags(cmd *cobra.Command) {
+	env.ChosenNameFlag(cmd, &o.Name)
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.Files, "filename", "f", nil, "read these files or folders instead of a cluster (- is standard input)")
 	f.StringVarP(&o.Request.Namespace, "namespace", "n", "", "only the pods of this namespace")
 	f.StringVarP(&o.Request.Port, "port", "p", "", "the port's number (default: those that each destination declares)")
 	f.StringVar(&o.Request.Protocol, "protocol", "", "TCP, UDP, SCTP or ICMP")
-	f.StringVarP(&o.Output, "output", "o", "plain", "plain or json")
-	return cmd
 }
 
 // matrixer is implemented by handles of clusters whose engine can be asked.
@@ -62,9 +73,9 @@ type matrixer interface {
 
 // Run asks and prints the matrix.
 func Run(ctx context.Context, o *Options) error {
-	m, err := o.ask(ctx)
+	m, err := o.Ask(ctx, o.Env)
 	if err != nil {
-		return explaincmd.Fault(err)
+		return err
 	}
 	if o.Output == "json" {
 		enc := json.NewEncoder(o.Env.Out)
@@ -72,14 +83,26 @@ func Run(ctx context.Context, o *Options) error {
 		enc.SetEscapeHTML(false)
 		return enc.Encode(m)
 	}
-	return m.Write(o.Env.Out)
+	return m.Write(printable.NewWriter(o.Env.Out))
 }
 
-func (o *Options) ask(ctx context.Context) (*explain.Matrix, error) {
-	if len(o.Files) > 0 {
-		return embedded.MatrixOfFiles(ctx, o.Env.Daemon, o.Env.In, o.Files, o.Request)
+// Ask asks the cluster, or the engine about the files.
+func (o *Source) Ask(ctx context.Context, e *env.Env) (*explain.Matrix, error) {
+	m, err := o.ask(ctx, e)
+	if err != nil {
+		return nil, explaincmd.Fault(err)
 	}
-	h, err := o.Env.Open(ctx, o.Name)
+	return m, nil
+}
+
+func (o *Source) ask(ctx context.Context, e *env.Env) (_ *explain.Matrix, err error) {
+	if len(o.Files) > 0 {
+		return embedded.MatrixOfFiles(ctx, e.Daemon, e.In, o.Files, o.Request)
+	}
+	if o.Name, err = e.Choose(ctx, o.Name); err != nil {
+		return nil, err
+	}
+	h, err := e.Open(ctx, o.Name)
 	if err != nil {
 		return nil, err
 	}

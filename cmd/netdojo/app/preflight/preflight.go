@@ -16,6 +16,7 @@ import (
 	"github.com/netdojo/netdojo/cluster/existing"
 	"github.com/netdojo/netdojo/cluster/kind"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
+	"github.com/netdojo/netdojo/internal/printable"
 )
 
 // examineTimeout bounds the examination after a failure.
@@ -39,7 +40,7 @@ func Config(e *env.Env, spec cluster.Spec) doctor.Config {
 func KindConfig(e *env.Env, spec cluster.Spec) doctor.KindConfig {
 	dir, local := filepath.Dir(e.Daemon), kind.LocalImage
 	programs := []string{filepath.Join(dir, "netdojo-agent"), filepath.Join(dir, "netdojo-helper")}
-	if spec.Datapath == kind.DatapathCilium {
+	if spec.Datapath == cluster.DatapathCilium {
 		local = kind.CiliumImage
 		programs = append(programs, filepath.Join(dir, "netdojo-helm"))
 	}
@@ -84,7 +85,7 @@ func Quick(ctx context.Context, e *env.Env, spec cluster.Spec) error {
 	results := Examine(ctx, e, spec)
 	for _, r := range results {
 		if r.State == doctor.Warning {
-			fmt.Fprintf(e.Err, "warning: %s\ncure: %s\n", r.Cause, r.Cure)
+			fmt.Fprintf(e.Err, "warning: %s\ncure: %s\n", printable.Text(r.Cause), printable.Text(r.Cure))
 		}
 	}
 	return doctor.Err(results)

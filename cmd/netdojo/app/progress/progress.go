@@ -12,6 +12,7 @@ import (
 
 	"github.com/netdojo/netdojo/cluster/step"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/streams"
+	"github.com/netdojo/netdojo/internal/printable"
 )
 
 const tick = 100 * time.Millisecond
@@ -60,10 +61,10 @@ func (l *Line) Report(u step.Update) {
 	defer l.mu.Unlock()
 	switch u.State {
 	case step.Started:
-		l.name, l.detail, l.began, l.running = u.Name, "", time.Now(), true
+		l.name, l.detail, l.began, l.running = printable.Line(u.Name), "", time.Now(), true
 		l.draw()
 	case step.Progress:
-		l.detail = u.Detail
+		l.detail = printable.Line(u.Detail)
 		l.draw()
 	case step.Done:
 		l.finish("done", "\x1b[32m", u)
@@ -123,9 +124,9 @@ func (l *Line) draw() {
 // finish turns the running line into one that stays. The caller holds mu.
 func (l *Line) finish(word, color string, u step.Update) {
 	l.running = false
-	text := u.Name
+	text := printable.Line(u.Name)
 	if u.Detail != "" {
-		text += ": " + u.Detail
+		text += ": " + printable.Line(u.Detail)
 	}
 	text = clip(fmt.Sprintf("%-6s %s", word, text), seconds(u.Elapsed), l.width())
 	if !l.plain {

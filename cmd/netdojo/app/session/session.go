@@ -4,6 +4,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,42 @@ type Wanted struct {
 	cluster.Spec
 	// Insists tells that Spec.Provider was asked for, not defaulted.
 	Insists bool
+}
+
+// rememberer is a provider that knows what a cluster was asked to be.
+type rememberer interface {
+	Spec(name string) (cluster.Spec, error)
+}
+
+// Spec is what a cluster of that name is brought up as: what it was, else what netdojo
+// up makes of it.
+func Spec(ctx context.Context, e *env.Env, name string) (cluster.Spec, error) {
+	st, provider, found, err := e.Status(ctx, name)
+	if err != nil || !found || st.Running {
+		return Default(e, name), err
+	}
+	return Was(name, st, provider)
+}
+
+// Default is what netdojo up makes of a name alone.
+func Default(e *env.Env, name string) cluster.Spec {
+	return cluster.Spec{Name: name, Provider: e.Kinds[0].Name, Datapath: cluster.DatapathNetdojo, World: cluster.WorldSimulated}
+}
+
+// Was is what the cluster of a status was asked to be, as far as its provider remembers.
+func Was(name string, st cluster.Status, provider cluster.Provider) (cluster.Spec, error) {
+	p, ok := provider.(rememberer)
+	if !ok {
+		return cluster.Spec{
+			Name: name, Provider: st.Provider, Datapath: cmp.Or(st.Datapath, cluster.DatapathNetdojo), World: cmp.Or(st.World, cluster.WorldSimulated),
+		}, nil
+	}
+	spec, err := p.Spec(name)
+	if err != nil {
+		return spec, fmt.Errorf("read what cluster %s was asked to be: %w", name, err)
+	}
+	spec.Fresh = false
+	return spec, nil
 }
 
 // Target is the cluster that a session is for.

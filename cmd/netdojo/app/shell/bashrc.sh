@@ -39,6 +39,9 @@ __netdojo_where() {
 	printf '%s|%s' "${current//\"/}" "${found//\"/}"
 }
 
+# The prompt shows the end of the folder: the lab's is deep down.
+PROMPT_DIRTRIM=${PROMPT_DIRTRIM:-1}
+
 __netdojo_prompt() {
 	local where
 	where=$(__netdojo_where)

@@ -9,15 +9,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/existing"
+	"github.com/netdojo/netdojo/cluster/kubeconfig"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/kept"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/room"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/verdicts"
+	"github.com/netdojo/netdojo/internal/printable"
 	"github.com/netdojo/netdojo/labs"
 	"github.com/netdojo/netdojo/runner"
 )
@@ -27,6 +31,7 @@ type Options struct {
 	Env  *env.Env
 	Name string
 	Lab  string // "" for none
+	Seed string // of the lab
 }
 
 // New makes the command. Run may be replaced in tests.
@@ -39,8 +44,8 @@ func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
 		Use:   "shell [LAB]",
 		Short: "Open a shell on the cluster, in a work folder with the lab's files",
 		Long: `Open a bash on the cluster. It has a kubeconfig of its own, so that nothing you
-do in it changes yours; kubectl is there even where none is installed, and the
-prompt shows context and namespace. With a lab it begins in a work folder that
+do in it changes yours; kubectl and hubble are there even where none is installed, and
+the prompt shows context and namespace. With a lab it begins in a work folder that
 holds the lab's files, without its solutions; what you write there stays. The
 cluster is made ready for the lab first: brought up where it does not run (it
 runs on after the shell), with the lab's pods where they are missing, and with a
@@ -57,20 +62,31 @@ taken as a script.`,
 			return run(cmd.Context(), o)
 		},
 	}
-	env.NameFlag(cmd, &o.Name)
+	env.ChosenNameFlag(cmd, &o.Name)
+	verdicts.SeedFlag(cmd, &o.Seed)
 	return cmd
 }
 
 // Run opens the shell and waits for its end.
 func Run(ctx context.Context, o *Options) (err error) {
+	if o.Name, err = o.Env.Choose(ctx, o.Name); err != nil {
+		return err
+	}
 	var lab *labs.Lab
 	up := false
 	if o.Lab != "" {
-		if lab, err = verdicts.Lab(o.Lab, ""); err != nil {
+		// In an exam the lab is the one that was begun, which has nothing to judge by.
+		if lab, err = room.Taking(o.Env, "netdojo shell", o.Lab); err == nil && lab == nil {
+			lab, err = verdicts.Own(o.Env, o.Lab, "", o.Seed)
+		}
+		if err != nil {
 			return err
 		}
 		if up, err = enter(ctx, o, lab); err != nil {
 			return err
+		}
+		if err := kept.Begin(o.Env, lab); err != nil {
+			fmt.Fprintf(o.Env.Err, "netdojo: %s\n", printable.Line(err.Error()))
 		}
 	}
 	cmd, cleanup, err := Command(ctx, o.Env, o.Name, lab, o.Env.InTTY)
@@ -78,7 +94,7 @@ func Run(ctx context.Context, o *Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cleanup()) }()
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = o.Env.In, o.Env.Out, o.Env.Err
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = o.Env.In, o.Env.Inherited(), o.Env.Err
 	if o.Env.InTTY {
 		where := ""
 		if cmd.Dir != "" {
@@ -103,11 +119,11 @@ func Command(ctx context.Context, e *env.Env, name string, lab *labs.Lab, intera
 	if err != nil {
 		return nil, nil, exit.WithCure(fmt.Errorf("find bash: %w", err), "install the package bash")
 	}
-	dir, id := "", ""
+	dir, id, seed := "", "", ""
 	if lab != nil {
-		id = lab.ID
-		dir = filepath.Join(e.StateDir, "work", name, id)
-		if err := fillWork(dir, lab.FS); err != nil {
+		id, seed = lab.ID, lab.Seed
+		dir = e.Work(name, lab.Folder())
+		if err := fillWork(dir, lab); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -124,7 +140,7 @@ func Command(ctx context.Context, e *env.Env, name string, lab *labs.Lab, intera
 		return nil, nil, fmt.Errorf("make the shell's folder: %w", err)
 	}
 	cleanup = func() error { return os.RemoveAll(private) }
-	if err := prepare(private, st, namespace); err != nil {
+	if err := prepare(private, st, e.Source(st.Provider), namespace); err != nil {
 		return nil, nil, errors.Join(err, cleanup())
 	}
 	rc := filepath.Join(private, "bashrc")
@@ -137,7 +153,8 @@ func Command(ctx context.Context, e *env.Env, name string, lab *labs.Lab, intera
 		"BASH_ENV="+rc, // what bash reads when it is given a script
 		env.ShellVar+"="+private,
 		"NETDOJO_SHELL_CLUSTER="+name,
-		"NETDOJO_LAB="+id,
+		verdicts.LabVar+"="+id,
+		verdicts.SeedVar+"="+seed,
 	)
 	return cmd, cleanup, nil
 }
@@ -173,41 +190,53 @@ func namespaceOf(ctx context.Context, st cluster.Status, provider cluster.Provid
 }
 
 // prepare writes what a shell needs into dir: a kubeconfig, whose context means
-// namespace unless that is empty, the start file, and a kubectl for where the machine
-// has none.
-func prepare(dir string, st cluster.Status, namespace string) error {
+// namespace unless that is empty, the start file, and the tools that the machine has not.
+func prepare(dir string, st cluster.Status, source kubeconfig.Source, namespace string) error {
 	// A copy: choosing a namespace in the shell must not change the checks'.
-	config, err := clientcmd.LoadFromFile(st.Kubeconfig)
+	config, err := kubeconfig.Read(st.Kubeconfig, source)
 	if err != nil {
-		return fmt.Errorf("read the cluster's kubeconfig: %w", err)
+		return err
 	}
 	if now := config.Contexts[config.CurrentContext]; now != nil && namespace != "" {
 		now.Namespace = namespace
 	}
-	if err := clientcmd.WriteToFile(*config, filepath.Join(dir, "kubeconfig")); err != nil {
+	if err := kubeconfig.WriteFile(filepath.Join(dir, "kubeconfig"), config); err != nil {
 		return fmt.Errorf("write the shell's kubeconfig: %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "bashrc"), []byte(bashrc), 0o600); err != nil {
 		return fmt.Errorf("write the shell's start file: %w", err)
 	}
-	if _, err := exec.LookPath("kubectl"); err == nil {
+	return addTools(filepath.Join(dir, "bin"))
+}
+
+// tools are commands of netdojo's that courses type by their own names.
+var tools = []string{"kubectl", "hubble"}
+
+// addTools makes those of the tools that the machine has not.
+func addTools(bin string) error {
+	missing := slices.DeleteFunc(slices.Clone(tools), func(tool string) bool {
+		_, err := exec.LookPath(tool)
+		return err == nil
+	})
+	if len(missing) == 0 {
 		return nil
 	}
 	exe, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find the running program: %w", err)
 	}
-	bin := filepath.Join(dir, "bin")
 	if err := os.Mkdir(bin, 0o700); err != nil {
-		return fmt.Errorf("make the shell's kubectl: %w", err)
+		return fmt.Errorf("make the shell's tools: %w", err)
 	}
-	// A link for the script to find, whatever characters the path has.
+	// A link for the scripts to find, whatever characters the path has.
 	if err := os.Symlink(exe, filepath.Join(bin, "netdojo")); err != nil {
-		return fmt.Errorf("make the shell's kubectl: %w", err)
+		return fmt.Errorf("make the shell's tools: %w", err)
 	}
-	script := "#!/bin/sh\nexec \"${0%/*}/netdojo\" kubectl \"$@\"\n"
-	if err := os.WriteFile(filepath.Join(bin, "kubectl"), []byte(script), 0o700); err != nil {
-		return fmt.Errorf("make the shell's kubectl: %w", err)
+	for _, tool := range missing {
+		script := "#!/bin/sh\nexec \"${0%/*}/netdojo\" " + tool + " \"$@\"\n"
+		if err := os.WriteFile(filepath.Join(bin, tool), []byte(script), 0o700); err != nil {
+			return fmt.Errorf("make the shell's %s: %w", tool, err)
+		}
 	}
 	return nil
 }

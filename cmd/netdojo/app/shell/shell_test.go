@@ -11,24 +11,30 @@ import (
 	"testing/fstest"
 
 	"github.com/netdojo/netdojo/cluster"
+	"github.com/netdojo/netdojo/cluster/kubeconfig"
+	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
+	"github.com/netdojo/netdojo/labs"
 )
 
 func TestFillWorkHidesSolutionsAndKeepsWork(t *testing.T) {
-	lab := fstest.MapFS{
+	lab := &labs.Lab{ID: "1", Tasks: []labs.Task{{ID: "1.1", Skeleton: "skeleton/k.yaml"}, {ID: "1.2"}}, FS: fstest.MapFS{
+		"skeleton/k.yaml":       {Data: []byte("k")},
 		"lab.yaml":              {Data: []byte("hints")},
 		"page.md":               {Data: []byte("page")},
 		"manifests/a.yaml":      {Data: []byte("a")},
 		"solution/s.yaml":       {Data: []byte("s")},
 		"wrong/one/w.yaml":      {Data: []byte("w")},
 		"manifests/solution/ok": {Data: []byte("no solution")},
-	}
+	}}
 	dir := filepath.Join(t.TempDir(), "work")
 	if err := fillWork(dir, lab); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "page.md"), []byte("mine"), 0o644); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"page.md", "k.yaml"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("mine"), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := fillWork(dir, lab); err != nil {
 		t.Fatal(err)
@@ -46,7 +52,7 @@ func TestFillWorkHidesSolutionsAndKeepsWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"page.md": "mine", "manifests/a.yaml": "a", "manifests/solution/ok": "no solution"}
+	want := map[string]string{"page.md": "mine", "k.yaml": "mine", "manifests/a.yaml": "a", "manifests/solution/ok": "no solution"}
 	if len(got) != len(want) {
 		t.Errorf("files %v, want %v", got, want)
 	}
@@ -86,11 +92,13 @@ func prompt(t *testing.T, namespace, lab string) string {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", "") // no kubectl on this machine
-	if err := prepare(dir, cluster.Status{Kubeconfig: private}, lab); err != nil {
+	if err := prepare(dir, cluster.Status{Kubeconfig: private}, kubeconfig.Guest, lab); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "bin", "kubectl")); err != nil {
-		t.Errorf("no kubectl: %v", err)
+	for _, tool := range []string{"kubectl", "hubble"} {
+		if script, err := os.ReadFile(filepath.Join(dir, "bin", tool)); err != nil || !strings.Contains(string(script), `/netdojo" `+tool) {
+			t.Errorf("%s is %q, %v", tool, script, err)
+		}
 	}
 	cmd := exec.Command(bash, "-c", `__netdojo_where; echo; echo "$NETDOJO_CLUSTER $PATH"`)
 	cmd.Env = []string{"BASH_ENV=" + filepath.Join(dir, "bashrc"), "NETDOJO_SHELL_DIR=" + dir, "NETDOJO_SHELL_CLUSTER=x", "PATH=/bin"}
@@ -103,6 +111,28 @@ func prompt(t *testing.T, namespace, lab string) string {
 		t.Errorf("cluster and path %q, want %q", rest, want)
 	}
 	return where
+}
+
+// TestAnswer: a task's skeleton is where the answer is written; without one the file is
+// called as the one of the solution, else as the task, and is the learner's to make.
+func TestAnswer(t *testing.T) {
+	e := &env.Env{StateDir: t.TempDir()}
+	lab := &labs.Lab{ID: "1", Tasks: []labs.Task{
+		{ID: "1.1", Skeleton: "skeleton/k.yaml", Solution: labs.Files{"solution/s.yaml"}},
+		{ID: "1.2", Solution: labs.Files{"solution/deny.yaml"}},
+		{ID: "1.3", Solution: labs.Files{"solution/a.yaml", "solution/b.yaml"}},
+	}, FS: fstest.MapFS{
+		"skeleton/k.yaml": {Data: []byte("k")},
+	}}
+	for task, want := range map[string]struct{ file, holds string }{"1.1": {"k.yaml", "k"}, "1.2": {"deny.yaml", ""}, "1.3": {"1.3.yaml", ""}} {
+		dir, file, err := Answer(e, "netdojo", lab, task)
+		if err != nil || file != want.file || dir != e.Work("netdojo", "1") {
+			t.Errorf("task %s is answered in %s of %s, %v; want %s", task, file, dir, err, want.file)
+		}
+		if data, _ := os.ReadFile(filepath.Join(dir, file)); string(data) != want.holds {
+			t.Errorf("%s holds %q, want %q", file, data, want.holds)
+		}
+	}
 }
 
 func TestPrompt(t *testing.T) {

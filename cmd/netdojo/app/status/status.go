@@ -4,6 +4,7 @@ package status
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
+	"github.com/netdojo/netdojo/internal/printable"
 )
 
 // Schema names the form of the JSON output: {schema, clusters: [cluster.Status]}.
@@ -47,9 +49,11 @@ func New(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
 	return cmd
 }
 
-// Run prints the state of the clusters. A cluster that does not run is no error.
+// Run prints the state of the clusters. A cluster that does not run is no error; one
+// whose state cannot be told is, after all have been listed.
 func Run(ctx context.Context, o *Options) error {
 	var all []cluster.Status
+	var unknown error // of clusters whose state cannot be told; the others' is
 	if o.Name != "" {
 		st, _, found, err := o.Env.Status(ctx, o.Name)
 		if err != nil {
@@ -59,12 +63,13 @@ func Run(ctx context.Context, o *Options) error {
 			st = cluster.Status{Name: o.Name}
 		}
 		all = []cluster.Status{st}
-	} else {
-		var err error
-		if all, err = o.Env.All(ctx); err != nil {
-			return err
-		}
+	} else if all, unknown = o.Env.All(ctx); len(all) == 0 && unknown != nil {
+		return unknown
 	}
+	return errors.Join(show(o, all), unknown)
+}
+
+func show(o *Options, all []cluster.Status) error {
 	if o.Output == "json" {
 		enc := json.NewEncoder(o.Env.Out)
 		enc.SetIndent("", "  ")
@@ -80,7 +85,7 @@ func Run(ctx context.Context, o *Options) error {
 	w := tabwriter.NewWriter(o.Env.Out, 0, 8, 3, ' ', 0)
 	fmt.Fprintln(w, "NAME\tPROVIDER\tSTATE\tAGE\tSERVER\tDETAIL")
 	for _, st := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", st.Name, dash(st.Provider), Word(st), age(st), dash(st.Server), dash(st.Detail))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", printable.Args([]any{st.Name, dash(st.Provider), Word(st), age(st), dash(st.Server), dash(st.Detail)})...)
 	}
 	return w.Flush()
 }
@@ -88,6 +93,8 @@ func Run(ctx context.Context, o *Options) error {
 // Word tells a cluster's state.
 func Word(st cluster.Status) string {
 	switch {
+	case st.Unknown:
+		return "unknown"
 	case st.Ready:
 		return "ready"
 	case st.Running:

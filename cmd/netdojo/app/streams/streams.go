@@ -29,7 +29,7 @@ type Streams struct {
 func System() *Streams {
 	plain := os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb"
 	s := &Streams{
-		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		In: os.Stdin, Out: Watched(os.Stdout), Err: os.Stderr,
 		InTTY:   term.IsTerminal(int(os.Stdin.Fd())),
 		OutTTY:  term.IsTerminal(int(os.Stdout.Fd())),
 		ErrTTY:  term.IsTerminal(int(os.Stderr.Fd())),
@@ -49,10 +49,16 @@ func Test(in string) (s *Streams, out, errOut *bytes.Buffer) {
 // Width is the width of Err's terminal in cells, 80 where it is none or does
 // not say. It is asked anew each time: a window can be resized.
 func (s *Streams) Width() int {
+	w, _ := s.Size()
+	return w
+}
+
+// Size is that and the height, 24 where it is not known.
+func (s *Streams) Size() (width, height int) {
 	if s.errFile != nil {
-		if w, _, err := term.GetSize(int(s.errFile.Fd())); err == nil && w > 0 {
-			return w
+		if w, h, err := term.GetSize(int(s.errFile.Fd())); err == nil && w > 0 {
+			return w, max(h, 1)
 		}
 	}
-	return 80
+	return 80, 24
 }

@@ -29,16 +29,20 @@ const environment = `Environment variables that netdojo reads:
   NETDOJO_STATE_DIR  where clusters, images and work folders are kept
                      (default: $XDG_STATE_HOME/netdojo, else
                      ~/.local/state/netdojo)
-  NETDOJO_CLUSTER    the cluster that is meant when --name is not given
-                     (default: netdojo); netdojo kubectl passes every flag to
-                     kubectl, so this is how it is told
+  NETDOJO_CLUSTER    the cluster that is meant when --name is not given. Without
+                     either, up, down and run mean the one called netdojo; the
+                     other commands that of the current context, then the only
+                     one that runs, and say which. netdojo kubectl and hubble
+                     pass every flag on, so this is how they are told
   KUBECONFIG         the kubeconfig files that up and down keep the context in;
                      of a list, the first that exists (default: ~/.kube/config)
   NETDOJO_LOG        a file to append a log to, for finding faults in netdojo
   NETDOJO_PREFIX     the key that is netdojo's while the shell on the screen has
                      the focus: ctrl- or alt- with a letter, or f1 to f12
                      (default: ctrl-g)
+  NETDOJO_MAX_IMAGE_GIB  how many GiB an image may take, unpacked (default: 8);
+                     an archive may hold four times as much
   NO_COLOR           when not empty: no colours
 
-netdojo shell sets KUBECONFIG, NETDOJO_CLUSTER and NETDOJO_LAB for what runs in
-it.`
+netdojo shell sets KUBECONFIG, NETDOJO_CLUSTER, NETDOJO_LAB and NETDOJO_SEED for
+what runs in it.`

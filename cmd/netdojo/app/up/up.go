@@ -51,106 +51,78 @@ a crash ended, comes back with its objects, unless --fresh is given.`,
   netdojo up --name two --publish 8080:default/web:80`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.complete(); err != nil {
+			if err := o.Complete(); err != nil {
 				return err
 			}
 			return run(cmd.Context(), o)
 		},
 	}
 	env.NameFlag(cmd, &o.Spec.Name)
-	SpecFlags(cmd, e, &o.Spec)
+	Flags(cmd, o)
+	return cmd
+}
+
+// Flags adds all flags of `netdojo up` but --name. Complete is called when they are
+// parsed.
+func Flags(cmd *cobra.Command, o *Options) {
+	SpecFlags(cmd, o.Env, &o.Spec)
 	f := cmd.Flags()
 	f.BoolVar(&o.Spec.Fresh, "fresh", false, "begin empty: do not bring back objects of an earlier run")
 	f.IntVar(&o.Spec.APIPort, "api-port", 0, "port of the API on this machine's loopback (default: a free one)")
 	f.StringArrayVar(&o.Publish, "publish", nil, "forward a port of this machine to a Service: HOSTPORT:NAMESPACE/SERVICE:PORT")
-	return cmd
 }
+
+// settings are what providers have each for itself.
+var settings = []cluster.Settings{embedded.Settings, kind.Settings, existing.Settings}
 
 // SpecFlags adds the flags that say which kind of cluster is wanted.
 func SpecFlags(cmd *cobra.Command, e *env.Env, spec *cluster.Spec) {
 	f := cmd.Flags()
 	f.StringVar(&spec.Provider, "provider", e.KindNames()[0], "what makes the cluster: "+strings.Join(e.KindNames(), " or "))
-	f.StringVar(&spec.Datapath, "datapath", "netdojo", "what enforces policies: netdojo, or cilium (provider kind)")
-	f.StringVar(&spec.World, "world", "simulated", "what pods find outside the cluster: simulated or internet")
-	f.StringVar(&spec.DNSReject, "dns-reject-response-code", cluster.RejectRefused, "the answer to a DNS question that no rule allows: refused or nameError")
-	f.StringVar(&spec.IPFamily, "ip-family", cluster.FamilyIPv4, "the addresses of pods and Services: ipv4, or dual for IPv6 beside it (provider embedded)")
+	f.StringVar((*string)(&spec.Datapath), "datapath", string(cluster.DatapathNetdojo), "what enforces policies: netdojo, or cilium (provider kind)")
+	f.StringVar((*string)(&spec.World), "world", string(cluster.WorldSimulated), "what pods find outside the cluster: simulated or internet")
+	f.StringVar((*string)(&spec.DNSReject), "dns-reject-response-code", string(cluster.RejectRefused), "the answer to a DNS question that no rule allows: refused or nameError")
 	f.StringSliceVar(&spec.CIDRMatch, "policy-cidr-match-mode", nil, "let CIDRs in policies select pods, nodes or, as pods,nodes, both, which Cilium's default does not (provider embedded, or datapath cilium)")
-	f.IntVar(&spec.Nodes, "nodes", 0, "how many nodes (provider kind; default: 1)")
-	f.StringVar(&spec.NodeImage, "node-image", "", "the image of the nodes (provider kind; default: the one that make kind-image built, else kind's own)")
-	f.StringVar(&spec.Context, "context", "", "the context of your kubeconfig whose cluster is used (provider existing; default: the current one)")
-	f.BoolVarP(&spec.Consent, "yes", "y", false, "do not ask before a cluster is used that netdojo did not make (provider existing)")
-	f.StringVar(&spec.CiliumChart, "cilium-chart", "", "the chart that Cilium is installed from: a folder, a .tgz or a reference (datapath cilium; default: the one that netdojo carries)")
-	f.StringVar(&spec.CiliumVersion, "cilium-version", "", "the chart's version, where --cilium-chart is a reference (datapath cilium)")
-	f.StringArrayVar(&spec.CiliumValues, "cilium-values", nil, "a file of the chart's values, which go over netdojo's (datapath cilium)")
-	f.StringVar(&spec.KindConfig, "kind-config", "", "a file of kind's configuration, to which netdojo adds what it needs (provider kind)")
+	f.IntVar(&spec.Nodes, "nodes", 0, "how many nodes (providers embedded and kind; default: 1, or as many as the cluster had)")
+	for _, s := range settings {
+		s.Flags(f, spec)
+	}
 }
 
-// maxNodes is more than a lab needs, and about what a machine can have.
-const maxNodes = 9
-
-// CheckSpec says what cannot be asked of a cluster.
+// CheckSpec says what cannot be asked of a cluster: the first thing, in a fixed
+// order.
 func CheckSpec(spec cluster.Spec) error {
 	if err := env.CheckName(spec.Name); err != nil {
 		return err
 	}
-	for _, v := range []struct {
-		flag, value string
-		known       []string
-	}{
-		{"datapath", spec.Datapath, []string{"netdojo", kind.DatapathCilium}},
-		{"world", spec.World, []string{"simulated", "internet"}},
-		{"dns-reject-response-code", cmp.Or(spec.DNSReject, cluster.RejectRefused), []string{cluster.RejectRefused, cluster.RejectNameError}},
-		{"ip-family", cmp.Or(spec.IPFamily, cluster.FamilyIPv4), []string{cluster.FamilyIPv4, cluster.FamilyDual}},
-	} {
-		if !slices.Contains(v.known, v.value) {
-			return exit.WithCure(exit.Usagef("--%s %q is not known", v.flag, v.value), "use --%s %s", v.flag, strings.Join(v.known, " or "))
-		}
+	if err := cmp.Or(
+		known("datapath", spec.Datapath, cluster.Datapaths()),
+		known("world", spec.World, cluster.Worlds()),
+		known("dns-reject-response-code", cmp.Or(spec.DNSReject, cluster.RejectRefused), cluster.DNSRejects()),
+		known("ip-family", cmp.Or(spec.IPFamily, cluster.FamilyIPv4), cluster.IPFamilies()),
+		known("pod-security", spec.PodLevel(), cluster.PodSecurities()),
+	); err != nil {
+		return err
 	}
-	for flag, given := range map[string]bool{
-		"nodes": spec.Nodes != 0, "node-image": spec.NodeImage != "", "kind-config": spec.KindConfig != "",
-	} {
-		if given && spec.Provider != kind.Name {
-			return exit.WithCure(exit.Usagef("--%s is for the provider kind only", flag), "add --provider kind")
-		}
+	if spec.Nodes < 0 || spec.Nodes > cluster.MaxNodes {
+		return exit.Usagef("--nodes %d: use 1 to %d", spec.Nodes, cluster.MaxNodes)
 	}
 	for _, v := range spec.CIDRMatch {
 		if v != cluster.CIDRMatchPods && v != cluster.CIDRMatchNodes {
 			return exit.WithCure(exit.Usagef("--policy-cidr-match-mode %q is not known", v), "use --policy-cidr-match-mode pods, nodes or pods,nodes")
 		}
 	}
-	if len(spec.CIDRMatch) > 0 && spec.Provider != embedded.Name && spec.Datapath != kind.DatapathCilium {
+	if len(spec.CIDRMatch) > 0 && spec.Provider != embedded.Name && spec.Datapath != cluster.DatapathCilium {
 		return exit.WithCure(exit.Usagef("--policy-cidr-match-mode is for the provider embedded or the datapath cilium only"), "use one of these, or leave it out")
 	}
-	if spec.Dual() && spec.Provider != embedded.Name {
-		return exit.WithCure(exit.Usagef("--ip-family dual is for the provider embedded only"), "use --provider embedded, or leave --ip-family out")
-	}
-	for flag, given := range map[string]bool{"context": spec.Context != "", "yes": spec.Consent} {
-		if given && spec.Provider != existing.Name {
-			return exit.WithCure(exit.Usagef("--%s is for the provider existing only", flag), "add --provider existing")
-		}
-	}
-	if spec.Provider == existing.Name {
-		for flag, given := range map[string]bool{
-			"publish": len(spec.Publish) > 0, "fresh": spec.Fresh, "api-port": spec.APIPort != 0,
-			"dns-reject-response-code": cmp.Or(spec.DNSReject, cluster.RejectRefused) != cluster.RejectRefused,
-		} {
-			if given {
-				return exit.WithCure(exit.Usagef("--%s is not for the provider existing: the cluster is what it is", flag), "leave it out")
+	for _, s := range settings {
+		if s.Provider == spec.Provider {
+			if err := s.Check(spec); err != nil {
+				return exit.With(exit.Usage, err)
 			}
+		} else if given := s.Given(spec); len(given) > 0 {
+			return exit.WithCure(exit.Usagef("--%s is for the provider %s only", given[0], s.Provider), "use --provider %s, or leave it out", s.Provider)
 		}
-	}
-	if spec.Datapath == kind.DatapathCilium && spec.Provider != kind.Name {
-		return exit.WithCure(exit.Usagef("--datapath cilium is for the provider kind only"), "add --provider kind")
-	}
-	for flag, given := range map[string]bool{
-		"cilium-chart": spec.CiliumChart != "", "cilium-version": spec.CiliumVersion != "", "cilium-values": len(spec.CiliumValues) > 0,
-	} {
-		if given && spec.Datapath != kind.DatapathCilium {
-			return exit.WithCure(exit.Usagef("--%s is for the datapath cilium only", flag), "add --datapath cilium")
-		}
-	}
-	if spec.Nodes < 0 || spec.Nodes > maxNodes {
-		return exit.Usagef("--nodes %d: use 1 to %d", spec.Nodes, maxNodes)
 	}
 	if spec.APIPort < 0 || spec.APIPort > 65535 {
 		return exit.Usagef("--api-port %d is no port", spec.APIPort)
@@ -158,7 +130,20 @@ func CheckSpec(spec cluster.Spec) error {
 	return nil
 }
 
-func (o *Options) complete() error {
+// known says that a flag's value is none of those that there are.
+func known[T ~string](flag string, value T, all []T) error {
+	if slices.Contains(all, value) {
+		return nil
+	}
+	var words []string
+	for _, v := range all {
+		words = append(words, string(v))
+	}
+	return exit.WithCure(exit.Usagef("--%s %q is not known", flag, value), "use --%s %s", flag, strings.Join(words, " or "))
+}
+
+// Complete makes the specification of the flags, and says what cannot be asked.
+func (o *Options) Complete() error {
 	if err := CheckSpec(o.Spec); err != nil {
 		return err
 	}
@@ -222,7 +207,7 @@ func Run(ctx context.Context, o *Options) error {
 		return already(ctx, o, provider, st, files)
 	}
 	// What Merge could not do is found before anything is started.
-	if err := files.Check(); err != nil {
+	if err := files.Check(ctx); err != nil {
 		return err
 	}
 	if err := preflight.Quick(ctx, o.Env, o.Spec); err != nil {
@@ -252,7 +237,7 @@ func Run(ctx context.Context, o *Options) error {
 	st, err = handle.Status(ctx)
 	path := ""
 	if err = errors.Join(err, handle.Close()); err == nil {
-		path, err = files.Merge(ctx, o.Spec.Name, st.Kubeconfig)
+		path, err = merge(ctx, o, files, st)
 	}
 	if ctx.Err() != nil {
 		_, removeErr := files.Remove(context.WithoutCancel(ctx), o.Spec.Name)
@@ -263,6 +248,16 @@ func Run(ctx context.Context, o *Options) error {
 	}
 	told(o, st, path, fmt.Sprintf("is ready after %.1f s", time.Since(began).Seconds()))
 	return nil
+}
+
+// merge puts the cluster's context into the user's kubeconfig. Where that is no file
+// that could hold it, there is none to put it into: the path is empty.
+func merge(ctx context.Context, o *Options, files kubeconfig.Files, st cluster.Status) (path string, err error) {
+	path, err = files.Merge(ctx, o.Spec.Name, st.Kubeconfig, o.Env.Source(st.Provider))
+	if errors.Is(err, kubeconfig.ErrNowhere) {
+		return "", nil
+	}
+	return path, err
 }
 
 // undo takes a cluster down whose start was interrupted.
@@ -280,6 +275,28 @@ type rememberer interface {
 // already handles an `up` of a cluster that runs: the same one is fine, another
 // one would silently not be what was asked for.
 func already(ctx context.Context, o *Options, provider cluster.Provider, st cluster.Status, files kubeconfig.Files) error {
+	if err := o.Conflict(provider, st); err != nil {
+		return err
+	}
+	if !st.Ready {
+		word := "not ready"
+		if st.Detail != "" {
+			word += ": " + st.Detail
+		}
+		return exit.WithCure(fmt.Errorf("cluster %s: %w, but %s", o.Spec.Name, cluster.ErrAlreadyRunning, word),
+			"wait and look again with netdojo status, or take it down with netdojo down")
+	}
+	path, err := merge(ctx, o, files, st)
+	if err != nil {
+		return err
+	}
+	told(o, st, path, "is already running")
+	return nil
+}
+
+// Conflict is the error about a cluster that runs and is not what the flags ask for, nil
+// where it is.
+func (o *Options) Conflict(provider cluster.Provider, st cluster.Status) error {
 	diff := difference(o.Spec, st)
 	if p, ok := provider.(rememberer); ok && diff == "" {
 		was, err := p.Spec(o.Spec.Name)
@@ -290,51 +307,27 @@ func already(ctx context.Context, o *Options, provider cluster.Provider, st clus
 		case !slices.Equal(was.Publish, o.Spec.Publish):
 			diff = "set of published ports"
 		case was.DNSRejectCode() != o.Spec.DNSRejectCode():
-			diff = "answer to refused DNS questions: it has " + cmp.Or(was.DNSReject, cluster.RejectRefused)
+			diff = "answer to refused DNS questions: it has " + string(cmp.Or(was.DNSReject, cluster.RejectRefused))
 		case !slices.Equal(slices.Sorted(slices.Values(was.CIDRMatch)), slices.Sorted(slices.Values(o.Spec.CIDRMatch))):
 			diff = "policy-cidr-match-mode: it has " + cmp.Or(strings.Join(was.CIDRMatch, ","), "none")
-		case was.Dual() != o.Spec.Dual():
-			diff = "IP family: it has " + cmp.Or(was.IPFamily, cluster.FamilyIPv4)
 		case o.Spec.Nodes != 0 && max(was.Nodes, 1) != o.Spec.Nodes:
 			diff = fmt.Sprintf("number of nodes: it has %d, not %d", max(was.Nodes, 1), o.Spec.Nodes)
-		case o.Spec.NodeImage != "" && was.NodeImage != o.Spec.NodeImage:
-			diff = "node image: it has " + cmp.Or(was.NodeImage, "the default one")
-		case o.Spec.CiliumVersion != "" && was.CiliumVersion != o.Spec.CiliumVersion || o.Spec.CiliumChart != "" && was.CiliumChart != o.Spec.CiliumChart:
-			diff = "chart of Cilium's: it has " + cmp.Or(was.CiliumChart, "the one that netdojo carries")
-		case len(o.Spec.CiliumValues) > 0 && !slices.Equal(was.CiliumValues, o.Spec.CiliumValues):
-			diff = "set of Cilium's values: it has " + cmp.Or(strings.Join(was.CiliumValues, ", "), "netdojo's alone")
-		case o.Spec.Context != "" && was.Context != o.Spec.Context:
-			diff = "context: it has " + was.Context
-		case o.Spec.KindConfig != "" && was.KindConfig != o.Spec.KindConfig:
-			diff = "configuration of kind's: it has " + cmp.Or(was.KindConfig, "none")
+		}
+		for _, p := range settings {
+			if diff == "" {
+				diff = p.Difference(was, o.Spec)
+			}
 		}
 	}
-	if diff != "" {
-		down := "netdojo down"
-		if o.Spec.Name != cluster.DefaultName {
-			down += " --name " + o.Spec.Name
-		}
-		return exit.WithCure(fmt.Errorf("cluster %s: %w, with another %s", o.Spec.Name, cluster.ErrAlreadyRunning, diff),
-			"take it down first (%s), or give the new one another --name", down)
+	if diff == "" {
+		return nil
 	}
-	if !st.Ready {
-		word := "not ready"
-		if st.Detail != "" {
-			word += ": " + st.Detail
-		}
-		return exit.WithCure(fmt.Errorf("cluster %s: %w, but %s", o.Spec.Name, cluster.ErrAlreadyRunning, word),
-			"wait and look again with netdojo status, or take it down with netdojo down")
-	}
-	path, err := files.Merge(ctx, o.Spec.Name, st.Kubeconfig)
-	if err != nil {
-		return err
-	}
-	told(o, st, path, "is already running")
-	return nil
+	return exit.WithCure(fmt.Errorf("cluster %s: %w, with another %s", o.Spec.Name, cluster.ErrAlreadyRunning, diff),
+		"take it down first (%s), or give the new one another --name", env.Command("down", o.Spec.Name))
 }
 
 // wantedDatapath is what is asked for: of a cluster that is there, what it has.
-func wantedDatapath(spec cluster.Spec, st cluster.Status) string {
+func wantedDatapath(spec cluster.Spec, st cluster.Status) cluster.Datapath {
 	if spec.Provider == existing.Name {
 		return st.Datapath
 	}
@@ -346,8 +339,8 @@ func wantedDatapath(spec cluster.Spec, st cluster.Status) string {
 func difference(spec cluster.Spec, st cluster.Status) string {
 	for _, v := range []struct{ what, want, have string }{
 		{"provider", spec.Provider, st.Provider},
-		{"datapath", wantedDatapath(spec, st), st.Datapath},
-		{"world", spec.World, st.World},
+		{"datapath", string(wantedDatapath(spec, st)), string(st.Datapath)},
+		{"world", string(spec.World), string(st.World)},
 	} {
 		if v.have != "" && v.want != v.have {
 			return fmt.Sprintf("%s: it has %s, not %s", v.what, v.have, v.want)
@@ -365,6 +358,12 @@ func difference(spec cluster.Spec, st cluster.Status) string {
 func told(o *Options, st cluster.Status, path, how string) {
 	out := o.Env.Out
 	context := kubeconfig.ContextName(o.Spec.Name)
+	if path == "" {
+		fmt.Fprintf(out, "cluster %s %s at %s\n", o.Spec.Name, how, st.Server)
+		fmt.Fprintf(o.Env.Err, "context %s is in no kubeconfig of yours: %s. %s prints the file for KUBECONFIG.\n",
+			context, kubeconfig.ErrNowhere, env.Command("kubeconfig --path", o.Spec.Name))
+		return
+	}
 	if !o.Env.OutTTY {
 		fmt.Fprintf(out, "cluster %s %s at %s, context %s\n", o.Spec.Name, how, st.Server, context)
 		return

@@ -11,11 +11,12 @@ import (
 	"github.com/netdojo/netdojo/cmd/netdojo/app/env"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/streams"
+	"github.com/netdojo/netdojo/cure"
 )
 
 func TestFlags(t *testing.T) {
 	t.Setenv(env.ClusterVar, "")
-	plain := cluster.Spec{Name: "netdojo", Provider: "fake", Datapath: "netdojo", World: "simulated", DNSReject: cluster.RejectRefused, IPFamily: cluster.FamilyIPv4}
+	plain := cluster.Spec{Name: "netdojo", Provider: "fake", Datapath: "netdojo", World: "simulated", DNSReject: cluster.RejectRefused, IPFamily: cluster.FamilyIPv4, PodSecurity: cluster.PodsPrivileged}
 	with := func(change func(*cluster.Spec)) cluster.Spec {
 		s := plain
 		change(&s)
@@ -42,11 +43,23 @@ func TestFlags(t *testing.T) {
 		"CIDRs elsewhere":   {"--provider kind --policy-cidr-match-mode pods", plain, "provider embedded or the datapath cilium only"},
 		"IPv6 alone":        {"--ip-family ipv6", plain, "not known"},
 		"IPv6 elsewhere":    {"--provider kind --ip-family dual", plain, "provider embedded only"},
+		"pod security": {"--provider embedded --pod-security restricted", with(func(s *cluster.Spec) {
+			s.Provider, s.PodSecurity = "embedded", cluster.PodsRestricted
+		}), ""},
+		"a level of its own":     {"--pod-security strict", plain, "not known"},
+		"pod security elsewhere": {"--provider kind --pod-security baseline", plain, "provider embedded only"},
 		"IPv6 internet": {"--provider embedded --ip-family dual --world internet", with(func(s *cluster.Spec) {
 			s.Provider, s.IPFamily, s.World = "embedded", cluster.FamilyDual, "internet"
 		}), ""},
-		"bad answer":      {"--dns-reject-response-code never", plain, "not known"},
-		"fresh on a port": {"--fresh --api-port 6443", with(func(s *cluster.Spec) { s.Fresh, s.APIPort = true, 6443 }), ""},
+		"three nodes": {"--provider embedded --nodes 3", with(func(s *cluster.Spec) {
+			s.Provider, s.Nodes = "embedded", 3
+		}), ""},
+		"nodes of kind's":     {"--provider kind --nodes 2", with(func(s *cluster.Spec) { s.Provider, s.Nodes = "kind", 2 }), ""},
+		"too many nodes":      {"--nodes 10", plain, "use 1 to 9"},
+		"fewer than no nodes": {"--nodes -1", plain, "use 1 to 9"},
+		"nodes of another's":  {"--provider existing --nodes 2", plain, "not for the provider existing"},
+		"bad answer":          {"--dns-reject-response-code never", plain, "not known"},
+		"fresh on a port":     {"--fresh --api-port 6443", with(func(s *cluster.Spec) { s.Fresh, s.APIPort = true, 6443 }), ""},
 		"publish": {"--publish 8080:lab/web:80", with(func(s *cluster.Spec) {
 			s.Publish = []cluster.Publish{{HostPort: 8080, Namespace: "lab", Service: "web", ServicePort: 80}}
 		}), ""},
@@ -127,8 +140,21 @@ func TestAlreadyRunningWithAnotherPublish(t *testing.T) {
 	s, _, _ := streams.Test("")
 	o := &Options{Env: &env.Env{Streams: s}, Spec: cluster.Spec{Name: "x", Publish: []cluster.Publish{{HostPort: 1}}}}
 	err := already(context.Background(), o, remembering{}, cluster.Status{Ready: true}, nil)
-	if exit.Code(err) != exit.Environment || !strings.Contains(err.Error(), "published ports") || len(exit.Cures(err)) == 0 {
+	if exit.Code(err) != exit.Environment || !strings.Contains(err.Error(), "published ports") || len(cure.All(err)) == 0 {
 		t.Errorf("error %v, want one on published ports with a cure", err)
+	}
+}
+
+func TestAlreadyRunningWithOtherNodes(t *testing.T) {
+	s, _, _ := streams.Test("")
+	o := &Options{Env: &env.Env{Streams: s}, Spec: cluster.Spec{Name: "x", Nodes: 2}}
+	err := o.Conflict(remembering{}, cluster.Status{Ready: true})
+	if err == nil || !strings.Contains(err.Error(), "number of nodes: it has 1, not 2") || len(cure.All(err)) == 0 {
+		t.Errorf("error %v, want one on the number of nodes with a cure", err)
+	}
+	o.Spec.Nodes = 0 // as many as it has
+	if err := o.Conflict(remembering{}, cluster.Status{Ready: true}); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -150,6 +176,19 @@ func TestToldOnATerminal(t *testing.T) {
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
+
+// TestFirstFaultIsTold: of several flags that do not fit, it is always the same one.
+func TestFirstFaultIsTold(t *testing.T) {
+	for range 30 {
+		err := CheckSpec(cluster.Spec{
+			Name: "netdojo", Provider: "embedded", Datapath: "netdojo", World: "simulated",
+			Nodes: 2, NodeImage: "i", KindConfig: "k", Context: "c", CiliumChart: "c",
+		})
+		if err == nil || !strings.Contains(err.Error(), "--node-image is for") {
+			t.Fatalf("%v, want --node-image", err)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/streams"
 	"github.com/netdojo/netdojo/cmd/netdojo/app/verdicts"
+	"github.com/netdojo/netdojo/cure"
 	"github.com/netdojo/netdojo/labs"
 	"github.com/netdojo/netdojo/runner"
 	"github.com/netdojo/netdojo/runner/event"
@@ -51,6 +52,7 @@ func TestShow(t *testing.T) {
 		"json, as expected":  {"json", result(true), nil, exit.OK},
 		"json, differs":      {"json", result(false), nil, exit.Differs},
 		"junit, differs":     {"junit", result(false), nil, exit.Differs},
+		"not an output":      {"yaml", record.Run{}, nil, exit.Usage},
 		"no environment":     {"json", record.Run{}, &runner.EnvironmentError{During: "Deploy", Err: boom}, exit.Environment},
 		"broke off":          {"json", result(true), boom, exit.Environment},
 		"asked wrongly":      {"plain", record.Run{}, &runner.UsageError{Message: "no"}, exit.Usage},
@@ -59,8 +61,8 @@ func TestShow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, out, errOut := streams.Test("")
-			err := verdicts.Show(context.Background(), &env.Env{Streams: s}, tc.output, runner.Options{},
-				func(_ context.Context, o runner.Options) (record.Run, error) {
+			err := verdicts.Show(context.Background(), &env.Env{Streams: s}, tc.output, runner.Target{},
+				func(_ context.Context, o runner.Target) (record.Run, error) {
 					o.Listener(event.RunStarted{Lab: "04", Title: "Lab", Cluster: "netdojo"})
 					o.Listener(event.Finished{Run: tc.run, Err: tc.err})
 					return tc.run, tc.err
@@ -103,8 +105,8 @@ func TestLab(t *testing.T) {
 		"no such lab": {"99", ""}, "no such task": {"04", "9.9"}, "not a lab": {broken, ""},
 	} {
 		_, err := verdicts.Lab(tc.lab, tc.task)
-		if exit.Code(err) != exit.Usage || len(exit.Cures(err)) == 0 {
-			t.Errorf("%s: %v with code %d and cures %q", name, err, exit.Code(err), exit.Cures(err))
+		if exit.Code(err) != exit.Usage || len(cure.All(err)) == 0 {
+			t.Errorf("%s: %v with code %d and cures %q", name, err, exit.Code(err), cure.All(err))
 		}
 	}
 }

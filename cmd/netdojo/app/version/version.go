@@ -16,9 +16,12 @@ import (
 
 const devel = "devel"
 
-// Version is this program's version; a release's build sets it with -X. Else
+// Version and Commit are this program's; a release's build sets them with -X. Else
 // what the go command says of the tree is used.
-var Version = devel
+var (
+	Version = devel
+	Commit  string
+)
 
 // Schema names the form of the JSON output.
 const Schema = "netdojo.dev/version/v1"
@@ -89,7 +92,7 @@ func Run(o *Options) error {
 // Get reads what the build recorded of itself.
 func Get() Info {
 	info := Info{
-		Schema: Schema, Version: Version, Go: runtime.Version(),
+		Schema: Schema, Version: Version, Commit: Commit, Go: runtime.Version(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
 	build, ok := debug.ReadBuildInfo()

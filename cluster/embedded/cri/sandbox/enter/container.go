@@ -26,6 +26,7 @@ func Container([]string) int {
 		if err := readSpec(&c); err != nil {
 			return nil, err
 		}
+		sandbox.SetPIDMax(c.PIDMax)
 		if err := buildRoot(&c); err != nil {
 			return nil, err
 		}

@@ -1,4 +1,4 @@
-// Package httpmock holds the helper's role "httpmock": the HTTP servers that
+// Package httpmock holds the helper's role "httpmock": the HTTP and UDP servers that
 // stand in for the images of labs. It knows their routes and nothing of images.
 package httpmock
 
@@ -21,7 +21,9 @@ func Run(args []string) int {
 	fs := flag.NewFlagSet("httpmock", flag.ContinueOnError)
 	as := fs.String("as", "json-mock", "whose routes to serve: "+names())
 	listen := fs.String("listen", "", "address to listen on; the mock's usual port when empty")
+	port := fs.String("port", "", "port to listen on, as images' own flag for it")
 	text := fs.String("text", "hello-world", "what http-echo answers")
+	udp := fs.String("udp", "", "address to answer UDP on, as agnhost's netexec does; none when empty")
 	root := fs.String("root", "", "folder of a web server's files")
 	if err := fs.Parse(args); err != nil {
 		return 2
@@ -32,13 +34,31 @@ func Run(args []string) int {
 		return 2
 	}
 	addr := *listen
-	if addr == "" {
+	switch {
+	case addr != "":
+	case *port != "":
+		addr = ":" + *port
+	default:
 		addr = mock.address()
 	}
 	if *root == "" {
 		*root = mock.root
 	}
 	handler := mock.handler(options{text: *text, root: *root})
+	if *udp != "" {
+		conn, err := net.ListenPacket("udp", *udp)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "httpmock: listen:", err)
+			return 1
+		}
+		answered := make(chan error, 1)
+		go func() { answered <- serveUDP(conn) }()
+		defer func() {
+			if err := errors.Join(conn.Close(), <-answered); err != nil {
+				fmt.Fprintln(os.Stderr, "httpmock:", err)
+			}
+		}()
+	}
 	if err := serve(addr, logged(handler)); err != nil {
 		fmt.Fprintln(os.Stderr, "httpmock:", err)
 		return 1

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -18,27 +19,38 @@ type options struct {
 
 // mock is one image's server.
 type mock struct {
-	port    string // what the image listens on unless $PORT says otherwise
-	fromEnv bool   // $PORT is honoured
+	port    string // what the image listens on unless a variable says otherwise
+	env     string // that variable; none when empty
 	root    string // default folder of files
 	handler func(options) http.Handler
 }
 
 func (m mock) address() string {
-	if p := os.Getenv("PORT"); p != "" && m.fromEnv {
-		return ":" + p
+	if m.env != "" {
+		if p := os.Getenv(m.env); p != "" {
+			return ":" + p
+		}
 	}
 	return ":" + m.port
 }
 
 var mocks = map[string]mock{
-	"json-mock": {port: "8080", fromEnv: true, handler: jsonMock},
-	"deathstar": {port: "80", handler: deathStar},
-	"nginx":     {port: "80", root: "/usr/share/nginx/html", handler: files("nginx/1.27.0", nginxPage)},
-	"httpd":     {port: "80", root: "/usr/local/apache2/htdocs", handler: files("Apache/2.4.62 (Unix)", httpdPage)},
-	"http-echo": {port: "5678", handler: httpEcho},
-	"echo":      {port: "8080", fromEnv: true, handler: echo},
-	"httpbin":   {port: "80", fromEnv: true, handler: httpbin},
+	"json-mock":           {port: "8080", env: "PORT", handler: jsonMock},
+	"deathstar":           {port: "80", handler: deathStar},
+	"nginx-unprivileged":  {port: "8080", root: "/usr/share/nginx/html", handler: files("nginx/1.27.0", nginxPage)},
+	"network-multitool":   {port: "80", env: "HTTP_PORT", root: "/usr/share/nginx/html", handler: files("nginx/1.27.0", nginxPage)},
+	"whoami":              {port: "80", env: "WHOAMI_PORT_NUMBER", handler: whoami},
+	"ealen-echo-server":   {port: "80", env: "PORT", handler: echo},
+	"echo-basic":          {port: "3000", env: "HTTP_PORT", handler: echoBasic},
+	"hello-app":           {port: "8080", env: "PORT", handler: helloApp},
+	"kubernetes-bootcamp": {port: "8080", handler: bootcamp},
+	"podinfo":             {port: "9898", handler: podinfo},
+	"kuard":               {port: "8080", handler: kuard},
+	"nginx":               {port: "80", root: "/usr/share/nginx/html", handler: files("nginx/1.27.0", nginxPage)},
+	"httpd":               {port: "80", root: "/usr/local/apache2/htdocs", handler: files("Apache/2.4.62 (Unix)", httpdPage)},
+	"http-echo":           {port: "5678", handler: httpEcho},
+	"echo":                {port: "8080", env: "PORT", handler: echo},
+	"httpbin":             {port: "80", env: "PORT", handler: httpbin},
 }
 
 func names() string {
@@ -81,6 +93,32 @@ func jsonMock(options) http.Handler {
 			writeJSON(w, http.StatusOK, rows.([]any)[0])
 		})
 	}
+	// Its middleware's: what Cilium's connectivity test asks.
+	mux.HandleFunc("/auth-header-required", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer 123456" {
+			http.Error(w, `Invalid Authorization header, try setting it to "Bearer 123456"`, http.StatusUnauthorized)
+			return
+		}
+		writeJSON(w, http.StatusOK, []any{item(1, "authorized information")})
+	})
+	mux.HandleFunc("/client-ip", func(w http.ResponseWriter, r *http.Request) {
+		peer, _, err := net.SplitHostPort(r.RemoteAddr)
+		if err != nil {
+			peer = r.RemoteAddr
+		}
+		if addr, err := netip.ParseAddr(peer); err == nil && addr.Is4() {
+			peer = "::ffff:" + peer // as node says it, whose server listens on [::]
+		}
+		writeJSON(w, http.StatusOK, map[string]any{"client-ip": peer})
+	})
+	mux.HandleFunc("/hostname", func(w http.ResponseWriter, _ *http.Request) {
+		host, err := os.Hostname()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		writeJSON(w, http.StatusOK, map[string]any{"hostname": host})
+	})
 	mux.HandleFunc("/db", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, db) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/" {

@@ -5,6 +5,7 @@
 package pause
 
 import (
+	"encoding/json"
 	"os"
 	"os/signal"
 
@@ -19,7 +20,7 @@ func Run([]string) int {
 	signal.Notify(signals, unix.SIGCHLD, unix.SIGTERM, unix.SIGINT)
 	// The end of this stream says that it runs. As a stand-in's command it has
 	// no such descriptors.
-	_ = unix.Close(sandbox.SpecFD)
+	sandbox.SetPIDMax(readSpec().PIDMax)
 	_ = unix.Close(sandbox.StatusFD)
 	for s := range signals {
 		if s != unix.SIGCHLD {
@@ -36,4 +37,14 @@ func Run([]string) int {
 		}
 	}
 	return 0
+}
+
+func readSpec() sandbox.Pause {
+	f := os.NewFile(sandbox.SpecFD, "spec")
+	defer f.Close()
+	var spec sandbox.Pause
+	if json.NewDecoder(f).Decode(&spec) != nil {
+		return sandbox.Pause{}
+	}
+	return spec
 }

@@ -1,0 +1,2 @@
+#!/bin/bash
+test "$(kubectl get networkpolicy -A | wc -l)" -gt 1

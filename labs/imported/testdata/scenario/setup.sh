@@ -1,0 +1,3 @@
+#!/bin/bash
+kubectl create namespace vault
+kubectl apply -n vault -f /root/pods.yaml

@@ -1,0 +1,2 @@
+echo the policy is not there
+false

@@ -1,0 +1,88 @@
+package labs_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/netdojo/netdojo/labs"
+)
+
+const (
+	table          = "../docs/labs.md"
+	tableGenerated = "<!-- What follows is generated: go test ./labs -run TestTable -update -->\n"
+	metadata       = "169.254.169.254"
+	large          = "large.example.com"
+)
+
+// TestTable holds the table of labs to the catalogue.
+func TestTable(t *testing.T) {
+	have, err := os.ReadFile(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byHand, rest, found := strings.Cut(string(have), tableGenerated)
+	if !found {
+		t.Fatalf("%s lacks the line %s", table, tableGenerated)
+	}
+	want := tableText(t)
+	if *update {
+		if err := os.WriteFile(table, []byte(byHand+tableGenerated+want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if rest != want {
+		t.Errorf("%s is stale: go test ./labs -run TestTable -update", table)
+	}
+}
+
+func tableText(t *testing.T) string {
+	t.Helper()
+	all, err := labs.Catalogue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	course, err := labs.CatalogueCourse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update && *recordFile != "" {
+		keepRecord(t, all)
+	}
+	kept := readMeasured(t)
+	var text strings.Builder
+	text.WriteString("\n| lab | | level | minutes | tasks | verdicts | wrong answers | points | questions | mutants | noticed | needs |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	for _, lab := range all {
+		e := course.Entry(lab.ID)
+		var verdicts, wrong, points, questions int
+		needs := slices.Clone(lab.Needs)
+		for _, task := range lab.Tasks {
+			for _, c := range task.Checks {
+				for _, expect := range []any{c.Before, c.After} {
+					if fmt.Sprint(expect) != "" {
+						verdicts++
+					}
+				}
+				if strings.Contains(c.To, metadata) {
+					needs = append(needs, "metadata")
+				}
+				if strings.Contains(c.To, large) {
+					needs = append(needs, "large")
+				}
+			}
+			slices.Sort(needs)
+			_, of := task.Score(func(string) bool { return true })
+			wrong, points, questions = wrong+len(task.Wrong), points+of, questions+len(task.Quiz)
+		}
+		fmt.Fprintf(&text, "| %s | %s | %s | %d | %d | %d | %d | %d | %d | %s | %s |\n",
+			lab.ID, lab.Title, e.Level, e.Minutes, len(lab.Tasks), verdicts, wrong, points, questions, mutantCells(t, lab, kept[lab.ID]), strings.Join(slices.Compact(needs), ", "))
+	}
+	text.WriteString("\n| track | | labs | minutes |\n| --- | --- | --- | --- |\n")
+	for _, track := range course.Tracks {
+		fmt.Fprintf(&text, "| %s | %s | %s | %d |\n", track.ID, track.Title, strings.Join(track.Labs, ", "), course.Minutes(track.ID))
+	}
+	return text.String() + survivorsText(t, all, kept)
+}
