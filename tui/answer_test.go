@@ -11,7 +11,11 @@ import (
 // that writes what it is given and waits.
 func answering(t *testing.T, w, h int) (*driver, string) {
 	t.Helper()
-	f := newFake()
+	return answeringIn(t, newFake(), w, h)
+}
+
+func answeringIn(t *testing.T, f *fake, w, h int) (*driver, string) {
+	t.Helper()
 	f.marks, f.dir = true, t.TempDir()
 	vi := filepath.Join(t.TempDir(), "vi")
 	if err := os.WriteFile(vi, []byte("#!/bin/bash\necho \"opened $1 in $PWD\"\nexec -a vi sleep 1000\n"), 0o755); err != nil {
@@ -39,6 +43,48 @@ func TestEdit(t *testing.T) {
 	}
 	d.keys("ctrl+g", "1", "e")
 	d.until("why not", d.seen("A program runs in the shell"))
+}
+
+// TestApplyWhileTheShellStarts: the page offers the keys as soon as the pods run, and the
+// shell starts at that moment. Whoever is quick is not sent away.
+func TestApplyWhileTheShellStarts(t *testing.T) {
+	f := newFake()
+	f.starts = make(chan struct{})
+	d, dir := answeringIn(t, f, 120, 40)
+	d.keys("A")
+	d.until("what comes", d.seen("4.1.yaml is applied; the checks follow."))
+	d.sees("The shell is starting.")
+	d.keys("e")
+	d.until("the question", d.seen("y opens it"))
+	d.keys("y")
+	d.until("one at a time", d.seen("A program runs in the shell; the block was not typed."))
+	close(f.starts)
+	d.until("the command", func() bool {
+		return strings.Contains(strings.Join(d.m.lab.panes[1].Whole(120), ""), "ready> kubectl apply -f "+dir[:20])
+	})
+}
+
+// TestApplyWithoutAShell: a command that waited for a shell that did not start is told, and
+// runs in none that starts later.
+func TestApplyWithoutAShell(t *testing.T) {
+	f := newFake()
+	f.starts, f.noShell = make(chan struct{}), os.ErrPermission
+	d, _ := answeringIn(t, f, 120, 40)
+	d.keys("A")
+	d.until("what comes", d.seen("4.1.yaml is applied; the checks follow."))
+	close(f.starts)
+	d.until("why not", d.seen("No shell: permission denied"))
+	d.keys("A")
+	d.until("the cure", d.seen("no shell runs; 2 starts one."))
+	d.f.noShell = nil
+	d.keys("2")
+	d.until("the prompt", d.seen("ready>"))
+	for _, k := range "echo $((6*7))" {
+		d.keys(string(k))
+	}
+	d.keys("enter")
+	d.until("what was typed has run", d.seen("42"))
+	d.seesNot("kubectl apply")
 }
 
 // TestApply: the file is applied where the learner sees it, by the command that

@@ -36,7 +36,8 @@ type fake struct {
 	course  *labs.Course
 	missing []backend.Missing
 	noShell error
-	dir     string // of the answers
+	starts  chan struct{} // the shell waits for it, unless nil
+	dir     string        // of the answers
 	editor  string
 	noFile  error
 	marks   bool // the prompt is marked, as a learner's is
@@ -594,8 +595,15 @@ func (d *driver) golden(name string) {
 	}
 }
 
-func (f *fake) Shell(context.Context, *labs.Lab) (*exec.Cmd, func() error, error) {
+func (f *fake) Shell(ctx context.Context, _ *labs.Lab) (*exec.Cmd, func() error, error) {
 	f.note("shell")
+	if f.starts != nil {
+		select {
+		case <-f.starts:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
 	if f.noShell != nil {
 		return nil, nil, f.noShell
 	}

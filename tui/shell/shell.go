@@ -46,6 +46,8 @@ type Shell struct {
 	mu     sync.Mutex // guards what follows
 	emu    *vt.Emulator
 	prompt bool                  // a prompt waits (OSC 133)
+	met    bool                  // a prompt has waited
+	first  string                // what is to run at the first prompt
 	typed  bool                  // something was typed at it
 	tap    io.Writer             // the real terminal while it is handed over, else nil
 	modes  map[ansi.DECMode]bool // that the program set
@@ -209,7 +211,13 @@ func (s *Shell) mark(data []byte) bool {
 	_, kind, _ := strings.Cut(string(data), ";")
 	switch {
 	case strings.HasPrefix(kind, "B"):
-		s.prompt, s.typed = true, false
+		// What was typed before the first prompt stands at it: nothing has read it.
+		s.prompt, s.typed = true, s.typed && !s.met
+		s.met = true
+		if code := s.first; code != "" {
+			s.first = ""
+			s.inside.Go(func() { s.Run(code) }) // the emulator is being written to
+		}
 	case strings.HasPrefix(kind, "C"):
 		s.prompt = false
 	}
@@ -282,16 +290,24 @@ type Outcome int
 const (
 	Ran   Outcome = iota // typed, and Enter pressed
 	Typed                // typed behind what was there already
+	Kept                 // not typed yet: the first prompt is to come
 	Busy                 // not typed: no prompt is known to wait
 )
 
 // Run types commands, and presses Enter where it is known that an empty prompt
-// waits.
+// waits. What comes before the first prompt is typed at it.
 func (s *Shell) Run(commands string) Outcome {
 	s.mu.Lock()
 	prompt, typed := s.prompt, s.typed
+	early := !s.met && !s.ended && s.first == ""
+	if early {
+		s.first = commands
+	}
 	s.mu.Unlock()
-	if !prompt {
+	switch {
+	case early:
+		return Kept
+	case !prompt:
 		return Busy
 	}
 	s.Paste(strings.TrimRight(commands, "\n"))

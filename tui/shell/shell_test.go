@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -145,6 +146,49 @@ func TestRunPressesEnterAtAPromptOnly(t *testing.T) {
 	s.sees(t, "#echo $((50+5))")
 	if strings.Contains(s.text(), "55\n") {
 		t.Errorf("Enter was pressed:\n%s", s.text())
+	}
+}
+
+// TestRunBeforeTheFirstPrompt: commands that come while the shell reads its start file run
+// at its first prompt, one of them; what was typed meanwhile is not run with them.
+func TestRunBeforeTheFirstPrompt(t *testing.T) {
+	dir := t.TempDir()
+	rc, gate := filepath.Join(dir, "rc"), filepath.Join(dir, "gate")
+	write(t, rc, `echo reads; read -r <"`+gate+`"; PS1='prompt\[\e]133;B\a\]' PS0='\e]133;C\a'`)
+	for _, c := range []struct {
+		typed, sees, not string
+	}{
+		{"", "42", "43"},
+		{"#", "#echo $((40+2))", "42\n"},
+	} {
+		if err := syscall.Mkfifo(gate, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		s, err := Start(ctx, exec.Command("bash", "--rcfile", rc, "-i"), 60, 12)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.sees(t, "reads")
+		if got := s.Run("echo $((40+2))\n"); got != Kept {
+			t.Errorf("before the first prompt: %v, want %v", got, Kept)
+		}
+		if got := s.Run("echo $((40+3))\n"); got != Busy {
+			t.Errorf("behind one that waits: %v, want %v", got, Busy)
+		}
+		for _, r := range c.typed {
+			s.Key(key(r, 0))
+		}
+		write(t, gate, "go\n")
+		s.sees(t, c.sees)
+		if strings.Contains(s.text(), c.not) {
+			t.Errorf("%q is there:\n%s", c.not, s.text())
+		}
+		cancel()
+		<-s.Done()
+		if err := os.Remove(gate); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

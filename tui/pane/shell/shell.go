@@ -34,6 +34,7 @@ type term struct {
 	back     int  // lines that it is scrolled back
 	prefixed bool // the prefix was pressed
 	starting bool
+	first    string // what was to run while it was starting
 }
 
 type (
@@ -106,12 +107,16 @@ func (t *term) Update(msg tea.Msg) tea.Cmd {
 }
 
 func (t *term) run(sh *shell.Shell, err error) tea.Cmd {
-	t.starting, t.sh, t.err, t.back = false, sh, err, 0
+	first := t.first
+	t.starting, t.sh, t.err, t.back, t.first = false, sh, err, 0, ""
 	if err != nil {
 		t.page.Say("No shell: %v", err)
 		return nil
 	}
 	t.fit()
+	if first != "" {
+		t.sh.Run(first)
+	}
 	return t.next(sh)
 }
 
@@ -310,7 +315,7 @@ func moved(msg tea.MouseMsg, x, y int) uv.MouseEvent {
 }
 
 func (t *term) NoRun() string {
-	if t.sh == nil {
+	if t.sh == nil && !t.starting {
 		return "no shell runs"
 	}
 	return ""
@@ -318,12 +323,14 @@ func (t *term) NoRun() string {
 
 func (t *term) Run(code string) bool {
 	t.back = 0
-	outcome := t.sh.Run(code)
+	outcome := t.take(code)
 	switch outcome {
 	case shell.Ran:
 		t.page.Say("The block runs in the shell.")
 	case shell.Typed:
 		t.page.Say("The block stands behind what you had typed; press Enter yourself.")
+	case shell.Kept:
+		t.page.Say("The shell is starting; the block runs at its first prompt.")
 	case shell.Busy:
 		t.page.Say("A program runs in the shell; the block was not typed.")
 	}
@@ -331,6 +338,18 @@ func (t *term) Run(code string) bool {
 		t.page.Show(t)
 	}
 	return outcome != shell.Busy
+}
+
+// take gives the shell what is to run; one that is starting gets it when it has started.
+func (t *term) take(code string) shell.Outcome {
+	switch {
+	case t.sh != nil:
+		return t.sh.Run(code)
+	case t.first != "":
+		return shell.Busy
+	}
+	t.first = code
+	return shell.Kept
 }
 
 func (t *term) Dir() string {
