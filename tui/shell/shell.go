@@ -295,11 +295,12 @@ const (
 )
 
 // Run types commands, and presses Enter where it is known that an empty prompt
-// waits. What comes before the first prompt is typed at it.
+// waits. What comes before the first prompt is typed at it, unless somebody has typed
+// already: they have seen the shell, whose prompt may never be known.
 func (s *Shell) Run(commands string) Outcome {
 	s.mu.Lock()
 	prompt, typed := s.prompt, s.typed
-	early := !s.met && !s.ended && s.first == ""
+	early := !s.met && !typed && !s.ended && s.first == ""
 	if early {
 		s.first = commands
 	}
