@@ -166,7 +166,13 @@ type Lack struct {
 	Feature string
 	Why     string // what is missing
 	Fix     string // what to do about it
+	// Anew says that the cluster would have it, were it brought up for the lab from empty.
+	Anew bool
 }
+
+// ErrMadeOtherwise is why a cluster cannot be what is asked of it while it has the nodes and
+// the addresses that it was made with. One that begins empty can.
+var ErrMadeOtherwise = errors.New("the cluster was made otherwise")
 
 // FlowStream yields flows in the order of their verdicts. Recv blocks; it
 // returns io.EOF after Close or when the cluster goes away.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/labs"
 )
 
@@ -81,6 +82,11 @@ func TestNeedsOfCluster(t *testing.T) {
 			f.running, f.lacks = true, map[string]string{tc.feature: "it has none"}
 			o := f.options()
 			o.Lab = lab
+			for _, f.anew = range []bool{false, true} {
+				if _, err := runLab(t.Context(), o); errors.Is(err, cluster.ErrMadeOtherwise) != f.anew {
+					t.Errorf("an empty cluster would have it: %v, got %v", f.anew, err)
+				}
+			}
 			_, err := runLab(t.Context(), o)
 			var refused *EnvironmentError
 			if !errors.As(err, &refused) || refused.Cure() == "" {

@@ -40,6 +40,7 @@ type fakeCluster struct {
 	rejects        map[string]string // policy → why the API refuses it
 	unenforced     map[string]string // policy → why the datapath refuses it
 	lacks          map[string]string // feature → why it is not enforced
+	anew           bool              // a cluster that begins empty would have them
 	dnsDown        bool
 	refuse         bool   // an outsider's reject: code 7 without a drop
 	refuseHost     string // the same for one destination
@@ -147,7 +148,7 @@ func (h fakeHandle) Lacks(_ context.Context, features []string) ([]cluster.Lack,
 	var lacks []cluster.Lack
 	for _, f := range features {
 		if why, ok := h.f.lacks[f]; ok {
-			lacks = append(lacks, cluster.Lack{Feature: f, Why: why, Fix: "bring what enforces " + f})
+			lacks = append(lacks, cluster.Lack{Feature: f, Why: why, Fix: "bring what enforces " + f, Anew: h.f.anew})
 		}
 	}
 	return lacks, nil

@@ -200,10 +200,14 @@ func (s *Session) examine(ctx context.Context, h cluster.Handle) error {
 		}
 		features, why, fixes = append(features, name), append(why, l.Why), append(fixes, l.Fix)
 	}
-	return &EnvironmentError{
+	refused := &EnvironmentError{
 		Err:    fmt.Errorf("lab %s needs %s, which %s: %s", s.lab.ID, strings.Join(features, " and "), what, strings.Join(why, "; ")),
 		Advice: strings.Join(slices.Compact(fixes), "; "),
 	}
+	if !slices.ContainsFunc(lacks, func(l cluster.Lack) bool { return !l.Anew }) {
+		refused.Kind = cluster.ErrMadeOtherwise
+	}
+	return refused
 }
 
 // worldNames are the names that a lab asks for and those that its checks dial or

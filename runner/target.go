@@ -65,6 +65,7 @@ type EnvironmentError struct {
 	During string // what it was about, "" when Err says so itself
 	Err    error
 	Advice string
+	Kind   error // what errors.Is knows it as, beside Err, or nil
 }
 
 func (e *EnvironmentError) Error() string {
@@ -75,6 +76,9 @@ func (e *EnvironmentError) Error() string {
 }
 
 func (e *EnvironmentError) Unwrap() error { return e.Err }
+
+// Is says what kind of error it is.
+func (e *EnvironmentError) Is(target error) bool { return e.Kind != nil && e.Kind == target }
 
 // Cure is the advice of this error, or that of the one it wraps.
 func (e *EnvironmentError) Cure() string {

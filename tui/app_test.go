@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
 
+	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/runner/event"
 	"github.com/netdojo/netdojo/tui/backend"
 	"github.com/netdojo/netdojo/tui/flow"
@@ -272,6 +274,48 @@ func TestProvisioningFails(t *testing.T) {
 	d.keys("r")
 	d.idle()
 	d.sees("Task 4.1")
+}
+
+// TestBeginEmpty: where the cluster was made otherwise than a lab needs, one key makes an
+// empty one, after a question; trying again does not.
+func TestBeginEmpty(t *testing.T) {
+	f := newFake()
+	f.fail = fmt.Errorf("lab 20 needs IPv6: %w", cluster.ErrMadeOtherwise)
+	d := drive(t, f, Options{}, 80, 24)
+	d.keys("enter")
+	d.idle()
+	d.sees("lab 20 needs IPv6", "D begin empty", "Here: D begins the cluster empty, as the lab needs it.")
+	d.keys("D")
+	d.sees("Begin empty? The cluster's objects go, your files stay. y yes, any other key no")
+	d.keys("n", "r")
+	d.idle()
+	d.sees("D begin empty")
+	if slices.Contains(f.calls, "begin empty") {
+		t.Error("the objects went without a yes")
+	}
+	d.keys("D", "y")
+	d.idle()
+	if !slices.Contains(f.calls, "begin empty") {
+		t.Error("the cluster did not begin empty")
+	}
+	f.mu.Lock()
+	f.fail, f.calls = nil, nil
+	f.mu.Unlock()
+	d.keys("r")
+	d.idle()
+	d.sees("Task 4.1")
+	if slices.Contains(f.calls, "begin empty") {
+		t.Error("trying again emptied the cluster a second time")
+	}
+
+	f = newFake()
+	f.fail = errors.New("no memory")
+	d = drive(t, f, Options{}, 80, 24)
+	d.keys("enter")
+	d.idle()
+	d.sees("no memory", "r retry")
+	d.seesNot("begin empty")
+	d.seesNot("begins the cluster empty")
 }
 
 func TestProvisioningIsStoppedOnce(t *testing.T) {

@@ -199,6 +199,11 @@ func (f *fake) TakeDown(context.Context, event.Listener) error {
 	return nil
 }
 
+func (f *fake) BeginEmpty(ctx context.Context, listen event.Listener) error {
+	f.note("begin empty")
+	return f.TakeDown(ctx, listen)
+}
+
 func (f *fake) Log(int) []string { return []string{"level=INFO msg=\"a line of the log\""} }
 
 // up is what entering and resuming begin with.

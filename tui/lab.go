@@ -83,7 +83,7 @@ type session func(context.Context, *labs.Lab, string, event.Listener) (record.Ru
 
 // provision runs the session that brings the lab up, with its page in front.
 func (l *labPage) provision(do session) tea.Cmd {
-	p := &provisionPage{m: l.m, lab: l, again: func() tea.Cmd { return l.provision(do) }}
+	p := &provisionPage{m: l.m, lab: l, enter: do}
 	l.steps = nil
 	cmd := l.run(lesson.Entering, "getting the lab ready", do)
 	p.job = l.job

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,8 +9,11 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/step"
+	"github.com/netdojo/netdojo/labs"
 	"github.com/netdojo/netdojo/runner/event"
+	"github.com/netdojo/netdojo/runner/record"
 	"github.com/netdojo/netdojo/tui/frame"
 	"github.com/netdojo/netdojo/tui/keys"
 	"github.com/netdojo/netdojo/tui/pane"
@@ -75,7 +79,7 @@ type provisionPage struct {
 	err    error
 	log    []string // nil while it is hidden
 	scroll frame.Scroll
-	again  func() tea.Cmd // tries once more
+	enter  session // brings the lab up
 }
 
 func (p *provisionPage) title() string        { return p.lab.title() + ", getting ready" }
@@ -94,8 +98,11 @@ func (p *provisionPage) grab(msg tea.KeyPressMsg) (tea.Cmd, bool) {
 }
 
 func (p *provisionPage) off(id keys.ID) string {
-	if id == keys.Retry && p.job != nil {
+	switch {
+	case id == keys.Retry && p.job != nil:
 		return "it has not failed"
+	case id == keys.BeginEmpty && (p.job != nil || !errors.Is(p.err, cluster.ErrMadeOtherwise)):
+		return "the cluster can be what the lab needs"
 	}
 	return ""
 }
@@ -112,7 +119,9 @@ func (p *provisionPage) stop() {
 func (p *provisionPage) do(id keys.ID) tea.Cmd {
 	switch id {
 	case keys.Retry:
-		return p.again()
+		return p.lab.provision(p.enter)
+	case keys.BeginEmpty:
+		p.m.ask(p, "Begin empty? The cluster's objects go, your files stay. y yes, any other key no", p.beginEmpty)
 	case keys.Details:
 		if p.log != nil {
 			p.log = nil
@@ -137,6 +146,21 @@ func (p *provisionPage) do(id keys.ID) tea.Cmd {
 		p.scroll = p.scroll.Moved(by, len(p.log), room)
 	}
 	return nil
+}
+
+// beginEmpty brings the lab up on a cluster that has nothing of this one.
+func (p *provisionPage) beginEmpty() tea.Cmd {
+	b, do := p.m.backend, p.enter
+	again := p.lab.provision(func(ctx context.Context, lab *labs.Lab, task string, listen event.Listener) (record.Run, error) {
+		if err := b.BeginEmpty(ctx, listen); err != nil {
+			return record.Run{}, err
+		}
+		return do(ctx, lab, task, listen)
+	})
+	if next, ok := p.m.page.(*provisionPage); ok {
+		next.enter = do // what failed is tried again without asking for an empty cluster
+	}
+	return again
 }
 
 // leave gives the lab up and shows the labs.
@@ -182,6 +206,9 @@ func (p *provisionPage) head(width, height int) (lines []string, room int) {
 		lines = append(lines, frame.Wrap(frame.Clean(p.err.Error()), width-4, "  "+t.Bad.Render("cause")+"  ", "         ")...)
 		if cure := cureOf(p.err); cure != "" {
 			lines = append(lines, frame.Wrap(frame.Clean(cure), width-4, "  "+t.Key.Render("cure")+"   ", "         ")...)
+		}
+		if p.off(keys.BeginEmpty) == "" {
+			lines = append(lines, frame.Wrap("Here: D begins the cluster empty, as the lab needs it. Its objects go; your files and your progress stay.", width-4, "  "+t.Key.Render("cure")+"   ", "         ")...)
 		}
 		lines = append(lines, "", "  Press r to try again, d for the cluster's log, esc for the labs.")
 	}

@@ -50,6 +50,7 @@ type Problem struct {
 	What string
 	Fix  string
 	Err  error
+	Kind error // what errors.Is knows it as, or nil
 }
 
 func (p *Problem) Error() string {
@@ -63,6 +64,9 @@ func (p *Problem) Error() string {
 func (p *Problem) Cure() string { return p.Fix }
 
 func (p *Problem) Unwrap() error { return p.Err }
+
+// Is says what kind of problem it is.
+func (p *Problem) Is(target error) bool { return p.Kind != nil && p.Kind == target }
 
 func (p *Provider) dir(name string) (string, error) {
 	if err := cluster.CheckName(name); err != nil {
@@ -86,6 +90,7 @@ func (p *Provider) Up(ctx context.Context, spec cluster.Spec, report step.Report
 	was, _ := readSpec(dir)
 	if known == nil && was.Name != "" && was.Dual() != spec.Dual() && !spec.Fresh {
 		return nil, &Problem{
+			Kind: cluster.ErrMadeOtherwise,
 			What: fmt.Sprintf("cluster %s was made with --ip-family %s: its objects have addresses of it", spec.Name, cmp.Or(was.IPFamily, cluster.FamilyIPv4)),
 			Fix: fmt.Sprintf("use the same --ip-family, leave it and take another cluster (--name), or begin empty: netdojo up --name %s --ip-family %s --fresh",
 				spec.Name, cmp.Or(spec.IPFamily, cluster.FamilyIPv4)),
@@ -97,6 +102,7 @@ func (p *Provider) Up(ctx context.Context, spec cluster.Spec, report step.Report
 		}
 		if had := max(was.Nodes, 1); had != max(spec.Nodes, 1) {
 			return nil, &Problem{
+				Kind: cluster.ErrMadeOtherwise,
 				What: fmt.Sprintf("cluster %s was made with --nodes %d: its pods are bound to nodes", spec.Name, had),
 				Fix: fmt.Sprintf("without --nodes it comes back as it was; else take another cluster (--name), or begin empty: netdojo up --name %s --nodes %d --fresh",
 					spec.Name, max(spec.Nodes, 1)),

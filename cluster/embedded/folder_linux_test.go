@@ -158,6 +158,24 @@ func TestClaim(t *testing.T) {
 	release()
 }
 
+// What is kept of a cluster has the addresses and the nodes that it was made with. Which
+// clusters come up is tested end to end.
+func TestMadeOtherwise(t *testing.T) {
+	p := New(Config{StateDir: t.TempDir()})
+	dir := filepath.Join(p.cfg.StateDir, "clusters", "c")
+	files(t, dir, "node/")
+	if err := os.WriteFile(filepath.Join(dir, SpecFile), []byte(`{"name": "c", "nodes": 2}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []cluster.Spec{{Name: "c", IPFamily: cluster.FamilyDual}, {Name: "c", Nodes: 3}} {
+		_, err := p.Up(t.Context(), want, nil)
+		var problem *Problem
+		if !errors.Is(err, cluster.ErrMadeOtherwise) || !errors.As(err, &problem) || !strings.Contains(problem.Fix, "--fresh") {
+			t.Errorf("%+v: %v", want, err)
+		}
+	}
+}
+
 // credentials are those of a certificate that this makes.
 func credentials(t *testing.T) control.Credentials {
 	t.Helper()

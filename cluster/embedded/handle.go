@@ -160,6 +160,9 @@ func (h *handle) Lacks(_ context.Context, features []string) ([]cluster.Lack, er
 	if nodes && spec.Nodes < cluster.LabNodes {
 		lacks = append(lacks, cluster.OneNode("it has one"))
 	}
+	for i := range lacks {
+		lacks[i].Anew = true
+	}
 	return lacks, nil
 }
 

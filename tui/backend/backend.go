@@ -28,6 +28,9 @@ type Backend interface {
 	Missing(ctx context.Context) []Missing
 	// TakeDown takes the cluster down.
 	TakeDown(ctx context.Context, listen event.Listener) error
+	// BeginEmpty takes the cluster down and forgets its objects; the next one has what the
+	// lab needs that it is brought up for (cluster.ErrMadeOtherwise).
+	BeginEmpty(ctx context.Context, listen event.Listener) error
 	// Log is the end of the cluster's log.
 	Log(lines int) []string
 

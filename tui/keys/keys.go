@@ -50,9 +50,10 @@ const (
 	Use      ID = "use"
 	Look     ID = "look"
 
-	Retry   ID = "retry"
-	Details ID = "details"
-	Back    ID = "back"
+	Retry      ID = "retry"
+	BeginEmpty ID = "begin-empty"
+	Details    ID = "details"
+	Back       ID = "back"
 
 	NextPane ID = "next-pane"
 	PrevPane ID = "previous-pane"
@@ -112,6 +113,7 @@ func Pages() List {
 		{Back, []string{"esc"}, "labs", "go back to the labs", Clusters, 3},
 
 		{Retry, []string{"r"}, "retry", "try again after a failure", Provision, 1},
+		{BeginEmpty, []string{"D"}, "begin empty", "bring up an empty cluster that has what the lab needs", Provision, 1},
 		{Details, []string{"d"}, "details", "show or hide the cluster's log", Provision, 2},
 		{Back, []string{"esc"}, "labs", "stop, and go back to the labs", Provision, 3},
 

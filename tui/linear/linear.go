@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/internal/printable"
 	"github.com/netdojo/netdojo/labs"
 	"github.com/netdojo/netdojo/runner/event"
@@ -171,7 +172,7 @@ func (f *face) open(ctx context.Context, lab *labs.Lab) error {
 		f.say("You began it with netdojo %s, and it has changed since: it stays as you began it. netdojo labs update %s takes the present one.", lab.Begun, lab.ID)
 	}
 	f.lesson = lesson.New(lab, task, f.store)
-	if !f.session(ctx, lesson.Entering, do) {
+	if !f.enter(ctx, do) {
 		return ctx.Err()
 	}
 	f.following = follow(ctx, f.o.Backend, lab)
@@ -204,8 +205,34 @@ func (f *face) open(ctx context.Context, lab *labs.Lab) error {
 	}
 }
 
-// session runs one of the runner's and tells it; false when it failed.
-func (f *face) session(ctx context.Context, why lesson.Purpose, do func(context.Context, *labs.Lab, string, event.Listener) (record.Run, error)) bool {
+// session is one of the runner's for a task of a lab.
+type session func(context.Context, *labs.Lab, string, event.Listener) (record.Run, error)
+
+// enter brings the lab up; where the cluster was made otherwise than it needs, on an empty
+// one if the learner says so. False when that failed.
+func (f *face) enter(ctx context.Context, do session) bool {
+	err := f.try(ctx, lesson.Entering, do)
+	if !errors.Is(err, cluster.ErrMadeOtherwise) {
+		return err == nil
+	}
+	if !f.yes(ctx, "Or the cluster begins empty, as the lab needs it: its objects go, your files and your progress stay. Yes or no?") {
+		return false
+	}
+	return f.session(ctx, lesson.Entering, func(ctx context.Context, lab *labs.Lab, task string, listen event.Listener) (record.Run, error) {
+		if err := f.o.Backend.BeginEmpty(ctx, listen); err != nil {
+			return record.Run{}, err
+		}
+		return do(ctx, lab, task, listen)
+	})
+}
+
+// session runs a session and tells it; false when it failed.
+func (f *face) session(ctx context.Context, why lesson.Purpose, do session) bool {
+	return f.try(ctx, why, do) == nil
+}
+
+// try runs a session and tells it, its failure too.
+func (f *face) try(ctx context.Context, why lesson.Purpose, do session) error {
 	f.lesson.Begin(why)
 	plain := report.NewPlain(f.o.Out, report.PlainOptions{})
 	run, err := do(ctx, f.lesson.Lab, f.lesson.Task.ID, func(e event.Event) {
@@ -221,7 +248,7 @@ func (f *face) session(ctx context.Context, why lesson.Purpose, do func(context.
 	if err != nil {
 		f.lesson.Fail("")
 		f.failed(err)
-		return false
+		return err
 	}
 	o := f.lesson.End(run)
 	f.tellOutcome(o)
@@ -235,7 +262,7 @@ func (f *face) session(ctx context.Context, why lesson.Purpose, do func(context.
 	if o.Done && f.following != nil && f.lesson.Finished() {
 		f.ending()
 	}
-	return true
+	return nil
 }
 
 func (f *face) failed(err error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/netdojo/netdojo/checks"
+	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/cluster/step"
 	"github.com/netdojo/netdojo/labs"
 	"github.com/netdojo/netdojo/labs/progress"
@@ -165,6 +167,12 @@ func (f *fake) Agree(id string) {
 func (f *fake) TakeDown(context.Context, event.Listener) error {
 	f.calls = append(f.calls, "down")
 	f.running = false
+	return nil
+}
+
+func (f *fake) BeginEmpty(context.Context, event.Listener) error {
+	f.calls = append(f.calls, "begin empty")
+	f.running, f.fail = false, nil
 	return nil
 }
 
@@ -362,6 +370,23 @@ func TestFailuresAndEnds(t *testing.T) {
 	f.fail = errors.New("no memory")
 	wants(t, talk(t, f, t.TempDir(), "nothing", "4", "quit"), `There is no lab "nothing".`, "This failed: no memory.", "Which lab?")
 	wants(t, talk(t, newFake(), t.TempDir(), "04"), "Command:", "Your progress is kept.") // the input ends
+}
+
+// TestBeginEmpty: where the cluster was made otherwise than a lab needs, an empty one is
+// offered, and made only after a yes.
+func TestBeginEmpty(t *testing.T) {
+	f := newFake()
+	f.fail = fmt.Errorf("lab 04 needs two nodes: %w", cluster.ErrMadeOtherwise)
+	said := talk(t, f, t.TempDir(), "", "no", "04", "yes", "quit")
+	wants(t, said, "This failed: lab 04 needs two nodes", "Or the cluster begins empty, as the lab needs it: its objects go, your files and your progress stay. Yes or no?", "Nothing was changed.", "Task 4.1, First.")
+	if got, want := strings.Join(f.calls, ","), "enter 4.1,enter 4.1,begin empty,enter 4.1"; got != want {
+		t.Errorf("calls %s, want %s", got, want)
+	}
+	f = newFake()
+	f.fail = errors.New("no memory")
+	if said := talk(t, f, t.TempDir(), "04", "quit"); strings.Contains(said, "begins empty") {
+		t.Errorf("an empty cluster does not cure this:\n%s", said)
+	}
 }
 
 func TestInterrupted(t *testing.T) {

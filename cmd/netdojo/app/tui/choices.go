@@ -262,12 +262,21 @@ func (b *world) agreed(id string) bool {
 
 // TakeDown implements backend.Backend.
 func (b *world) TakeDown(ctx context.Context, listen event.Listener) error {
+	return b.down(ctx, false, listen)
+}
+
+// BeginEmpty implements backend.Backend.
+func (b *world) BeginEmpty(ctx context.Context, listen event.Listener) error {
+	return b.down(ctx, true, listen)
+}
+
+func (b *world) down(ctx context.Context, purge bool, listen event.Listener) error {
 	_, provider, found, err := b.e.Status(ctx, b.name)
 	if err != nil || !found {
 		return err
 	}
 	report := func(u step.Update) { listen(event.StepUpdate{Update: u}) }
-	if err := provider.Down(ctx, b.name, false, report); err != nil {
+	if err := provider.Down(ctx, b.name, purge, report); err != nil {
 		return err
 	}
 	// netdojo up may have put its context there.
