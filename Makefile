@@ -258,7 +258,7 @@ test-kind-short: build kind-image
 
 # Lab 04 on real Cilium. SAVE=1 keeps what cilium-dbg prints in the e2e tests' testdata.
 test-cilium: build kind-cilium
-	go test -tags kind -count=1 -timeout 25m $(TESTFLAGS) -run '^TestCilium' ./$(e2e) -args $(if $(SAVE),-cilium.save)
+	go test -tags kind -count=1 -timeout 60m $(TESTFLAGS) -run '^TestCilium' ./$(e2e) -args $(if $(SAVE),-cilium.save)
 
 # Real Cilium against our datapath, policy by policy. Writes docs/parity.md.
 parity: build kind-image kind-cilium

@@ -87,12 +87,15 @@ func (l *Lab) Seeded(text string) (*Lab, error) {
 	return made, nil
 }
 
+// SeedMark stands between a lab's ID and its seed in the name of its folder. No ID has it.
+const SeedMark = "-of-"
+
 // Folder is what the learner's folder for the lab is called.
 func (l *Lab) Folder() string {
 	if l.Seed == "" {
 		return l.ID
 	}
-	return l.ID + "-of-" + l.Seed
+	return l.ID + SeedMark + l.Seed
 }
 
 // individualIDs are the labs of the catalogue that a seed makes individual.

@@ -20,17 +20,7 @@ func TestSaveAndOpen(t *testing.T) {
 	there := newHome(t, t.TempDir())
 	t.Cleanup(func() { there.t = t; there.run("down", "--purge") })
 
-	h.must("run", "08", "--keep")
-	work := filepath.Join(h.state, "work", "netdojo", "08")
-	writeAll(t, work, map[string]string{"library.yaml": "kind: mine\n", "notes/idea.md": "an idea\n", "secret.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n"})
-	writeAll(t, h.state, map[string]string{"progress.json": `{"schema": "netdojo.dev/progress/v2", "labs": {"08": {"task": "8.1",
-		"tasks": {"8.1": {"done": true, "passed": 8, "total": 8, "points": 4, "outOf": 4}}, "updated": "2026-11-28T10:00:00Z"}}}`})
-	file := filepath.Join(t.TempDir(), "lab08.json")
-	r := h.run("save", file)
-	wantTold(t, r, 0, "saved lab 08")
-	if !strings.Contains(r.stderr, "secret.yaml is not saved") {
-		t.Errorf("a Secret is saved: %s", r.stderr)
-	}
+	file := saveSolved(t, h)
 	wantTold(t, h.run("save", file), 2, "is there already", "--force")
 	before := cellsOf(t, h)
 
@@ -58,6 +48,24 @@ func TestSaveAndOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantTold(t, there.run("open", file, "--replace"), 2, "it was changed since it was saved")
+}
+
+// saveSolved solves lab 08 and saves it, with files of the learner's, in the file that it
+// returns.
+func saveSolved(t *testing.T, h *home) string {
+	t.Helper()
+	h.must("run", "08", "--keep")
+	work := filepath.Join(h.state, "work", "netdojo", "08")
+	writeAll(t, work, map[string]string{"library.yaml": "kind: mine\n", "notes/idea.md": "an idea\n", "secret.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n"})
+	writeAll(t, h.state, map[string]string{"progress.json": `{"schema": "netdojo.dev/progress/v2", "labs": {"08": {"task": "8.1",
+		"tasks": {"8.1": {"done": true, "passed": 8, "total": 8, "points": 4, "outOf": 4}}, "updated": "2026-11-28T10:00:00Z"}}}`})
+	file := filepath.Join(t.TempDir(), "lab08.json")
+	r := h.run("save", file)
+	wantTold(t, r, 0, "saved lab 08")
+	if !strings.Contains(r.stderr, "secret.yaml is not saved") {
+		t.Errorf("a Secret is saved: %s", r.stderr)
+	}
+	return file
 }
 
 func writeAll(t *testing.T, dir string, files map[string]string) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/netdojo/netdojo/internal/printable"
+	"github.com/netdojo/netdojo/labs"
 	"github.com/netdojo/netdojo/runner/report/junit"
 	"github.com/netdojo/netdojo/runner/trial"
 )
@@ -161,7 +162,7 @@ func called(l trial.Lab) string {
 	if l.Seed == "" {
 		return l.ID
 	}
-	return l.ID + "-of-" + l.Seed
+	return l.ID + labs.SeedMark + l.Seed
 }
 
 func attemptCase(lab, task string, a trial.Attempt) junit.Case {

@@ -147,7 +147,7 @@ func leave(e *env.Env, old *labs.Lab) error {
 	var errs []error
 	for _, dir := range dirs {
 		lab := old
-		if _, seed, ok := strings.Cut(filepath.Base(dir), "-of-"); ok {
+		if _, seed, ok := strings.Cut(filepath.Base(dir), labs.SeedMark); ok {
 			if lab, err = old.Seeded(seed); err != nil {
 				continue // a folder of another name
 			}

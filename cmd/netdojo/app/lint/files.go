@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/netdojo/netdojo/cmd/netdojo/app/exit"
 	"github.com/netdojo/netdojo/internal/hostfile"
@@ -27,7 +28,7 @@ const (
 
 // read reads the files, those of one folder together, with what is known beside them.
 func (o *Options) read(ctx context.Context) ([]lint.Input, error) {
-	r := &reader{ctx: ctx, in: o.Env.In, room: maxAll, seen: map[string]bool{}}
+	r := &reader{ctx: ctx, in: o.Env.In, room: maxAll, seen: map[string]bool{}, work: filepath.Join(o.Env.StateDir, "work")}
 	var with []lint.File
 	for _, name := range o.With {
 		files, err := r.named(name)
@@ -78,6 +79,7 @@ type reader struct {
 	in   io.Reader
 	room int64
 	seen map[string]bool // those that are judged
+	work string          // the folder of the learner's folders, CLUSTER/LAB
 }
 
 // named reads what the command line names: a file, a folder's YAML files, or standard
@@ -181,7 +183,8 @@ func (r *reader) beside(dir string) (files []lint.File, namespace string) {
 	}
 	root, found := labOf(dir)
 	if !found {
-		return files, ""
+		below, namespace := r.beneath(dir)
+		return append(files, below...), namespace
 	}
 	known := func(name string) bool { return r.seen[name] || slices.Contains(names, name) }
 	lab, err := labs.Load(labs.FolderFS(root))
@@ -202,6 +205,51 @@ func (r *reader) beside(dir string) (files []lint.File, namespace string) {
 		}
 	}
 	return files, lab.Namespace
+}
+
+// beneath is what a learner's folder for a lab of the catalogue stands on: the lab's
+// manifests as they were put there, and the lab's namespace.
+func (r *reader) beneath(dir string) (files []lint.File, namespace string) {
+	dir, err := resolved(dir)
+	if err != nil {
+		return nil, ""
+	}
+	work, err := resolved(r.work)
+	if err != nil {
+		return nil, ""
+	}
+	rel, err := filepath.Rel(work, dir)
+	if err != nil || !filepath.IsLocal(rel) {
+		return nil, ""
+	}
+	parts := strings.SplitN(rel, string(filepath.Separator), 3)
+	if len(parts) < 2 {
+		return nil, ""
+	}
+	id, seed, individual := strings.Cut(parts[1], labs.SeedMark)
+	lab, err := labs.Open(id)
+	if err == nil && individual {
+		lab, err = lab.Seeded(seed)
+	}
+	if err != nil {
+		return nil, "" // of a folder of labs, whose name tells nothing of it
+	}
+	names, _ := yamlFiles(filepath.Join(work, parts[0], parts[1], "manifests"))
+	for _, name := range names {
+		if data, err := r.file(name, true); err == nil && !r.seen[name] {
+			files = append(files, lint.File{Name: name, Data: data})
+		}
+	}
+	return files, lab.Namespace
+}
+
+// resolved is a folder as an absolute name without links.
+func resolved(dir string) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(abs)
 }
 
 // maxDepth is how far below a lab's folder its files are looked for: wrong/NAME.

@@ -45,8 +45,8 @@ on which no pod listens, rules without effect, and names that the pods may not a
 the cluster's DNS for.
 
 Which pods there are is known from the manifests in the file, from those beside it
-in its folder, and within a lab's folder from the lab's own; --with names others in
-their place. Nothing is said about pods in namespaces of which no workload is known,
+in its folder, and within a lab's folder, or a learner's folder for one, from the
+lab's own; --with names others in their place. Nothing is said about pods in namespaces of which no workload is known,
 except that a name is nearly one that is.
 
 A problem is FILE:LINE:COLUMN: what is wrong, and a cure. The exit code is 1 where
