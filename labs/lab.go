@@ -233,6 +233,17 @@ func (l *Lab) NeedsIPv6() bool { return slices.Contains(l.Needs, "ipv6") }
 // NeedsNodes says whether the lab needs a cluster of two nodes.
 func (l *Lab) NeedsNodes() bool { return slices.Contains(l.Needs, "nodes") }
 
+// MetadataAddress is that of the metadata service of clouds.
+const MetadataAddress = "169.254.169.254"
+
+// AsksMetadata says whether a check dials the metadata service, which the simulated world
+// has in embedded clusters alone.
+func (l *Lab) AsksMetadata() bool {
+	return slices.ContainsFunc(l.Tasks, func(t Task) bool {
+		return slices.ContainsFunc(t.Checks, func(c checks.Check) bool { return strings.Contains(c.To, MetadataAddress) })
+	})
+}
+
 // Task returns the task with an id, or nil.
 func (l *Lab) Task(id string) *Task {
 	for i := range l.Tasks {

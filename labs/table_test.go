@@ -13,7 +13,6 @@ import (
 const (
 	table          = "../docs/labs.md"
 	tableGenerated = "<!-- What follows is generated: go test ./labs -run TestTable -update -->\n"
-	metadata       = "169.254.169.254"
 	large          = "large.example.com"
 )
 
@@ -39,6 +38,22 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// clustersOf are the clusters that have what a lab needs: the embedded one, kind with
+// netdojo's datapath, and real Cilium in the node image that netdojo builds, without Envoy.
+func clustersOf(needs []string) []string {
+	lacks := func(features ...string) bool {
+		return slices.ContainsFunc(needs, func(n string) bool { return slices.Contains(features, n) })
+	}
+	all := []string{"embedded"}
+	if !lacks("ipv6", "metadata") {
+		all = append(all, "kind")
+		if !lacks("http", "tls") {
+			all = append(all, "Cilium")
+		}
+	}
+	return all
+}
+
 func tableText(t *testing.T) string {
 	t.Helper()
 	all, err := labs.Catalogue()
@@ -54,7 +69,7 @@ func tableText(t *testing.T) string {
 	}
 	kept := readMeasured(t)
 	var text strings.Builder
-	text.WriteString("\n| lab | | level | minutes | tasks | verdicts | wrong answers | points | questions | mutants | noticed | needs |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	text.WriteString("\n| lab | | level | minutes | tasks | verdicts | wrong answers | points | questions | mutants | noticed | needs | clusters |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, lab := range all {
 		e := course.Entry(lab.ID)
 		var verdicts, wrong, points, questions int
@@ -66,19 +81,19 @@ func tableText(t *testing.T) string {
 						verdicts++
 					}
 				}
-				if strings.Contains(c.To, metadata) {
-					needs = append(needs, "metadata")
-				}
 				if strings.Contains(c.To, large) {
 					needs = append(needs, "large")
 				}
 			}
-			slices.Sort(needs)
 			_, of := task.Score(func(string) bool { return true })
 			wrong, points, questions = wrong+len(task.Wrong), points+of, questions+len(task.Quiz)
 		}
-		fmt.Fprintf(&text, "| %s | %s | %s | %d | %d | %d | %d | %d | %d | %s | %s |\n",
-			lab.ID, lab.Title, e.Level, e.Minutes, len(lab.Tasks), verdicts, wrong, points, questions, mutantCells(t, lab, kept[lab.ID]), strings.Join(slices.Compact(needs), ", "))
+		if lab.AsksMetadata() {
+			needs = append(needs, "metadata")
+		}
+		slices.Sort(needs)
+		fmt.Fprintf(&text, "| %s | %s | %s | %d | %d | %d | %d | %d | %d | %s | %s | %s |\n",
+			lab.ID, lab.Title, e.Level, e.Minutes, len(lab.Tasks), verdicts, wrong, points, questions, mutantCells(t, lab, kept[lab.ID]), strings.Join(slices.Compact(needs), ", "), strings.Join(clustersOf(needs), ", "))
 	}
 	text.WriteString("\n| track | | labs | minutes |\n| --- | --- | --- | --- |\n")
 	for _, track := range course.Tracks {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/netdojo/netdojo/checks"
 	"github.com/netdojo/netdojo/cluster"
 	"github.com/netdojo/netdojo/labs"
 )
@@ -32,7 +31,7 @@ func tryCatalogue(t *testing.T, datapath cluster.Datapath, lacks ...string) {
 	var tried []string
 	for _, lab := range all {
 		lacking := slices.ContainsFunc(lab.Needs, func(n string) bool { return slices.Contains(lacks, n) })
-		if !lacking && !asksMetadata(lab) {
+		if !lacking && !lab.AsksMetadata() {
 			tried = append(tried, lab.ID)
 		}
 	}
@@ -45,10 +44,4 @@ func tryCatalogue(t *testing.T, datapath cluster.Datapath, lacks ...string) {
 		}
 	}
 	t.Logf("%d labs: %s", len(tried), strings.Join(tried, ", "))
-}
-
-func asksMetadata(lab *labs.Lab) bool {
-	return slices.ContainsFunc(lab.Tasks, func(task labs.Task) bool {
-		return slices.ContainsFunc(task.Checks, func(c checks.Check) bool { return strings.Contains(c.To, "169.254.169.254") })
-	})
 }

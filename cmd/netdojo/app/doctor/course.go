@@ -27,10 +27,6 @@ import (
 // catalogueName is the course that netdojo brings, in --course.
 const catalogueName = "catalogue"
 
-// metadata is the address of the metadata service, which the simulated world has on the
-// way of embedded clusters alone.
-const metadata = "169.254.169.254"
-
 // coursePart are the labs of a course that --course names: a folder, a track of the
 // catalogue, or the catalogue.
 func coursePart(name string) ([]*labs.Lab, error) {
@@ -82,14 +78,7 @@ func needsOf(all []*labs.Lab) (needs, error) {
 		if l.NeedsNodes() {
 			n.nodes = append(n.nodes, l.ID)
 		}
-		if slices.ContainsFunc(l.Tasks, func(t labs.Task) bool {
-			for _, c := range t.Checks {
-				if strings.Contains(c.To, metadata) {
-					return true
-				}
-			}
-			return false
-		}) {
+		if l.AsksMetadata() {
 			n.metadata = append(n.metadata, l.ID)
 		}
 		pods := 0
@@ -278,7 +267,7 @@ func (n needs) elsewhere(provider string) []examine.Result {
 	service := examine.Result{ID: "course-metadata", Requirement: "The metadata service can be asked", State: examine.OK}
 	if len(n.metadata) > 0 {
 		service.State = examine.Warning
-		service.Cause = metadata + " is served in embedded clusters alone; it is in lab " + strings.Join(n.metadata, ", ")
+		service.Cause = labs.MetadataAddress + " is served in embedded clusters alone; it is in lab " + strings.Join(n.metadata, ", ")
 		service.Cure = "take these labs on an embedded cluster"
 	}
 	results := []examine.Result{pulled, service}
