@@ -25,6 +25,34 @@ func (d *driver) save(said backend.Judgement, err error) {
 	saved()
 }
 
+// TestProblemsAreOvertaken: that nothing is wrong with a file, and that A applies it, is no
+// news any more when it was applied while the policy engine was asked.
+func TestProblemsAreOvertaken(t *testing.T) {
+	for _, solved := range []bool{true, false} {
+		f := newFake()
+		answer := make(chan struct{})
+		f.engine = answer
+		d := entered(t, f, Options{}, 120, 40)
+		d.until("the files judged", func() bool { return d.m.lab.lesson.Saved != nil })
+		d.save(backend.Judgement{Files: []string{"4.1.yaml"}, Policies: 1, Revision: 1, Unasked: true}, nil)
+		d.until("the engine asked", func() bool { return f.count("ask the engine 4.1") > 0 })
+		f.mu.Lock()
+		f.solved = solved
+		changed := f.changed
+		f.mu.Unlock()
+		changed("CiliumNetworkPolicy allow-fqdn")
+		said := "1 of 2 checks as expected."
+		if solved {
+			said = "All 2 checks as expected: task 4.1 is done."
+		}
+		d.until("the checks", d.seen(said))
+		close(answer)
+		d.until("the engine's answer", func() bool { return !d.m.lab.lesson.Saved.Unasked })
+		d.sees(said)
+		d.seesNot("A applies the answer.")
+	}
+}
+
 // TestProblems: what is wrong with a file is told at the save, beside the checks and in
 // the pane of problems, with line, column and cure.
 func TestProblems(t *testing.T) {

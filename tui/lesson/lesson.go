@@ -68,6 +68,7 @@ type Lesson struct {
 	purpose  Purpose
 	chosen   int
 	pending  string
+	changes  int              // of policies and pods, since the lab was opened
 	judged   []string         // checks that this session judged with the policy
 	policies []record.Applied // that the last check found
 	differed bool             // a baseline of this session was not taken over
@@ -186,8 +187,12 @@ func (l *Lesson) Passed() int {
 // the checks have yet to follow.
 func (l *Lesson) Changed(what string) {
 	l.pending, l.Preview = what, nil
+	l.changes++
 	l.outdate()
 }
+
+// Changes counts what Changed noted.
+func (l *Lesson) Changes() int { return l.changes }
 
 func (l *Lesson) outdate() {
 	for i := range l.Rows {

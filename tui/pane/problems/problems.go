@@ -33,6 +33,7 @@ type problems struct {
 	saves *queue.Queue[struct{}] // nil before the lab is entered
 	err   error                  // why the files are not judged
 	news  bool                   // what was found is still to be told
+	since int                    // the lesson's changes when the files were saved last
 }
 
 // Messages: the learner saved a file, and what was found then.
@@ -115,6 +116,7 @@ func (p *problems) Update(msg tea.Msg) tea.Cmd {
 		}
 	case saved:
 		if msg.to == p {
+			p.since = p.page.Lesson().Changes()
 			return tea.Batch(p.next, p.judge())
 		}
 	case judged:
@@ -144,7 +146,7 @@ func (p *problems) tell() {
 	lesson := p.page.Lesson()
 	words := lesson.SavedWords()
 	switch {
-	case words == "" || p.page.Seen(p):
+	case words == "" || p.page.Seen(p) || p.overtaken():
 		return
 	case len(lesson.SavedProblems()) > 0:
 		first := lesson.SavedProblems()[0]
@@ -160,6 +162,18 @@ func (p *problems) tell() {
 		words += " A applies the answer."
 	}
 	p.page.Say("%s", words)
+}
+
+// overtaken says whether what the checks say is the news by now: that nothing is wrong with
+// a file, and how it is applied, may be found only after it was applied and judged.
+func (p *problems) overtaken() bool {
+	lesson := p.page.Lesson()
+	applied := lesson.Changes() != p.since
+	passed := lesson.Passed() == len(lesson.Rows)
+	if len(lesson.SavedProblems()) > 0 {
+		return applied && passed
+	}
+	return applied || passed
 }
 
 func (p *problems) Scroll(by int)   { p.ScrollBy(by, len(p.Whole(p.Width))) }
