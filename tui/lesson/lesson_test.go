@@ -48,12 +48,17 @@ func verdict(phase checks.Phase, id string, seen checks.Kind, expect checks.Expe
 
 // session runs one of a purpose that sees these verdicts of the lesson's task.
 func session(l *Lesson, why Purpose, seen ...record.Check) Outcome {
+	return sessionUnder(l, why, nil, seen...)
+}
+
+// sessionUnder is a session that finds policies.
+func sessionUnder(l *Lesson, why Purpose, found []record.Applied, seen ...record.Check) Outcome {
 	l.Begin(why)
 	for _, c := range seen {
 		l.Take(event.CheckStarted{Task: l.Task.ID, Check: c.ID, Phase: c.Phase})
 		l.Take(event.CheckVerdict{Task: l.Task.ID, Check: c})
 	}
-	return l.End(record.Run{Tasks: []record.Task{{ID: l.Task.ID, Checks: seen}}})
+	return l.End(record.Run{Tasks: []record.Task{{ID: l.Task.ID, Checks: seen, Policies: found}}})
 }
 
 func before(id string) record.Check { return verdict(checks.Before, id, checks.Allowed, "allowed") }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/netdojo/netdojo/checks"
 	"github.com/netdojo/netdojo/labs"
+	"github.com/netdojo/netdojo/runner/record"
 )
 
 // TestAsked: predictions are asked for until they are made or a policy was judged.
@@ -27,7 +28,11 @@ func TestAsked(t *testing.T) {
 	if r := again.Row("two"); r.Predict != "denied" || r.Told != "" || again.Progress().Predicted != 0 {
 		t.Errorf("going on with the lab took the prediction: %+v", r)
 	}
-	session(again, Checking, verdict(checks.After, "two", checks.Denied, "denied"))
+	// What is checked without a policy is not the policy's either.
+	if o := session(again, Checking, verdict(checks.After, "two", checks.Allowed, "denied")); o.Told != nil || again.Row("two").Predict != "denied" {
+		t.Errorf("nothing is applied, and the prediction is taken: %+v", again.Row("two"))
+	}
+	sessionUnder(again, Checking, []record.Applied{{Kind: "CiliumNetworkPolicy", Name: "p"}}, verdict(checks.After, "two", checks.Denied, "denied"))
 	if k := again.Progress(); k.Predicted != 1 || k.PredictedWell != 1 || len(k.Expects) != 0 {
 		t.Errorf("kept %+v", k)
 	}

@@ -2,6 +2,7 @@ package lesson
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/netdojo/netdojo/checks"
@@ -81,15 +82,27 @@ func (l *Lesson) verdict(c record.Check) {
 		r.Before = &c
 		return
 	}
-	r.Now, r.Stale = &c, false
+	r.Now, r.Stale, r.Told = &c, false, ""
 	l.judged = append(l.judged, c.ID)
+}
+
+// settle takes what the learner had said of the checks that were judged. Where the lab is
+// gone on with, it was said of the next verdicts. What the lab asked for was said of a policy,
+// and waits until one is applied.
+func (l *Lesson) settle() (told []Row) {
 	if l.purpose == Entering {
-		return // gone on with: what is predicted is the next policy's
+		return nil
 	}
-	r.Told, r.Predict = r.Predict, ""
-	if r.Told != "" {
+	for i := range l.Rows {
+		r := &l.Rows[i]
+		if r.Predict == "" || !slices.Contains(l.judged, r.Check.ID) || r.Asked && len(l.policies) == 0 {
+			continue
+		}
+		r.Told, r.Predict = r.Predict, ""
 		l.foretold(r)
+		told = append(told, *r)
 	}
+	return told
 }
 
 // Outcome is what the end of a session means for the task.
@@ -129,13 +142,7 @@ func (l *Lesson) End(run record.Run) Outcome {
 	}
 	var last string
 	o.Passed, o.Total, last = score(run, l.Task.ID)
-	for _, r := range l.Rows {
-		for _, id := range l.judged {
-			if r.Check.ID == id && r.Told != "" {
-				o.Told = append(o.Told, r)
-			}
-		}
-	}
+	o.Told = l.settle()
 	if o.Judged = o.Total > 0; o.Judged {
 		k := l.Progress()
 		k.Passed, k.Total, k.LastCheck = o.Passed, o.Total, last

@@ -196,6 +196,9 @@ func (f *fake) run(name string, phase checks.Phase) func(context.Context, *labs.
 		c.Passed = string(c.Verdict) == string(c.Expect)
 		listen(event.CheckVerdict{Task: id, Check: c})
 		out := record.Run{Tasks: []record.Task{{ID: id, Checks: []record.Check{c}}}}
+		if f.solved {
+			out.Tasks[0].Policies = []record.Applied{{Kind: "CiliumNetworkPolicy", Name: "p"}}
+		}
 		if out.Passed = 1; !c.Passed {
 			out.Passed, out.Failed = 0, 1
 		}

@@ -67,7 +67,13 @@ func TestPreview(t *testing.T) {
 	wants(t, said, "what do you expect of it?", "Not now: say first what you expect of 1 check.", "what do you expect of it?",
 		"With 4.1.yaml applied, 1 of 1 check as expected, by the policy engine.",
 		"From default/app=backend to https://cilium.io: now allowed, as saved denied, expected denied.",
-		"Not now: the preview has told it.", "You predicted denied for cilium-io: wrong.")
+		"Not now: the preview has told it.")
+	if strings.Contains(said, "You predicted") {
+		t.Errorf("nothing is applied, and the prediction is judged:\n%s", said)
+	}
+	f.solved = true
+	wants(t, talk(t, f, t.TempDir(), "4", "predict", "denied", "check", "quit"), "You predicted denied for cilium-io: right.")
+	f.solved = false
 
 	f.preview.Now["cilium-io"], f.change = checks.Denied, nil
 	delete(f.preview.Saved, "cilium-io")
