@@ -62,7 +62,7 @@ it, so that hubble observe --input-file reads it.`,
 	env.ChosenNameFlag(cmd, &o.Name)
 	f := cmd.Flags()
 	f.BoolVarP(&o.Follow, "follow", "f", false, "go on with what comes")
-	f.IntVar(&o.Last, "last", 20, "how many past flows to begin with, before they are narrowed down")
+	f.IntVar(&o.Last, "last", 20, "how many past flows to show; with --follow, how many to begin with before they are narrowed down")
 	f.StringVar(&o.Pod, "pod", "", "only flows from or to pods whose name begins so, or that have the labels: [NAMESPACE/]NAME or [NAMESPACE/]app=web")
 	f.StringVar(&o.Verdict, "verdict", "", "only these: "+strings.Join(verdictNames(), ", "))
 	f.StringVarP(&o.Output, "output", "o", "plain", "plain or json")
@@ -107,6 +107,9 @@ type history interface {
 // of a handle without a history, after the last one of them.
 const quiet = 300 * time.Millisecond
 
+// every is more flows than any datapath keeps.
+const every = 1 << 20
+
 // Run shows flows.
 func Run(ctx context.Context, o *Options) (err error) {
 	if o.Name, err = o.Env.Choose(ctx, o.Name); err != nil {
@@ -124,7 +127,11 @@ func Run(ctx context.Context, o *Options) (err error) {
 	if past, ok := h.(history); ok && !o.Follow {
 		open, ends = past.FlowHistory, true
 	}
-	stream, err := open(ctx, o.Last)
+	last := o.Last
+	if o.narrowed() && !o.Follow {
+		last = every
+	}
+	stream, err := open(ctx, last)
 	if errors.Is(err, cluster.ErrNoFlows) {
 		return exit.WithCure(fmt.Errorf("cluster %s: %w", o.Name, err), "use a cluster with --datapath netdojo")
 	}
@@ -132,7 +139,7 @@ func Run(ctx context.Context, o *Options) (err error) {
 		return fmt.Errorf("read flows of cluster %s: %w", o.Name, err)
 	}
 	if !o.Follow && !ends {
-		stream = newPast(stream, o.Last, quiet)
+		stream = newPast(stream, last, quiet)
 	}
 	// Recv knows no context: closing ends it.
 	stop := context.AfterFunc(ctx, func() { stream.Close() })
@@ -140,7 +147,9 @@ func Run(ctx context.Context, o *Options) (err error) {
 	return errors.Join(show(ctx, o, stream), stream.Close())
 }
 
+// show prints what comes; of the past the last that are wanted.
 func show(ctx context.Context, o *Options, stream cluster.FlowStream) error {
+	var past []*flowpb.Flow
 	for {
 		f, err := stream.Recv()
 		if ctx.Err() != nil {
@@ -149,26 +158,42 @@ func show(ctx context.Context, o *Options, stream cluster.FlowStream) error {
 			}
 			return context.Cause(ctx)
 		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read flows: %w", err)
-		}
-		if !o.wants(f) {
-			continue
-		}
-		text := printable.Line(Line(f))
-		if o.Output == "json" {
-			if text, err = jsonLine(f); err != nil {
-				return fmt.Errorf("encode a flow: %w", err)
+		switch {
+		case err != nil:
+			for _, f := range past {
+				if err := o.print(f); err != nil {
+					return err
+				}
 			}
-		}
-		if _, err := fmt.Fprintln(o.Env.Out, text); err != nil {
-			return err
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return fmt.Errorf("read flows: %w", err)
+		case !o.wants(f):
+		case o.Follow:
+			if err := o.print(f); err != nil {
+				return err
+			}
+		default:
+			past = append(past, f)
+			past = past[max(0, len(past)-o.Last):]
 		}
 	}
 }
+
+func (o *Options) print(f *flowpb.Flow) (err error) {
+	text := printable.Line(Line(f))
+	if o.Output == "json" {
+		if text, err = jsonLine(f); err != nil {
+			return fmt.Errorf("encode a flow: %w", err)
+		}
+	}
+	_, err = fmt.Fprintln(o.Env.Out, text)
+	return err
+}
+
+// narrowed says whether not all flows are wanted.
+func (o *Options) narrowed() bool { return o.Verdict != "" || o.Pod != "" }
 
 func (o *Options) wants(f *flowpb.Flow) bool {
 	if o.Verdict != "" && !strings.EqualFold(f.GetVerdict().String(), o.Verdict) {

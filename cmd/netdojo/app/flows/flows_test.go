@@ -128,7 +128,7 @@ func TestShowNarrowsDown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, out, _ := streams.Test("")
-			o := &Options{Env: &env.Env{Streams: s}, Verdict: tc.verdict, Pod: tc.pod, Output: "plain"}
+			o := &Options{Env: &env.Env{Streams: s}, Verdict: tc.verdict, Pod: tc.pod, Last: 20, Output: "plain"}
 			if err := o.check(); err != nil {
 				t.Fatal(err)
 			}
@@ -143,6 +143,21 @@ func TestShowNarrowsDown(t *testing.T) {
 				t.Errorf("%d lines, want %d:\n%s", got, tc.want, out)
 			}
 		})
+	}
+}
+
+// TestLastOfWhatIsWanted: the last drop is told, however much passed since.
+func TestLastOfWhatIsWanted(t *testing.T) {
+	for last, want := range map[int]int{0: 0, 1: 1, 5: 2} {
+		s, out, _ := streams.Test("")
+		o := &Options{Env: &env.Env{Streams: s}, Verdict: "dropped", Last: last, Output: "plain"}
+		stream := newPast(newLive(dropped(), dropped(), forwarded(), forwarded(), forwarded()), 5, time.Minute)
+		if err := errors.Join(show(context.Background(), o, stream), stream.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(out.String(), "\n"); got != want {
+			t.Errorf("--last %d: %d lines, want %d:\n%s", last, got, want, out)
+		}
 	}
 }
 
