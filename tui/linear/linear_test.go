@@ -80,7 +80,7 @@ func (f *fake) Flows(ctx context.Context, each func(flow.Flow)) error {
 		for range 2 {
 			each(flow.Flow{
 				Verdict: "denied", From: flow.End{Namespace: "default", Name: "backend"}, To: flow.End{Name: "cilium.io", Port: 443}, What: "TCP",
-				Reason: "policy denied", By: []string{"CiliumNetworkPolicy default/p"},
+				Reason: "policy denied at egress", By: []string{"CiliumNetworkPolicy default/p"},
 			})
 			each(flow.Flow{Verdict: "allowed", From: flow.End{Namespace: "kube-system", Name: "coredns"}, To: flow.End{Name: "host", Port: 6443}, What: "TCP"})
 		}
@@ -308,7 +308,7 @@ func TestALabToItsEnd(t *testing.T) {
 		"You predict denied for cilium-io.", "You predicted denied for cilium-io: wrong. It was allowed, because no policy selects the pod",
 		"cilium-io: from default/app=backend to https://cilium.io",
 		"A shell in", "The shell has ended.", "Changed: CiliumNetworkPolicy default/p. check judges",
-		"denied, 2 times: from backend to cilium.io:443, TCP, reason policy denied, by CiliumNetworkPolicy default/p.",
+		"denied, 2 times: from backend to cilium.io:443, TCP, reason policy denied at egress, by CiliumNetworkPolicy default/p.",
 		"No connection since you last asked.", "Say: explain CHECK.",
 		"From default/app=backend to https://cilium.io: without the policy allowed, expected denied, now allowed.",
 		"From backend to cilium.io, port 443, HEAD /: allowed, and something changed since.",
