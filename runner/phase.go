@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -33,17 +34,15 @@ func (s *Session) phaseAwaiting(ctx context.Context, t labs.Task, phase checks.P
 	if len(todo) == 0 {
 		return nil, nil
 	}
-	s.emit(event.PhaseStarted{Task: t.ID, Phase: phase})
+	started := starting(t, phase, todo)
+	s.emit(event.PhaseStarted{Task: t.ID, Phase: phase, Checks: started})
 	results := make([]checks.Result, len(todo))
 	settled := make([]bool, len(todo))
 	entries := make([]record.Check, len(todo))
 	group, gctx := errgroup.WithContext(ctx)
 	for i, c := range todo {
 		group.Go(func() error {
-			s.emit(event.CheckStarted{
-				Task: t.ID, Check: c.ID, Title: c.Title, Phase: phase, From: c.From.String(), To: c.Target(),
-				Command: c.CommandLine(), Expect: c.Expect(phase),
-			})
+			s.emit(started[i])
 			r, err := s.prober.Run(gctx, checks.Request{Check: c, Phase: phase, Controls: s.controlsOf(t, c), Awaited: awaited.of(c.ID)})
 			if err != nil {
 				return err
@@ -84,6 +83,18 @@ func (s *Session) phaseAwaiting(ctx context.Context, t labs.Task, phase checks.P
 		}
 	}
 	return entries, nil
+}
+
+// starting tells of checks before they are run.
+func starting(t labs.Task, phase checks.Phase, todo []checks.Check) []event.CheckStarted {
+	var all []event.CheckStarted
+	for _, c := range todo {
+		all = append(all, event.CheckStarted{
+			Task: t.ID, Check: c.ID, Title: c.Title, Phase: phase, From: c.From.String(), To: c.Target(),
+			Command: c.CommandLine(), Expect: c.Expect(phase),
+		})
+	}
+	return all
 }
 
 // controlsOf are the controls that a check brings from the phase before.
@@ -147,12 +158,10 @@ func (s *Session) unjudged(t labs.Task, rejected record.Applied) []record.Check 
 
 // unprobed gives all checks after the policy the same verdict.
 func (s *Session) unprobed(t labs.Task, verdict checks.Verdict) []record.Check {
-	s.emit(event.PhaseStarted{Task: t.ID, Phase: checks.After})
+	todo := slices.DeleteFunc(slices.Clone(t.Checks), func(c checks.Check) bool { return c.After == "" })
+	s.emit(event.PhaseStarted{Task: t.ID, Phase: checks.After, Checks: starting(t, checks.After, todo)})
 	var entries []record.Check
-	for _, c := range t.Checks {
-		if c.After == "" {
-			continue
-		}
+	for _, c := range todo {
 		e := entry(c, checks.After, checks.Result{Verdict: verdict})
 		s.emit(event.CheckVerdict{Task: t.ID, Check: e})
 		entries = append(entries, e)

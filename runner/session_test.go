@@ -91,6 +91,20 @@ func TestRunProvesTheSolution(t *testing.T) {
 		if len(f.objects) != 0 {
 			t.Errorf("left behind: %v", f.objects)
 		}
+		var foretold, begun []string
+		for _, e := range events {
+			switch e := e.(type) {
+			case event.PhaseStarted:
+				for _, c := range e.Checks {
+					foretold = append(foretold, string(e.Phase)+" "+c.Check+" "+c.To)
+				}
+			case event.CheckStarted:
+				begun = append(begun, string(e.Phase)+" "+e.Check+" "+e.To)
+			}
+		}
+		if slices.Sort(begun); len(begun) != 4 || !slices.Equal(begun, slices.Sorted(slices.Values(foretold))) {
+			t.Errorf("the phases begin with %q, and the checks that start are %q", foretold, begun)
+		}
 		if _, ok := events[0].(event.RunStarted); !ok {
 			t.Errorf("the first event is %T", events[0])
 		}

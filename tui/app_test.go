@@ -182,7 +182,7 @@ var (
 	flowAt  = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	backing = flow.End{Namespace: "default", Name: "backend"}
 	refusal = flow.Flow{At: flowAt, Verdict: "denied", From: backing, To: flow.End{Name: "cilium.io", Port: 443}, What: "TCP",
-		Reason: "policy denied", By: []string{"CiliumNetworkPolicy default/allow-a-name-\x1b[31mor-two\x07"}}
+		Reason: "policy denied at egress", By: []string{"CiliumNetworkPolicy default/allow-a-name-\x1b[31mor-two\x07"}}
 	noise   = flow.Flow{At: flowAt, Verdict: "allowed", From: flow.End{Namespace: "kube-system", Name: "coredns"}, To: flow.End{Name: "host", Port: 6443}, What: "TCP"}
 	request = flow.Flow{At: flowAt, Verdict: "allowed", From: backing, To: flow.End{Name: "kubernetes.io", Port: 80}, What: "GET /", L7: true}
 )
@@ -199,7 +199,7 @@ func TestFlows(t *testing.T) {
 	f := newFake()
 	d := seeFlows(t, f, 140, 40, append(some, request, answer)...)
 	d.until("the last", d.seen("HTTP 403"))
-	d.sees("✗ denied    allow-a-name-or-two  backend → cilium.io:443 TCP  ×12  policy denied", "✗ HTTP 403", "03:04:05", "(1 hidden)")
+	d.sees("✗ denied    allow-a-name-or-two  backend → cilium.io:443 TCP  ×12  policy denied at egress", "✗ HTTP 403", "03:04:05", "(1 hidden)")
 	d.seesNot("coredns")
 	if n := strings.Count(d.text(), "cilium.io:443"); n != 1 {
 		t.Errorf("a connection that came 12 times has %d lines:\n%s", n, d.text())

@@ -199,6 +199,7 @@ const (
 	PartPort   RulePart = "port"   // port or protocol
 	PartL7     RulePart = "l7"     // the request within the connection
 	PartNobody RulePart = "nobody" // nothing: the rule selects nobody
+	PartNoRule RulePart = "none"   // nothing: the policy closes the direction, and has no rule in it
 )
 
 // Miss is one thing about a connection that a rule does not match.

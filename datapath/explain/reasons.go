@@ -79,6 +79,9 @@ func (d *Direction) reason() string {
 	if r == nil {
 		return fmt.Sprintf("policies select %s for %s, and none has a rule that could allow it", d.Endpoint, d.Direction)
 	}
+	if r.missing() {
+		return fmt.Sprintf("%s has %s (%s of %s)", p.Title(), r.Misses[0].Wants, d.Direction, d.Endpoint)
+	}
 	text := fmt.Sprintf("%s of %s comes nearest (%s of %s)", r.Path, p.Title(), d.Direction, d.Endpoint)
 	if r.Hint != nil {
 		return text + ": " + r.Hint.sentence()
@@ -119,10 +122,17 @@ func (d *Direction) nearest() (p *Policy, r *Rule) {
 	return p, r
 }
 
-// distance grows with how much a rule misses: a part more than a label of a part.
+// missing says whether there is no rule, only a policy that closes the direction.
+func (r *Rule) missing() bool { return len(r.Misses) == 1 && r.Misses[0].Part == PartNoRule }
+
+// distance grows with how much a rule misses: a part more than a label of a part. Any
+// is nearer than none, and than one that selects nobody.
 func (r *Rule) distance() int {
 	by := 0
 	for _, m := range r.Misses {
+		if m.Part == PartNobody || m.Part == PartNoRule {
+			by += 1000
+		}
 		by += 10 + 2*len(m.Unmet)
 		if m.Part != "port" && m.Part != "l7" && len(m.Unmet) == 0 {
 			by += 6 // another kind of peer altogether

@@ -110,6 +110,9 @@ func (r *Rule) write(b *strings.Builder, indent string) {
 		action += fmt.Sprintf(", %s tier, priority %.0f", r.Tier, math.Floor(r.Priority))
 	}
 	switch {
+	case r.missing():
+		fmt.Fprintf(b, "%s%s: %s\n", indent, r.Path, r.Misses[0].Wants)
+		return
 	case r.Decides:
 		fmt.Fprintf(b, "%s%s: matches, and decides (%s)\n", indent, r.Path, action)
 	case r.Matches:
@@ -130,7 +133,7 @@ func (r *Rule) write(b *strings.Builder, indent string) {
 
 // String says what a rule wants and what the connection has.
 func (m *Miss) String() string {
-	if m.Part == PartNobody {
+	if m.Part == PartNobody || m.Part == PartNoRule {
 		return m.Wants
 	}
 	if m.Has == "" {

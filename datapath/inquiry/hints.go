@@ -6,9 +6,20 @@ import (
 	"strings"
 
 	"github.com/netdojo/netdojo/datapath/explain"
+	"github.com/netdojo/netdojo/policies"
 )
 
-const namespaceKey = "io.kubernetes.pod.namespace"
+// What Cilium writes into labels: a pod's namespace, and before the labels of that.
+const (
+	namespaceKey    = "io.kubernetes.pod.namespace"
+	namespaceLabels = "io.cilium.k8s.namespace.labels."
+)
+
+// ofCilium says whether policies of a kind select by Cilium's labels and entities;
+// Kubernetes' own kinds know neither.
+func ofCilium(kind string) bool {
+	return kind == policies.CiliumNetworkPolicy || kind == policies.CiliumClusterwideNetworkPolicy
+}
 
 // vocabulary is the labels that pods have.
 type vocabulary struct {
@@ -41,7 +52,7 @@ func (q *question) hint(c *explain.Connection, w way) {
 			for j := range directions[i].Policies {
 				p := &directions[i].Policies[j]
 				for k := range p.Rules {
-					p.Rules[k].Hint = q.ruleHint(&p.Rules[k], c, w)
+					p.Rules[k].Hint = q.ruleHint(p, &p.Rules[k], c, w)
 				}
 				if p.Rejected != "" {
 					c.Hints = append(c.Hints, explain.Hint{
@@ -66,8 +77,9 @@ func lookupDirections(l *explain.Lookup) []explain.Direction {
 	return l.Directions
 }
 
-// ruleHint says what a rule that does not match was perhaps meant to say.
-func (q *question) ruleHint(r *explain.Rule, c *explain.Connection, w way) *explain.Hint {
+// ruleHint says what a rule that does not match was perhaps meant to say, in the
+// words of its policy's kind.
+func (q *question) ruleHint(p *explain.Policy, r *explain.Rule, c *explain.Connection, w way) *explain.Hint {
 	if r.Matches {
 		return nil
 	}
@@ -75,13 +87,13 @@ func (q *question) ruleHint(r *explain.Rule, c *explain.Connection, w way) *expl
 		var h *explain.Hint
 		switch m.Part {
 		case explain.PartNobody:
-			h = &explain.Hint{Code: explain.HintEmptyRule, Text: "a rule that names neither peers nor ports selects nobody: it only switches the default deny on"}
+			h = &explain.Hint{Code: explain.HintEmptyRule, Text: m.Wants + ": it only switches the default deny on"}
 		case explain.PartPeer:
-			h = q.labelHint(m)
+			h = q.labelHint(p, m)
 		case explain.PartPort:
 			h = portHint(m, c, w)
 		case explain.PartCIDR:
-			h = q.cidrHint(w)
+			h = q.cidrHint(p, w)
 		case explain.PartName:
 			h = nameHint(m, w)
 		}
@@ -93,13 +105,20 @@ func (q *question) ruleHint(r *explain.Rule, c *explain.Connection, w way) *expl
 }
 
 // cidrHint says that CIDRs do not select an end as they are set up.
-func (q *question) cidrHint(w way) *explain.Hint {
+func (q *question) cidrHint(p *explain.Policy, w way) *explain.Hint {
 	pods, nodes := q.engine.CIDRsMatchPods(), q.engine.CIDRsMatchNodes()
 	ofPods, ofNode := w.from.pod != nil && w.to.pod != nil, w.from.end.Host || w.to.end.Host
 	if !(ofPods && !pods || ofNode && !nodes) {
 		return nil
 	}
-	return &explain.Hint{Code: explain.HintCIDR, Text: "a CIDR selects what is outside the cluster, never its " + unselected(pods, nodes) + ": select them by labels or entities"}
+	text := "a CIDR selects what is outside the cluster, never its " + unselected(pods, nodes)
+	switch {
+	case ofCilium(p.Kind):
+		text += ": select them by labels or entities"
+	case !pods:
+		text += ": select pods by their labels"
+	}
+	return &explain.Hint{Code: explain.HintCIDR, Text: text}
 }
 
 // unselected is what CIDRs do not select, of which there is something.
@@ -115,18 +134,36 @@ func unselected(pods, nodes bool) string {
 
 // labelHint looks for a label that no pod has, then for a selector that only
 // looks in another namespace.
-func (q *question) labelHint(m explain.Miss) *explain.Hint {
+func (q *question) labelHint(p *explain.Policy, m explain.Miss) *explain.Hint {
 	if text, suggest := q.unknownLabel(m.Unmet); text != "" {
+		if !ofCilium(p.Kind) {
+			text, suggest = withoutCilium(text), withoutCilium(suggest)
+		}
 		return &explain.Hint{Code: explain.HintLabel, Text: text, Suggest: suggest}
 	}
-	if len(m.Unmet) == 1 && strings.HasSuffix(m.Unmet[0].Key, ":"+namespaceKey) && len(m.Unmet[0].Values) == 1 && m.Unmet[0].Has != "" {
-		return &explain.Hint{
-			Code:    explain.HintNamespace,
-			Text:    fmt.Sprintf("the selector means pods of namespace %s, and this one is in %s: a selector without a namespace means the policy's own", m.Unmet[0].Values[0], m.Unmet[0].Has),
-			Suggest: "k8s:" + namespaceKey + ": " + m.Unmet[0].Has,
-		}
+	if len(m.Unmet) != 1 || !strings.HasSuffix(m.Unmet[0].Key, ":"+namespaceKey) || len(m.Unmet[0].Values) != 1 || m.Unmet[0].Has == "" {
+		return nil
 	}
-	return nil
+	means, has := m.Unmet[0].Values[0], m.Unmet[0].Has
+	h := &explain.Hint{
+		Code:    explain.HintNamespace,
+		Text:    fmt.Sprintf("the selector means pods of namespace %s, and this one is in %s", means, has),
+		Suggest: "k8s:" + namespaceKey + ": " + has,
+	}
+	without := "a selector without a namespace"
+	if !ofCilium(p.Kind) {
+		without = "a podSelector without a namespaceSelector"
+		h.Suggest = "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: " + has + "}}"
+	}
+	if means == p.Namespace {
+		h.Text += ": " + without + " means the policy's own"
+	}
+	return h
+}
+
+// withoutCilium writes the labels in a text as Kubernetes' own kinds of policy do.
+func withoutCilium(text string) string {
+	return strings.ReplaceAll(text, namespaceLabels, "")
 }
 
 // unknownLabel finds a required label that no pod has, and the one that was
@@ -143,11 +180,14 @@ func (q *question) unknownLabel(asked []explain.Label) (text, suggest string) {
 			if slices.Contains(words.pairs, pair) {
 				continue
 			}
-			what := "no pod has it"
-			if key == namespaceKey {
-				pair, what = "namespace "+value, "no pod is in it"
+			text = pair + ": no pod has it"
+			switch {
+			case key == namespaceKey:
+				pair = "namespace " + value
+				text = pair + ": no pod is in it"
+			case strings.HasPrefix(key, namespaceLabels):
+				text = pair + ": no pod's namespace has it"
 			}
-			text = pair + ": " + what
 			if v := closest(value, words.values[key]); v != "" {
 				suggest = key + "=" + v
 			} else if p := closest(pair, words.pairs); p != "" {
@@ -234,7 +274,7 @@ func (q *question) lookupHints(c *explain.Connection) []explain.Hint {
 		return []explain.Hint{{
 			Code:    explain.HintDNSDenied,
 			Text:    fmt.Sprintf("%s may not ask the cluster's DNS (%s): it needs a rule for UDP port 53 to the pods with k8s-app=kube-dns in kube-system", c.From.Name, l.Server),
-			Suggest: dnsRule,
+			Suggest: lookupRule(l),
 		}}
 	case !l.Seen && len(q.engine.NamesFor(l.Name)) > 0 && c.Reason != explain.NoPolicy:
 		return []explain.Hint{{
@@ -245,6 +285,19 @@ func (q *question) lookupHints(c *explain.Connection) []explain.Hint {
 	}
 	return nil
 }
+
+// lookupRule is a rule that lets a lookup through, in the words of the policies that
+// do not: those of NetworkPolicies where there are no others.
+func lookupRule(l *explain.Lookup) string {
+	for _, d := range l.Directions {
+		if d.Outcome == explain.Denied && !slices.ContainsFunc(d.Policies, func(p explain.Policy) bool { return p.Kind != policies.NetworkPolicy }) {
+			return plainDNSRule
+		}
+	}
+	return dnsRule
+}
+
+const plainDNSRule = `to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}, podSelector: {matchLabels: {k8s-app: kube-dns}}}], ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]`
 
 const dnsRule = `toEndpoints: [{matchLabels: {"k8s:io.kubernetes.pod.namespace": kube-system, "k8s:k8s-app": kube-dns}}], toPorts: [{ports: [{port: "53", protocol: ANY}], rules: {dns: [{matchPattern: "*"}]}}]`
 
@@ -295,6 +348,12 @@ func (q *question) idleHints(c *explain.Connection) []explain.Hint {
 			return pair == suggest
 		}) {
 			continue
+		}
+		if namespace, ok := strings.CutPrefix(suggest, namespaceKey+"="); ok && idle.Policy.Namespace != "" {
+			suggest = "metadata: {namespace: " + namespace + "}" // it selects pods of its own alone
+		}
+		if !ofCilium(idle.Policy.Kind) {
+			text, suggest = withoutCilium(text), withoutCilium(suggest)
 		}
 		out = append(out, explain.Hint{
 			Code: explain.HintUnusedPolicy, Text: idle.Policy.String() + " selects no pod: " + text, Suggest: suggest,

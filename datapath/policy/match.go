@@ -49,7 +49,7 @@ func (c *candidate) rule(entry *policytypes.PolicyEntry, path string) explain.Ru
 	}
 	r.L7 = l7.Describe(entry.L4)
 	if r.Matches = c.matches(entry); !r.Matches {
-		r.Misses = c.misses(entry)
+		r.Misses = c.misses(entry, path)
 		return r
 	}
 	if c.dns != "" {
@@ -151,8 +151,13 @@ func inNumbers(p api.PortProtocol, named ctypes.NamedPortMap) (out []api.PortPro
 }
 
 // misses says why a rule does not match: its peers, its ports, or both.
-func (c *candidate) misses(entry *policytypes.PolicyEntry) []explain.Miss {
-	if entry.L3 == nil || len(entry.L3) == 0 && len(entry.L4) == 0 {
+func (c *candidate) misses(entry *policytypes.PolicyEntry, path string) []explain.Miss {
+	switch {
+	case path == typesPath:
+		return []explain.Miss{{Part: explain.PartNoRule, Wants: fmt.Sprintf("no %s rule, so it allows nobody", c.dir)}}
+	case entry.L3 == nil:
+		return []explain.Miss{{Part: explain.PartNobody, Wants: "a rule whose list of peers is empty, or whose Services are not there, which selects nobody"}}
+	case len(entry.L3) == 0 && len(entry.L4) == 0:
 		return []explain.Miss{{Part: explain.PartNobody, Wants: "a rule without peers and ports, which selects nobody"}}
 	}
 	var out []explain.Miss

@@ -25,6 +25,9 @@ func rulePaths(rules []*api.Rule, specs []string) []string {
 
 var sectionNames = [...]string{"ingress", "ingressDeny", "egress", "egressDeny"}
 
+// typesPath is the place of a direction that a NetworkPolicy closes without a rule.
+const typesPath = "spec.policyTypes"
+
 // networkPolicyPaths does the same for the entries of a NetworkPolicy: one for
 // each peer of a rule, one for a rule without peers, and one for a direction that
 // only its type names.
@@ -40,7 +43,7 @@ func networkPolicyPaths(np *networkingv1.NetworkPolicy) []string {
 			}
 		}
 		if len(counts) == 0 && named {
-			out = append(out, "spec.policyTypes")
+			out = append(out, typesPath)
 		}
 	}
 	var from, to []int

@@ -37,8 +37,9 @@ type TaskStarted struct{ ID, Title string }
 
 // PhaseStarted comes before the checks of a phase.
 type PhaseStarted struct {
-	Task  string
-	Phase checks.Phase
+	Task   string
+	Phase  checks.Phase
+	Checks []CheckStarted // all that will be judged, in the lab's order
 }
 
 // CheckStarted comes when a check's first probe starts. Checks of a phase run

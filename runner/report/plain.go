@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,11 +34,12 @@ type Plain struct {
 
 	mu      sync.Mutex // guards what follows
 	w       io.Writer
-	err     error     // the first of writing; nothing is written after it
-	current string    // what the progress line is about; "" when there is none
-	since   time.Time // when that began
-	drawn   bool      // the progress line stands on the terminal
-	wide    int       // width of the destinations of this phase
+	err     error                // the first of writing; nothing is written after it
+	current string               // what the progress line is about; "" when there is none
+	since   time.Time            // when that began
+	drawn   bool                 // the progress line stands on the terminal
+	wide    int                  // width of the destinations of this phase
+	asked   []event.CheckStarted // in this phase
 }
 
 // NewPlain returns a renderer that writes to w.
@@ -105,9 +107,11 @@ func (p *Plain) Listen(e event.Event) {
 		p.line("%s", p.paint(bold, "Task "+e.ID+"  "+e.Title))
 	case event.PhaseStarted:
 		p.line("  %s", phaseTitle(e.Phase))
-		p.wide = 0
+		p.wide, p.asked = 0, e.Checks
+		for _, c := range e.Checks {
+			p.wide = max(p.wide, len(p.whither(c.Check, c.From, c.To)))
+		}
 	case event.CheckStarted:
-		p.wide = max(p.wide, len(e.To))
 		p.status("    %s  %s …", e.Check, strings.Join(e.Command, " "))
 	case event.CheckVerdict:
 		p.verdict(e.Check)
@@ -169,7 +173,7 @@ func (p *Plain) verdict(c record.Check) {
 	if !c.Passed {
 		mark, colour = "FAIL", red
 	}
-	p.line("    %s %-*s  %-12s %s", p.paint(colour, mark), p.wide, c.To, string(c.Verdict), tail(c))
+	p.line("    %s %-*s  %-12s %s", p.paint(colour, mark), p.wide, p.whither(c.ID, c.From, c.To), string(c.Verdict), tail(c))
 	if c.Passed && c.Verdict == checks.Allowed {
 		return
 	}
@@ -186,6 +190,20 @@ func (p *Plain) verdict(c record.Check) {
 	for _, line := range evidence(c) {
 		p.line("         %s", line)
 	}
+}
+
+// whither is what tells a check from the others of its phase, which end in any order:
+// its destination, and what else it takes where several have that.
+func (p *Plain) whither(id, from, to string) string {
+	text := to
+	others := slices.DeleteFunc(slices.Clone(p.asked), func(c event.CheckStarted) bool { return c.Check == id || c.To != to })
+	if len(others) > 0 {
+		text += " from " + from
+	}
+	if slices.ContainsFunc(others, func(c event.CheckStarted) bool { return c.From == from }) {
+		text += ", " + id
+	}
+	return text
 }
 
 // tail is the short facts after a verdict.

@@ -109,6 +109,16 @@ func run(after ...record.Check) record.Run {
 	return r
 }
 
+func starting(phase checks.Phase, all ...record.Check) event.PhaseStarted {
+	e := event.PhaseStarted{Task: "4.1", Phase: phase}
+	for _, c := range all {
+		if c.Phase == phase {
+			e.Checks = append(e.Checks, event.CheckStarted{Task: "4.1", Check: c.ID, Phase: phase, From: c.From, To: c.To})
+		}
+	}
+	return e
+}
+
 // story is the events of a run.
 func story(r record.Run, err error) []event.Event {
 	update := func(name string, s step.State, depth int, d time.Duration, detail string) event.StepUpdate {
@@ -133,7 +143,7 @@ func story(r record.Run, err error) []event.Event {
 			if phase == checks.After {
 				events = append(events, event.Applied{Task: "4.1", Object: r.Tasks[0].Policies[0]})
 			}
-			events = append(events, event.PhaseStarted{Task: "4.1", Phase: phase})
+			events = append(events, starting(phase, r.Tasks[0].Checks...))
 		}
 		events = append(events,
 			event.CheckStarted{Task: "4.1", Check: c.ID, Phase: c.Phase, To: c.To, Command: c.Command, Expect: c.Expect},
@@ -179,6 +189,26 @@ func TestPlain(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { golden(t, tt.name, plain(tt.o, tt.events)) })
 	}
+}
+
+// TestPlainTellsChecksApart: the checks of a phase end in any order, so each line says
+// which it is of.
+func TestPlainTellsChecksApart(t *testing.T) {
+	at := func(id, from, to string) record.Check {
+		c := check(id, to, checks.After, checks.ExpectAllowed)
+		c.From = from
+		return c
+	}
+	all := []record.Check{
+		at("a", "tower/app=watch", "api:443"), at("b", "tower/app=idle", "api:443"), at("c", "tower/app=watch", "board:8080"),
+		at("read", "tower/app=watch", "http://site/"), at("write", "tower/app=watch", "http://site/"),
+	}
+	all[1].Passed, all[2].Passed = false, false
+	events := []event.Event{starting(checks.After, all...)}
+	for _, c := range slices.Backward(all) {
+		events = append(events, event.CheckVerdict{Task: "4.1", Check: c})
+	}
+	golden(t, "alike.txt", plain(PlainOptions{}, events))
 }
 
 // Every event must leave a trace on a terminal, or a face has forgotten it.

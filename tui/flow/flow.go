@@ -49,7 +49,7 @@ type Flow struct {
 	L7       bool     // What is of layer 7
 	Answer   bool     // to what was asked before
 	Code     int      // HTTP status of an answer, 0 for none
-	Reason   string   // of a drop
+	Reason   string   // of a drop, with the end that it was at
 	By       []string // the policies that decided, each KIND NAMESPACE/NAME
 }
 

@@ -27,7 +27,7 @@ func told(flows ...Flow) string {
 
 func TestConnections(t *testing.T) {
 	by := []string{"CiliumNetworkPolicy shop/p"}
-	dropped := Flow{Verdict: Denied, From: frontend, To: End{Name: "cilium.io", Port: 443}, What: "TCP", Reason: "policy denied", By: by}
+	dropped := Flow{Verdict: Denied, From: frontend, To: End{Name: "cilium.io", Port: 443}, What: "TCP", Reason: "policy denied at egress", By: by}
 	request := Flow{Verdict: Allowed, From: frontend, To: backend, What: "GET /", L7: true, By: by}
 	answer := func(code int) Flow {
 		return Flow{Verdict: Allowed, From: frontend, To: backend, What: "GET /", L7: true, Answer: true, Code: code}
@@ -43,7 +43,7 @@ func TestConnections(t *testing.T) {
 		want  string
 	}{
 		"the same again is one": {[]Flow{dropped, dropped, dropped},
-			"denied, 3 times: from frontend to cilium.io:443, TCP, reason policy denied, by CiliumNetworkPolicy shop/p."},
+			"denied, 3 times: from frontend to cilium.io:443, TCP, reason policy denied at egress, by CiliumNetworkPolicy shop/p."},
 		"another verdict is another": {[]Flow{request, refused},
 			"allowed: from frontend to backend:8080, GET /, by CiliumNetworkPolicy shop/p.\ndenied: from frontend to backend:8080, GET /, by CiliumNetworkPolicy shop/p."},
 		"an answer belongs to its request": {[]Flow{request, answer(200), request, answer(200)},

@@ -59,7 +59,8 @@ func (f *face) apply(ctx context.Context) {
 		return
 	}
 	f.lesson.Changed(at.File)
-	f.say("check judges the cluster as it is now.")
+	f.say(checkJudges)
+	f.following.advise()
 }
 
 // inShell runs one command as in the learner's shell, with the terminal.

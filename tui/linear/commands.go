@@ -376,5 +376,6 @@ func (f *face) shell(ctx context.Context) {
 	}
 	f.say("A shell in %s. exit comes back.", cmd.Dir)
 	_ = f.foreground(cmd, cleanup) // its exit code is the learner's business
-	f.say("The shell has ended. check judges the cluster as it is now.")
+	f.say("The shell has ended. %s", checkJudges)
+	f.following.advise()
 }

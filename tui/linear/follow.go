@@ -32,6 +32,7 @@ type follower struct {
 	ailing  []backend.Ailment // as it is
 	told    []backend.Ailment // as it was told
 	err     error
+	advised bool // that check judges was said of what was done, before it is seen to change
 }
 
 // follow begins with a lab that is entered.
@@ -103,7 +104,11 @@ func (f *follower) news() (out []string, changed string) {
 		if more := len(f.changed) - changesTold; more > 0 {
 			some += fmt.Sprintf(" and %d more", more)
 		}
-		out = append(out, "Changed: "+frame.Clean(some)+". check judges the cluster as it is now.")
+		text := "Changed: " + frame.Clean(some) + "."
+		if !f.advised {
+			text += " " + checkJudges
+		}
+		out, f.advised = append(out, text), false
 	}
 	if f.err != nil {
 		out = append(out, "The cluster cannot be watched any more: "+frame.Clean(f.err.Error())+". mend brings it up again.")
@@ -126,7 +131,17 @@ func (f *follower) news() (out []string, changed string) {
 func (f *follower) judged() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.changed = nil
+	f.changed, f.advised = nil, false
+}
+
+// checkJudges is what comes next after a change.
+const checkJudges = "check judges the cluster as it is now."
+
+// advise notes that this was said, so that the change that follows does not say it again.
+func (f *follower) advise() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.advised = true
 }
 
 // connections are those since they were last asked for, and how many were not

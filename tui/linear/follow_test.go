@@ -25,6 +25,29 @@ func TestManyChanges(t *testing.T) {
 	}
 }
 
+// TestAdvisedOnce: what said that check judges has no change say it again, and the next
+// one does.
+func TestAdvisedOnce(t *testing.T) {
+	f := &follower{flows: flow.NewLog(1)}
+	tell := func() string {
+		f.change("Pod p")
+		news, _ := f.news()
+		return strings.Join(news, "")
+	}
+	f.advise()
+	if got := tell(); got != "Changed: Pod p." {
+		t.Errorf("after advice it says %q", got)
+	}
+	if got := tell(); got != "Changed: Pod p. check judges the cluster as it is now." {
+		t.Errorf("of another change it says %q", got)
+	}
+	f.advise()
+	f.judged()
+	if got := tell(); got != "Changed: Pod p. check judges the cluster as it is now." {
+		t.Errorf("of a change after a check it says %q", got)
+	}
+}
+
 // TestAilments: what does not work is told once, and so is its end.
 func TestAilments(t *testing.T) {
 	f := &follower{flows: flow.NewLog(1)}

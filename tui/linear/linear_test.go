@@ -42,6 +42,7 @@ type fake struct {
 	unforeseen error
 	editor     string
 	does       string // what a command in the shell does
+	watched    bool   // the first such command is seen to change something
 
 	choices  []backend.Choice
 	findings map[string]backend.Findings // by the choice
@@ -51,12 +52,19 @@ type fake struct {
 	healthTold chan struct{}
 	once       sync.Once
 
-	// The shell asks the watch and the flows to tell something, and waits for both.
+	// What changes something asks the watch and the flows to tell something, and waits for both.
 	shelled, following chan struct{}
 }
 
 func newFake() *fake {
 	return &fake{shelled: make(chan struct{}), following: make(chan struct{}, 2), healthTold: make(chan struct{})}
+}
+
+// happen has the watch and the flows tell something, once.
+func (f *fake) happen() {
+	close(f.shelled)
+	<-f.following
+	<-f.following
 }
 
 // afterShell tells something once the shell was opened, and then nothing more.
@@ -80,7 +88,7 @@ func (f *fake) Flows(ctx context.Context, each func(flow.Flow)) error {
 		for range 2 {
 			each(flow.Flow{
 				Verdict: "denied", From: flow.End{Namespace: "default", Name: "backend"}, To: flow.End{Name: "cilium.io", Port: 443}, What: "TCP",
-				Reason: "policy denied", By: []string{"CiliumNetworkPolicy default/p"},
+				Reason: "policy denied at egress", By: []string{"CiliumNetworkPolicy default/p"},
 			})
 			each(flow.Flow{Verdict: "allowed", From: flow.End{Namespace: "kube-system", Name: "coredns"}, To: flow.End{Name: "host", Port: 6443}, What: "TCP"})
 		}
@@ -230,9 +238,7 @@ func (f *fake) Solve(_ context.Context, _ *labs.Lab, task string, _ event.Listen
 }
 
 func (f *fake) Shell(context.Context, *labs.Lab) (*exec.Cmd, func() error, error) {
-	close(f.shelled)
-	<-f.following
-	<-f.following
+	f.happen()
 	return exec.Command("echo", "in the shell"), func() error { f.calls = append(f.calls, "cleanup"); return nil }, nil
 }
 
@@ -265,6 +271,9 @@ func (f *fake) Preview(context.Context, *labs.Lab, string) (backend.Preview, err
 
 func (f *fake) Command(_ context.Context, _ *labs.Lab, line string) (*exec.Cmd, func() error, error) {
 	f.calls = append(f.calls, line)
+	if f.watched {
+		f.happen()
+	}
 	return exec.Command("sh", "-c", f.does), func() error { return nil }, nil
 }
 
@@ -310,8 +319,8 @@ func TestALabToItsEnd(t *testing.T) {
 		"The page", "with colour", "one", "two", "kubectl get pods -n vault --show-labels -o wide --sort-by=.metadata.creationTimestamp", "Hint 1 of 2: Why?", "Hint 2 of 2: Because.", "There are no more hints.",
 		"You predict denied for cilium-io.", "You predicted denied for cilium-io: wrong. It was allowed, because no policy selects the pod",
 		"cilium-io: from default/app=backend to https://cilium.io",
-		"A shell in", "The shell has ended.", "Changed: CiliumNetworkPolicy default/p. check judges",
-		"denied, 2 times: from backend to cilium.io:443, TCP, reason policy denied, by CiliumNetworkPolicy default/p.",
+		"A shell in", "The shell has ended.", "Changed: CiliumNetworkPolicy default/p.\n",
+		"denied, 2 times: from backend to cilium.io:443, TCP, reason policy denied at egress, by CiliumNetworkPolicy default/p.",
 		"No connection since you last asked.", "Say: explain CHECK.",
 		"From default/app=backend to https://cilium.io: without the policy allowed, expected denied, now allowed.",
 		"From backend to cilium.io, port 443, HEAD /: allowed, and something changed since.",
@@ -347,11 +356,20 @@ func TestEditAndApply(t *testing.T) {
 	said = talk(t, f, t.TempDir(), "4", "edit", "apply", "quit")
 	wants(t, said, "4.1.yaml opens in nano. The way out: ctrl-o and Enter saves, ctrl-x leaves.", "ran", "nano has ended. apply applies 4.1.yaml",
 		"kubectl apply -f 4.1.yaml", "ran", "check judges the cluster as it is now.")
-	f.does = "exit 3"
+	f = newFake()
+	f.does, f.watched = "echo ran", true
+	said = talk(t, f, t.TempDir(), "4", "apply", "quit")
+	wants(t, said, "ran", "check judges the cluster as it is now.", "Changed: CiliumNetworkPolicy default/p.\n")
+	if strings.Count(said, "check judges") != 1 {
+		t.Errorf("what comes next is said more than once:\n%s", said)
+	}
+
+	f = newFake()
+	f.editor, f.does = "/usr/bin/nano -w", "exit 3"
 	said = talk(t, f, t.TempDir(), "4", "edit", "apply", "quit")
 	wants(t, said, "nano did not end well: exit status 3.", "It was not applied: exit status 3.")
-	if want := "/usr/bin/nano -w 4.1.yaml"; f.calls[2] != want {
-		t.Errorf("the editor was called by %q, want %q", f.calls[2], want)
+	if want := "/usr/bin/nano -w 4.1.yaml"; f.calls[1] != want {
+		t.Errorf("the editor was called by %q, want %q", f.calls[1], want)
 	}
 }
 

@@ -21,8 +21,8 @@ func dropped() *flowpb.Flow {
 	return &flowpb.Flow{
 		Time:           timestamppb.New(time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.Local)),
 		Verdict:        flowpb.Verdict_DROPPED,
-		DropReasonDesc: flowpb.DropReason_POLICY_DENIED,
-		IP:             &flowpb.IP{Source: "10.244.0.5", Destination: "203.0.113.9"},
+		DropReasonDesc: flowpb.DropReason_POLICY_DENIED, TrafficDirection: flowpb.TrafficDirection_EGRESS,
+		IP: &flowpb.IP{Source: "10.244.0.5", Destination: "203.0.113.9"},
 		L4: &flowpb.Layer4{Protocol: &flowpb.Layer4_TCP{TCP: &flowpb.TCP{
 			SourcePort: 40000, DestinationPort: 443,
 		}}},
@@ -46,12 +46,26 @@ func forwarded() *flowpb.Flow {
 }
 
 func TestLine(t *testing.T) {
+	const begin = "03:04:05.006 dropped    default/backend-1:40000 -> cilium.io (203.0.113.9:443) TCP Flags: SYN "
+	with := func(change func(*flowpb.Flow)) *flowpb.Flow {
+		f := dropped()
+		change(f)
+		return f
+	}
 	for name, tc := range map[string]struct {
 		flow *flowpb.Flow
 		want string
 	}{
-		"dropped": {dropped(), "03:04:05.006 dropped    default/backend-1:40000 -> cilium.io (203.0.113.9:443) TCP Flags: SYN (policy_denied) by CiliumNetworkPolicy default/fqdn"},
-		"host":    {forwarded(), "03:04:05.000 forwarded  host (192.168.77.2) -> kube-system/coredns-1"},
+		"dropped": {dropped(), begin + "(policy_denied, at egress) by CiliumNetworkPolicy default/fqdn"},
+		"without a direction": {with(func(f *flowpb.Flow) { f.TrafficDirection = flowpb.TrafficDirection_TRAFFIC_DIRECTION_UNKNOWN }),
+			begin + "(policy_denied) by CiliumNetworkPolicy default/fqdn"},
+		"at the other end, for no reason that is known": {
+			with(func(f *flowpb.Flow) {
+				f.TrafficDirection, f.DropReasonDesc = flowpb.TrafficDirection_INGRESS, flowpb.DropReason_DROP_REASON_UNKNOWN
+				f.IngressDeniedBy, f.EgressDeniedBy = f.EgressDeniedBy, nil
+			}), begin + "(at ingress) by CiliumNetworkPolicy default/fqdn",
+		},
+		"host": {forwarded(), "03:04:05.000 forwarded  host (192.168.77.2) -> kube-system/coredns-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := Line(tc.flow); got != tc.want {

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// Line is a flow in one line of plain text: time, verdict, who to whom, what,
-// and the policies that decided.
+// Line is a flow in one line of plain text: time, verdict, who to whom, what, of a
+// drop why and at which end, and the policies that decided.
 func Line(f *flowpb.Flow) string {
 	port, peer := ports(f)
 	parts := []string{
@@ -26,8 +26,15 @@ func Line(f *flowpb.Flow) string {
 		parts = append(parts, s)
 	}
 	if f.GetVerdict() == flowpb.Verdict_DROPPED {
+		var drop []string
 		if r := f.GetDropReasonDesc(); r != flowpb.DropReason_DROP_REASON_UNKNOWN {
-			parts = append(parts, "("+strings.ToLower(r.String())+")")
+			drop = append(drop, strings.ToLower(r.String()))
+		}
+		if d := f.GetTrafficDirection(); d != flowpb.TrafficDirection_TRAFFIC_DIRECTION_UNKNOWN {
+			drop = append(drop, "at "+strings.ToLower(d.String()))
+		}
+		if len(drop) > 0 {
+			parts = append(parts, "("+strings.Join(drop, ", ")+")")
 		}
 	}
 	if by := deciders(f); by != "" {

@@ -40,6 +40,9 @@ func row(f *flowpb.Flow) flow.Flow {
 	}
 	if r := f.GetDropReasonDesc(); f.GetVerdict() == flowpb.Verdict_DROPPED && r != flowpb.DropReason_DROP_REASON_UNKNOWN {
 		out.Reason = strings.ToLower(strings.ReplaceAll(r.String(), "_", " "))
+		if d := f.GetTrafficDirection(); d != flowpb.TrafficDirection_TRAFFIC_DIRECTION_UNKNOWN {
+			out.Reason += " at " + strings.ToLower(d.String()) // one policy may close both ends
+		}
 	}
 	for _, list := range [][]*flowpb.Policy{f.GetEgressDeniedBy(), f.GetIngressDeniedBy(), f.GetEgressAllowedBy(), f.GetIngressAllowedBy()} {
 		for _, p := range list {

@@ -27,11 +27,12 @@ func TestRow(t *testing.T) {
 		want flow.Flow
 	}{
 		"a drop on the way out": {
-			&flowpb.Flow{Verdict: flowpb.Verdict_DROPPED, DropReasonDesc: flowpb.DropReason_POLICY_DENIED, Source: frontend, L4: tcp(40000, 443),
+			&flowpb.Flow{Verdict: flowpb.Verdict_DROPPED, DropReasonDesc: flowpb.DropReason_POLICY_DENIED,
+				TrafficDirection: flowpb.TrafficDirection_EGRESS, Source: frontend, L4: tcp(40000, 443),
 				Destination: &flowpb.Endpoint{Labels: []string{"reserved:world"}}, IP: &flowpb.IP{Destination: "203.0.113.9"},
 				DestinationNames: []string{"cilium.io."}, EgressDeniedBy: policy},
 			flow.Flow{Verdict: "denied", From: flow.End{Namespace: "shop", Name: "frontend"}, To: flow.End{Name: "cilium.io", Port: 443},
-				What: "TCP", Reason: "policy denied", By: []string{"CiliumNetworkPolicy shop/p"}},
+				What: "TCP", Reason: "policy denied at egress", By: []string{"CiliumNetworkPolicy shop/p"}},
 		},
 		"a request": {
 			&flowpb.Flow{Verdict: flowpb.Verdict_FORWARDED, Source: frontend, Destination: backend, L4: tcp(40000, 8080), L7: get(flowpb.L7FlowType_REQUEST, 0)},
