@@ -61,6 +61,12 @@ type Verdict struct {
 	Evidence Evidence
 }
 
+// ByPolicy says whether a policy decided. Whose rules they are is not always told: of a
+// default deny real Cilium says that no rule allowed the connection, and names no policy.
+func (v Verdict) ByPolicy() bool {
+	return len(v.Evidence.Allow) > 0 || v.Evidence.Drop != nil && v.Cause != CauseOtherDrop
+}
+
 // Evidence is what proves a verdict. Both are nil where they do not apply.
 type Evidence struct {
 	Control *Control `json:"control"`

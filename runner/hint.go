@@ -86,8 +86,8 @@ func looksLike(w labs.Wrong, failed map[string]record.Check) bool {
 		if !ok || f.Verdict != "" && f.Verdict != r.Verdict || f.Cause != "" && f.Cause != r.Cause {
 			return false
 		}
-		named := len(r.Evidence.Allow) > 0 || r.Evidence.Drop != nil && len(r.Evidence.Drop.Policies) > 0
-		if f.By == "policy" && !named || f.By == "none" && named {
+		by := checks.Verdict{Cause: r.Cause, Evidence: r.Evidence}.ByPolicy()
+		if f.By == "policy" && !by || f.By == "none" && by {
 			return false
 		}
 	}

@@ -29,6 +29,7 @@ func TestAwaited(t *testing.T) {
 		"by a policy":           {wrong, "a", allow(checks.PolicyName{Name: "p"}), false},
 		"another check's":       {wrong, "c", allow(), false},
 		"a drop as declared":    {wrong, "b", drop("p"), true},
+		"a drop without a name": {wrong, "b", checks.Verdict{Kind: checks.Denied, Cause: checks.CausePolicyDrop, Evidence: checks.Evidence{Drop: &checks.Drop{}}}, true},
 		"another verdict":       {wrong, "b", allow(checks.PolicyName{Name: "p"}), false},
 		"by the policy for all": {all, "a", drop("lab-test-deny-all"), true},
 		"by another policy":     {all, "a", drop("p"), false},

@@ -103,7 +103,7 @@ func meets(v checks.Verdict, want labs.Fails) bool {
 
 // by says who let the connection through or refused it.
 func by(v checks.Verdict) string {
-	if len(v.Evidence.Allow) > 0 || v.Evidence.Drop != nil && len(v.Evidence.Drop.Policies) > 0 {
+	if v.ByPolicy() {
 		return byPolicy
 	}
 	return byNone
