@@ -7,7 +7,7 @@
 # `make dist` calls it with LDFLAGS, the linker's flags of any build, and CYCLONEDX,
 # which is cyclonedx-gomod. VERSION, COMMIT and SOURCE_DATE_EPOCH tell what is released
 # where there is no git. Needs Go, git and zstd. Intermediate results stay in
-# FOLDER/work.
+# FOLDER/build.
 set -euo pipefail
 mkdir -p "$1"
 out=$(realpath "$1")
@@ -35,29 +35,29 @@ linux=("${client[@]}" "${nodes[@]}" netdojo-cluster netdojo-coredns netdojo-helm
 # Nothing of the folder, the user or the git checkout goes into a program.
 export CGO_ENABLED=0 GOFLAGS=-trimpath\ -buildvcs=false
 unset NETDOJO_CLUSTER NETDOJO_STATE_DIR
-tool=$out/work/dist
+tool=$out/build/dist
 go build -o "$tool" ./cmd/netdojo/dist
 
 # build OS ARCH FOLDER PROGRAM... : the cluster's helper lies inside the cluster's program.
 build() {
 	local os=$1 arch=$2 bin=$3 helper
 	shift 3
-	helper=$out/work/packed/linux-$arch/netdojo-helper
+	helper=$out/build/packed/linux-$arch/netdojo-helper
 	if [[ " $* " == *" netdojo-cluster "* ]]; then
 		GOOS=linux GOARCH=$arch go build -ldflags '-s -w' -o "$helper" ./cmd/netdojo-helper
-		printf '{"Replace": {"%s": "%s"}}\n' "$PWD/cmd/netdojo-cluster/packed/netdojo-helper" "$helper" >"$out/work/overlay.json"
+		printf '{"Replace": {"%s": "%s"}}\n' "$PWD/cmd/netdojo-cluster/packed/netdojo-helper" "$helper" >"$out/build/overlay.json"
 	else
-		echo '{}' >"$out/work/overlay.json"
+		echo '{}' >"$out/build/overlay.json"
 	fi
-	GOOS=$os GOARCH=$arch go build -overlay "$out/work/overlay.json" -ldflags "$ldflags" -o "$bin/" "${@/#/./cmd/}"
+	GOOS=$os GOARCH=$arch go build -overlay "$out/build/overlay.json" -ldflags "$ldflags" -o "$bin/" "${@/#/./cmd/}"
 }
 
 for target in "$@"; do
 	start=$SECONDS
 	IFS=- read -r os arch <<<"$target"
 	name=netdojo-$version-$target
-	dir=$out/work/$name
-	rm -rf "$out/work/netdojo-"*"-$target" "$out/netdojo-"*"-$target".*
+	dir=$out/build/$name
+	rm -rf "$out/build/netdojo-"*"-$target" "$out/netdojo-"*"-$target".*
 	mkdir -p "$dir/bin" "$dir/share/doc/netdojo/sbom"
 	case $os in
 	linux)
@@ -82,22 +82,22 @@ for target in "$@"; do
 	case $os in
 	windows) "$tool" pack "$dir" "$out/$name.zip" ;;
 	darwin)
-		"$tool" pack "$dir" "$out/work/$name.tar"
-		gzip -9n <"$out/work/$name.tar" >"$out/$name.tar.gz"
+		"$tool" pack "$dir" "$out/build/$name.tar"
+		gzip -9n <"$out/build/$name.tar" >"$out/$name.tar.gz"
 		;;
 	linux)
 		# What is compressed lies in a plain archive, with what takes it out: a small
 		# system has neither zstd nor xz, and gzip's archive is a third larger.
-		"$tool" pack "$dir" "$out/work/$name.tar"
+		"$tool" pack "$dir" "$out/build/$name.tar"
 		rm -rf "$dir"
 		mkdir "$dir"
-		zstd -q -19 --long=27 -T0 "$out/work/$name.tar" -o "$dir/netdojo.tar.zst"
+		zstd -q -19 --long=27 -T0 "$out/build/$name.tar" -o "$dir/netdojo.tar.zst"
 		install -m 755 cmd/netdojo/dist/install.sh "$dir"
 		GOOS=linux GOARCH=$arch go build -ldflags '-s -w' -o "$dir/" ./cmd/netdojo/dist/unzstd
 		"$tool" pack "$dir" "$out/$name.tar"
 		;;
 	esac
-	rm -f "$out/work/$name.tar"
+	rm -f "$out/build/$name.tar"
 	rm -rf "$dir"
 	echo "$name: $((SECONDS - start)) s"
 done

@@ -85,7 +85,8 @@ func TestNeverOpen(t *testing.T) {
 		alive(fault.name)
 	}
 	// What the pod leaves of its node may not live on; what it says last counts.
-	what := fmt.Sprintf(`{"secret":"what-nobody-says","cookie":%d,"victim":"127.0.0.1:9","free":%q}`, networkCookie(t), freeAddr(t))
+	free, taken := watchFree(t)
+	what := fmt.Sprintf(`{"secret":"what-nobody-says","cookie":%d,"victim":"127.0.0.1:9","free":%q}`, networkCookie(t), free)
 	for _, line := range h.loot(what, t.TempDir(), "") {
 		t.Error(line)
 	}
@@ -95,6 +96,9 @@ func TestNeverOpen(t *testing.T) {
 	tr, _ := clusterTree(t, h.state, cluster.DefaultName)
 	h.must("down", "--purge")
 	down = true
+	if taken.Load() {
+		t.Errorf("somebody listened on the host's %s", free)
+	}
 	eventually(t, "everything of the cluster is gone", 5*time.Second, func() bool { return len(tr.left(t)) == 0 })
 	look(t).compare(t, before)
 	if after := deviceNodes(t); !slices.Equal(devices, after) {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -96,15 +97,13 @@ func testWall(t *testing.T, bin string, w who, node string) {
 	t.Cleanup(func() { h.t = t; h.must("down", "--purge") })
 
 	victim, reached := listenAsVictim(t)
-	what, err := json.Marshal(spoils{Secret: secret, Cookie: networkCookie(t), Victim: victim, Free: freeAddr(t)})
+	free, taken := watchFree(t)
+	what, err := json.Marshal(spoils{Secret: secret, Cookie: networkCookie(t), Victim: victim, Free: free})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, line := range h.loot(string(what), precious, node) {
 		t.Error(line)
-	}
-	if reached.Load() != 0 {
-		t.Errorf("the host's %s was reached", victim)
 	}
 	dir := filepath.Join(h.state, "clusters", cluster.DefaultName)
 	othersAreKeptOut(t, dir)
@@ -116,6 +115,13 @@ func testWall(t *testing.T, bin string, w who, node string) {
 		if r := h.run(args...); r.code != 0 || time.Since(began) > 20*time.Second {
 			t.Errorf("netdojo %s: exit code %d after %v\n%s%s", strings.Join(args, " "), r.code, time.Since(began), r.stdout, r.stderr)
 		}
+	}
+	// The launcher has ended: nothing comes any more of what it was asked.
+	if reached.Load() != 0 {
+		t.Errorf("the host's %s was reached", victim)
+	}
+	if taken.Load() {
+		t.Errorf("somebody listened on the host's %s", free)
 	}
 	// What the pod left on the disk leads nowhere.
 	if r := h.run("up"); r.code != 0 {
@@ -189,25 +195,38 @@ func listenAsVictim(t *testing.T) (addr string, came *atomic.Int32) {
 	return l.Addr().String(), came
 }
 
-// freeAddr is an address of the host's loopback that the attacker tries to listen on;
-// the test fails when it can no longer.
-func freeAddr(t *testing.T) string {
+// watchFree is an address of the host's loopback that the attacker tries to listen on, and
+// whether anybody ever did. Who listens for a node does so until its launcher ends.
+func watchFree(t *testing.T) (addr string, taken *atomic.Bool) {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
+	addr, taken = l.Addr().String(), new(atomic.Bool)
 	l.Close()
-	t.Cleanup(func() {
-		l, err := net.Listen("tcp4", addr)
-		if err != nil {
-			t.Errorf("somebody listens on the host's %s: %v", addr, err)
-			return
+	tick := time.NewTicker(time.Millisecond)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for {
+			select {
+			case <-t.Context().Done():
+				return
+			case <-tick.C:
+			}
+			conn, err := net.Dial("tcp4", addr)
+			if err != nil {
+				continue
+			}
+			// One that has by chance the port that it asks for has met itself.
+			if conn.LocalAddr().String() != addr {
+				taken.Store(true)
+			}
+			conn.Close()
 		}
-		l.Close()
 	})
-	return addr
+	t.Cleanup(func() { watch.Wait(); tick.Stop() })
+	return addr, taken
 }
 
 // addKey puts a key into the session keyring that what this goroutine starts inherits.
