@@ -68,6 +68,18 @@ var mutants = []mutant{
 		pkg:     "./cluster/world/outside", test: "^TestUnixAlone$", says: "domain 2",
 	},
 	{
+		finding: "8. a way to the host's network",
+		without: "the rule of which addresses may be listened on",
+		file:    "cluster/world/outside/serve.go", from: "if !ip.IsLoopback() || !slices.ContainsFunc(s.rules.Listen, func(p netip.Prefix) bool { return p.Contains(ip) }) {", to: "if !ip.IsLoopback() {",
+		pkg: "./cmd/netdojo/e2e", test: "^TestWall$/^the_caller$", says: "somebody listened on the host's ", built: true,
+	},
+	{
+		finding: "8. a way to the host's network",
+		without: "the rules of what may be dialled",
+		file:    "cluster/world/outside/serve.go", from: "	if !s.rules.Dial {\n		return netip.AddrPort{}, fmt.Errorf(\"dial %s: %w\", r.Addr, syscall.ENETUNREACH)\n	}", to: "	if ap, err := netip.ParseAddrPort(r.Addr); err == nil {\n		return ap, nil\n	}",
+		pkg: "./cmd/netdojo/e2e", test: "^TestWall$/^the_caller$", says: "was reached", built: true,
+	},
+	{
 		finding: "9. a setuid shell for other users",
 		without: "the folder's mode",
 		file:    "internal/hostfile/write.go", from: "	case info.Mode().Perm() == 0o700:\n		return nil\n	}\n	if err := os.Chmod(path, 0o700); err != nil {\n		return fmt.Errorf(\"keep",

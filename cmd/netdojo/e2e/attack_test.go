@@ -305,7 +305,8 @@ func leaveSetuid(spoils) []string {
 	return nil
 }
 
-// askTheLauncher sends requests in the node's place over every socket of packets.
+// askTheLauncher sends requests in the node's place over every socket of packets. The node
+// gives back what it did not ask for, so each is sent often: the test has to see it.
 func askTheLauncher(s spoils) (got []string) {
 	sent := 0
 	descriptors("socket:", func(_, fd int) {
@@ -313,12 +314,14 @@ func askTheLauncher(s spoils) (got []string) {
 		if err != nil || kind != unix.SOCK_SEQPACKET {
 			return
 		}
-		for i, r := range []map[string]any{
+		all := []map[string]any{
 			{"op": "dial", "network": "tcp4", "addr": s.Victim}, {"network": "tcp4", "addr": s.Victim},
 			{"op": "listen", "network": "tcp4", "addr": s.Free}, {"network": "tcp4", "addr": s.Free, "listen": true},
 			{"op": "listen", "network": "unix", "addr": s.Free}, {"op": "dial", "network": "ip4:1", "addr": s.Victim},
 			{"op": "take", "name": "control.sock"}, {"op": "take", "name": "listen/0"},
-		} {
+		}
+		for i := range 500 * len(all) {
+			r := all[i%len(all)]
 			r["id"] = 1<<40 + i
 			b, _ := json.Marshal(r)
 			if unix.Send(fd, b, unix.MSG_DONTWAIT) == nil {
