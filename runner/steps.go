@@ -105,20 +105,11 @@ const (
 	readyPause   = 200 * time.Millisecond
 )
 
-// awaitReady polls the cluster's status, for a provider has no watch for it.
+// awaitReady waits until the cluster is ready.
 func (s *Session) awaitReady(ctx context.Context, detail func(string)) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	last := ""
-	err := wait.PollUntilContextCancel(ctx, readyPause, true, func(ctx context.Context) (bool, error) {
-		st, err := s.handle.Status(ctx)
-		if err != nil || st.Ready {
-			return true, err
-		}
-		last = st.Detail
-		detail(last)
-		return false, nil
-	})
+	last, err := cluster.AwaitReady(ctx, s.handle, detail)
 	if err != nil && ctx.Err() != nil {
 		return &EnvironmentError{
 			During: "cluster " + s.t.Spec.Name, Err: fmt.Errorf("it is not ready: %s", last),

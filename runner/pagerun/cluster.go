@@ -108,16 +108,7 @@ func (s *session) awaitReady(ctx context.Context, detail func(string)) error {
 	}
 	wctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	last := ""
-	err := wait.PollUntilContextCancel(wctx, readyPause, true, func(ctx context.Context) (bool, error) {
-		st, err := s.handle.Status(ctx)
-		if err != nil || st.Ready {
-			return true, err
-		}
-		last = st.Detail
-		detail(last)
-		return false, nil
-	})
+	last, err := cluster.AwaitReady(wctx, s.handle, detail)
 	switch {
 	case err == nil || ctx.Err() != nil || wctx.Err() == nil:
 		return err
