@@ -147,11 +147,15 @@ func Run(ctx context.Context, o *Options) (err error) {
 	return errors.Join(show(ctx, o, stream), stream.Close())
 }
 
-// show prints what comes; of the past the last that are wanted.
+// show prints what comes; of the past the last that are wanted. A node that has been taken
+// may tell of a past without an end.
 func show(ctx context.Context, o *Options, stream cluster.FlowStream) error {
 	var past []*flowpb.Flow
-	for {
+	for read := 0; ; read++ {
 		f, err := stream.Recv()
+		if !o.Follow && read >= every {
+			err = io.EOF
+		}
 		if ctx.Err() != nil {
 			if o.Follow {
 				return exit.Silent(exit.Interrupted) // the usual end: nothing to say

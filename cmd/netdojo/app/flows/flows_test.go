@@ -175,6 +175,25 @@ func TestLastOfWhatIsWanted(t *testing.T) {
 	}
 }
 
+// endless has a past without an end.
+type endless struct{ flow *flowpb.Flow }
+
+func (e endless) Recv() (*flowpb.Flow, error) { return e.flow, nil }
+func (endless) Close() error                  { return nil }
+
+func TestEndlessPast(t *testing.T) {
+	for verdict, want := range map[string]int{"dropped": 0, "forwarded": 20} {
+		s, out, _ := streams.Test("")
+		o := &Options{Env: &env.Env{Streams: s}, Verdict: verdict, Last: 20, Output: "plain"}
+		if err := show(t.Context(), o, endless{forwarded()}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(out.String(), "\n"); got != want {
+			t.Errorf("%s: %d lines, want %d", verdict, got, want)
+		}
+	}
+}
+
 func TestPastEndsWhenNothingComes(t *testing.T) {
 	stream := newPast(newLive(dropped()), 5, time.Millisecond)
 	defer stream.Close()
